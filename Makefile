@@ -1,0 +1,163 @@
+# `make help` lists what there is to do. Nothing but Python (>= 3.11) and make has to be here beforehand.
+#
+# .venv, node_modules and js-shim/dist each hold a file `.made`, newer than what they were made from.
+
+PYTHON ?= python3
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Node.js is linked into .venv/bin, so that this one folder has all the tools.
+BIN := $(CURDIR)/.venv/bin
+PY := $(BIN)/python
+export PATH := $(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
+export PYTHONDONTWRITEBYTECODE := 1
+export PIP_ROOT_USER_ACTION := ignore
+
+PIP := $(PY) -m pip --quiet --quiet --disable-pip-version-check
+REPORTS := build/reports
+PYTHON_CODE := python tests tools examples benchmarks
+CONDUCTOR := examples/conductor
+CONDUCTOR_CONTRACTS := cd $(CONDUCTOR) && $(BIN)/ionbus codegen contracts --typescript src/generated
+# Under Xvfb even where there is a screen, so that no window takes the focus.
+SCREEN := xvfb-run -a -s "-screen 0 1280x1024x24"
+ELECTRON = IONBUS_ELECTRON="$$($(PY) tools/electron_runtime.py)"
+
+##@ Use
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: .venv/.made node_modules/.made ## Make .venv and node_modules from the lock files (all that follows does it too)
+
+.PHONY: runtimes
+runtimes: setup ## Get Electron, Chromium and a virtual screen (what needs them does it too)
+	@$(PY) tools/system_packages.py screen
+	@$(PY) tools/electron_runtime.py > /dev/null
+
+.PHONY: demo
+demo: setup runtimes js-shim/dist/.made ## Open the conductor, or play through it under Xvfb where there is no screen
+	$(ELECTRON) $(PY) $(CONDUCTOR)/demo.py
+
+##@ Develop
+.PHONY: check
+check: setup js-shim/dist/.made ## The inner loop: lint, types, and the quick tests of both sides
+	@$(MAKE) --jobs=2 --output-sync=target lint check-python check-js
+
+.PHONY: check-python
+check-python: setup
+	$(PY) -m pytest -q -m "not slow"
+
+.PHONY: check-js
+check-js: setup
+	npm --workspace js-shim test -- --reporter=dot
+
+.PHONY: lint
+lint: lint-python lint-js lint-generated ## Formatting, lint, strict types, and that nothing generated is stale
+
+.PHONY: lint-python
+lint-python: setup
+	$(BIN)/ruff check $(wildcard $(PYTHON_CODE))
+	$(BIN)/ruff format --check $(wildcard $(PYTHON_CODE))
+	$(BIN)/mypy $(wildcard $(PYTHON_CODE))
+
+.PHONY: lint-js
+lint-js: setup js-shim/dist/.made
+	biome check --error-on-warnings
+	set -- $(wildcard js-shim/tsconfig.json e2e/tsconfig.json e2e/*/tsconfig.json $(CONDUCTOR)/tsconfig.json); \
+	  for project; do echo "tsc --project $$project"; tsc --noEmit --project $$project; done
+
+.PHONY: lint-generated
+lint-generated: setup
+	$(PY) tools/generate.py --check
+	$(CONDUCTOR_CONTRACTS) --check
+
+.PHONY: format
+format: setup ## Format all code, and mend what the linters can mend
+	$(BIN)/ruff check --fix $(wildcard $(PYTHON_CODE))
+	$(BIN)/ruff format $(wildcard $(PYTHON_CODE))
+	biome check --write
+
+.PHONY: generate
+generate: setup ## Write the generated files: tables from schemas/, the conductor's contract in TypeScript
+	$(PY) tools/generate.py
+	$(CONDUCTOR_CONTRACTS)
+
+.PHONY: build
+build: setup js-shim/dist/.made ## Build what would be published, into build/dist: wheel, sdist, npm package
+	mkdir -p build/dist
+	$(BIN)/hatchling build --directory build/dist
+	npm pack --workspace js-shim --pack-destination build/dist
+
+.PHONY: lock
+lock: .venv/.made ## Resolve the dependencies anew: requirements/*.txt and package-lock.json
+	$(PIP) install --require-hashes -r requirements/uv.txt
+	compile() { $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --custom-compile-command "make lock" "$$@"; }; \
+	compile pyproject.toml --all-extras --group dev --output-file requirements/dev.txt; \
+	compile --no-deps requirements/node.in --output-file requirements/node.txt; \
+	compile --no-deps requirements/uv.in --output-file requirements/uv.txt
+	rm -rf node_modules package-lock.json
+	npm install --package-lock-only
+
+##@ Test
+.PHONY: test
+test: test-python test-js test-e2e ## All tests; reports go to build/reports
+
+.PHONY: test-python
+test-python: setup ## The Python side: unit, vector, property and typing tests
+	$(PY) -m pytest --junit-xml=$(REPORTS)/python.xml
+
+.PHONY: test-js
+test-js: setup js-shim/dist/.made ## The JavaScript side: the same
+	npm --workspace js-shim test -- --reporter=default --reporter=junit --outputFile.junit=$(CURDIR)/$(REPORTS)/js.xml
+
+.PHONY: test-e2e
+test-e2e: setup runtimes js-shim/dist/.made ## Real processes: Electron, Chromium and Node.js against Python
+	$(ELECTRON) $(SCREEN) npm --workspace e2e test -- --reporter=default --reporter=junit \
+	  --outputFile.junit=$(CURDIR)/$(REPORTS)/e2e.xml
+
+##@ Measure
+.PHONY: bench
+bench: setup ## Measure the Python side
+	$(PY) benchmarks/bench.py
+
+.PHONY: bench-electron
+bench-electron: setup runtimes js-shim/dist/.made ## A call from Electron's renderer, over each transport, beside ipcRenderer.invoke
+	$(ELECTRON) $(SCREEN) $(PY) benchmarks/electron/bench.py
+
+##@ Tidy up
+.PHONY: clean
+clean: ## Remove what was built and installed here (Electron stays in its cache)
+	rm -rf .venv node_modules build js-shim/dist $(CONDUCTOR)/build e2e/electron-vite-app/out
+	find . -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# --- What the targets above stand on --------------------------------------------------------------------------
+
+.venv/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; this is " + sys.version)'
+	@$(PYTHON) tools/system_packages.py venv
+	$(PYTHON) -m venv .venv
+
+.venv/.made: .venv/pyvenv.cfg requirements/dev.txt pyproject.toml
+	@echo "installing Python packages into .venv"
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+node_modules/.made: .venv/.made requirements/node.txt package-lock.json package.json .npmrc
+	@$(PY) tools/node_runtime.py --link $(BIN)
+	@echo "installing npm packages into node_modules"
+	@npm ci
+	@touch $@
+
+js-shim/dist/.made: node_modules/.made js-shim/build.mjs js-shim/package.json $(wildcard js-shim/tsconfig*.json) \
+  $(shell find js-shim/src)
+	@npm --workspace js-shim run --silent build
+	@touch $@
