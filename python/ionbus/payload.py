@@ -1,0 +1,219 @@
+"""One payload of a contract: its type, and how values of it become bytes and come back, validated both ways.
+
+On sending, the value is validated anew even where it is an instance already: models can be built with
+`model_construct` or changed after they were made. That costs about a microsecond for a small model, less than dumping
+it and validating the dump, and what is sent is the dump of what came out of validation.
+On the wire each field has one spelling, the one that the model serialises it under; it is read under the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Generic, TypeVar, cast
+
+from pydantic import TypeAdapter
+from pydantic_core import SchemaValidator, ValidationError
+from typing_extensions import TypeForm
+
+from ionbus.errors import InvalidPayload
+from ionbus.wire.values import ValueRefused, decode, encode
+
+__all__ = ["Payload", "wire_schema"]
+
+T = TypeVar("T")
+
+SENDING = "payload refused before it was sent"
+ARRIVING = "payload refused on arrival"
+MAX_SAFE_INTEGER = 2**53 - 1
+
+# An integer outside ±MAX_SAFE_INTEGER travels as extension type 5, of 7 bytes or more (docs/protocol.md, section 10).
+_PERHAPS_LARGE = re.compile(rb"\xc7[\x07-\xff]\x05|[\xd7\xd8]\x05|\xc8..\x05", re.DOTALL)
+
+_NOT_SCHEMAS = frozenset(
+    {"cls", "config", "default", "default_factory", "expected", "members", "metadata", "serialization"}
+)
+_NAMED_SCHEMAS = frozenset({"fields", "choices"})
+_MODELS = frozenset({"model", "dataclass"})
+_FIELDS = frozenset({"model-field", "dataclass-field", "typed-dict-field"})
+
+
+class Payload(Generic[T]):
+    """The type of one payload, with its validator and serialiser.
+
+    Args:
+        form: anything that pydantic can validate.
+        where: what the payload belongs to, e.g. "conductor.execute"; errors begin with it.
+
+    Raises:
+        pydantic.errors.PydanticUserError: pydantic cannot validate this type.
+    """
+
+    __slots__ = ("_adapter", "_to_python", "_validate", "form", "where")
+
+    form: Any
+    where: str
+
+    def __init__(self, form: TypeForm[T], where: str = "") -> None:
+        self.form = form
+        self.where = where
+        self._adapter: TypeAdapter[T] = TypeAdapter(form)
+        self._validate: Callable[..., T] | None = None
+        self._to_python: Callable[..., object] | None = None
+        if self._adapter.pydantic_complete:
+            self._build()
+
+    def __repr__(self) -> str:
+        return f"Payload({self.form!r}, where={self.where!r})"
+
+    @property
+    def core_schema(self) -> Mapping[str, Any]:
+        """The pydantic core schema that payloads are validated by, in the wire's spelling."""
+        return cast("Mapping[str, Any]", wire_schema(self._adapter.core_schema))
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether the payload is `None` and may be left out."""
+        return self.form is None or self.form is type(None)
+
+    def validate(self, value: object) -> T:
+        """Validate a value that has not travelled as bytes, instances of models included.
+
+        Raises:
+            InvalidPayload: the value does not fit the type.
+        """
+        return self._checked(value, SENDING, by_name=True)
+
+    def dump(self, value: object) -> object:
+        """Validate a value and give it as plain data: dicts, lists, text, numbers, bytes, dates and the like.
+
+        Raises:
+            InvalidPayload: the value does not fit the type.
+        """
+        validated = self._checked(value, SENDING, by_name=True)
+        to_python = self._to_python
+        assert to_python is not None
+        try:
+            return to_python(validated, by_alias=True, warnings=False)
+        except (TypeError, ValueError) as error:
+            raise self._refusal("", str(error), SENDING) from error
+
+    def encode(self, value: object) -> bytes:
+        """Validate a value and give its bytes on the wire.
+
+        Raises:
+            InvalidPayload: the value does not fit the type, or holds what cannot travel.
+        """
+        dumped = self.dump(value)
+        try:
+            encoded = encode(dumped)
+        except ValueRefused as refused:
+            raise self._refusal(refused.path, refused.problem, SENDING) from None
+        if _PERHAPS_LARGE.search(encoded):
+            for path in _large_integers(dumped, ""):
+                raise self._refusal(path.removeprefix("."), _TOO_LARGE_INTEGER, SENDING)
+        return encoded
+
+    def decode(self, data: bytes) -> T:
+        """Read bytes from the wire and validate what is in them.
+
+        Raises:
+            InvalidPayload: the bytes are no value, or the value does not fit the type.
+        """
+        try:
+            value = decode(data)
+        except ValueRefused as refused:
+            raise self._refusal(refused.path, refused.problem, ARRIVING) from None
+        return self._checked(value, ARRIVING)
+
+    def _build(self) -> None:
+        """Make the validator of the wire's spelling. Where a type was not yet complete, this waits for the first use."""
+        if not self._adapter.pydantic_complete:
+            self._adapter.rebuild(raise_errors=True)
+        schema = cast("Any", wire_schema(self._adapter.core_schema))
+        # Without this, models nested in the type bring the validators of their own classes, which look neither
+        # into instances nor at the wire's spelling.
+        self._validate = SchemaValidator(schema, _use_prebuilt=False).validate_python
+        self._to_python = self._adapter.serializer.to_python
+
+    def _checked(self, value: object, when: str, *, by_name: bool | None = None) -> T:
+        validate = self._validate
+        if validate is None:
+            self._build()
+            validate = self._validate
+            assert validate is not None
+        try:
+            return validate(value, by_alias=True, by_name=by_name)
+        except ValidationError as error:
+            paths = [
+                (path_text(problem["loc"]), problem["msg"])
+                for problem in error.errors(include_url=False, include_input=False)
+            ]
+            raise self._refusal(*paths[0], when, paths) from error
+
+    def _refusal(
+        self, path: str, problem: str, when: str, paths: list[tuple[str, str]] | None = None
+    ) -> InvalidPayload:
+        paths = paths or [(path, problem)]
+        more = f", and {len(paths) - 1} more" if len(paths) > 1 else ""
+        head = "".join(f"{part}: " for part in (self.where, path) if part)
+        return InvalidPayload(f"{head}{problem}{more} ({when})", paths=paths)
+
+
+_TOO_LARGE_INTEGER = "an integer outside ±(2^53 - 1) loses digits in JavaScript; send it as text"
+
+
+def path_text(location: tuple[int | str, ...]) -> str:
+    """Write a location as a person would: `flow.nodes[2].id`."""
+    text = ""
+    for step in location:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text
+
+
+def wire_schema(schema: object) -> object:
+    """Give a copy of a pydantic core schema as payloads use it.
+
+    Instances of models are validated anew, and each field is read under the name that it is written under.
+    """
+    if isinstance(schema, dict):
+        copy = {key: _wire_part(key, value) for key, value in schema.items()}
+        kind = copy.get("type")
+        if kind in _MODELS and "cls" in copy:
+            copy["revalidate_instances"] = "always"
+        elif kind in _FIELDS:
+            copy.pop("validation_alias", None)
+            if alias := copy.get("serialization_alias"):
+                copy["validation_alias"] = alias
+        return copy
+    if isinstance(schema, list):
+        return [wire_schema(part) for part in schema]
+    if isinstance(schema, tuple):
+        return tuple(wire_schema(part) for part in schema)
+    return schema
+
+
+def _wire_part(key: str, value: object) -> object:
+    """Copy one entry of a core schema. `fields` and `choices` have names of the user's for keys."""
+    if key in _NOT_SCHEMAS:
+        return value
+    if key in _NAMED_SCHEMAS and isinstance(value, dict):
+        return {name: wire_schema(part) for name, part in value.items()}
+    return wire_schema(value)
+
+
+def _large_integers(value: object, path: str) -> Iterator[str]:
+    """Find the integers that JavaScript's numbers cannot hold."""
+    if isinstance(value, int):
+        if not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
+            yield path
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            yield from _large_integers(key, f"{path}.{key}")
+            yield from _large_integers(part, f"{path}.{key}")
+    elif isinstance(value, (list, tuple)):
+        for index, part in enumerate(value):
+            yield from _large_integers(part, f"{path}[{index}]")
+    elif isinstance(value, (set, frozenset)):
+        for part in value:
+            yield from _large_integers(part, path)
