@@ -119,7 +119,7 @@ test-js: setup js-shim/dist/.made ## The JavaScript side: the same
 
 .PHONY: test-e2e
 test-e2e: setup runtimes js-shim/dist/.made ## Real processes: Electron, Chromium and Node.js against Python
-	$(ELECTRON) $(SCREEN) npm --workspace e2e test -- --reporter=default --reporter=junit \
+	$(ELECTRON) $(SCREEN) npm --workspace ionbus-e2e test -- --reporter=default --reporter=junit \
 	  --outputFile.junit=$(CURDIR)/$(REPORTS)/e2e.xml
 
 ##@ Measure

@@ -1,7 +1,7 @@
 """Finds Node.js: the machine's if it is new enough, else the one in the wheel that `requirements/node.txt` locks.
 
-    node_runtime.py              prints the folder that holds node, npm and npx
-    node_runtime.py --link DIR   links node, npm and npx into DIR
+node_runtime.py              prints the folder that holds node, npm and npx
+node_runtime.py --link DIR   links node, npm and npx into DIR
 """
 
 import argparse
@@ -47,7 +47,9 @@ def wheel_node() -> dict[str, Path]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--link", type=Path, metavar="DIR")
     options = parser.parse_args()
     programs = machine_node(without=options.link) or wheel_node()

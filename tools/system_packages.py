@@ -58,16 +58,22 @@ def missing(needs: Needs) -> Needs:
 
 def is_known(package: str) -> bool:
     """Whether apt has a version of `package` to install."""
-    policy = subprocess.run(["apt-cache", "policy", package], capture_output=True, text=True, check=False).stdout
+    policy = subprocess.run(
+        ["apt-cache", "policy", package], capture_output=True, text=True, check=False
+    ).stdout
     return "Candidate:" in policy and "Candidate: (none)" not in policy
 
 
 def choose(wanted: Needs) -> list[str]:
-    return sorted({next((p for p in packages if is_known(p)), packages[-1]) for _, packages in wanted.values()})
+    return sorted(
+        {next((p for p in packages if is_known(p)), packages[-1]) for _, packages in wanted.values()}
+    )
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("purpose", choices=NEEDS)
     needs = NEEDS[parser.parse_args().purpose]
     if sys.platform != "linux":
@@ -80,8 +86,8 @@ def main() -> int:
         print("install what brings them with your system's package manager", file=sys.stderr)
         return 1
     if os.geteuid() != 0:
-        packages = " ".join(choose(wanted))
-        command = f"sudo apt-get update && sudo apt-get install --no-install-recommends {packages}"
+        by_hand = f"sudo apt-get install --no-install-recommends {' '.join(choose(wanted))}"
+        command = f"sudo apt-get update && {by_hand}"
         print(f"as root, or with sudo, run:\n\n    {command}\n", file=sys.stderr)
         return 1
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}

@@ -38,7 +38,13 @@ def fetch(name: str, prepare: Callable[[Path, Path], None], *inputs: Path) -> Pa
         unpacked, prepared = Path(folder, "unpacked"), Path(folder, "prepared")
         say(f"fetching {name} (once, into {target})")
         install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:"]
-        install += ["--disable-pip-version-check", "--no-compile", "--no-cache-dir", "--root-user-action", "ignore"]
+        install += [
+            "--disable-pip-version-check",
+            "--no-compile",
+            "--no-cache-dir",
+            "--root-user-action",
+            "ignore",
+        ]
         subprocess.run([*install, "--require-hashes", "-r", lock, "--target", unpacked], check=True)
         prepare(unpacked, prepared)
         try:
