@@ -1,0 +1,347 @@
+"""The broker's side of the greeting: live sessions, secrets, attempts, eviction, absence, ended ids (docs/protocol.md, section 8).
+
+Pure: whoever drives it decides who a token belongs to, moves the bytes, and tells the time (milliseconds).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from hmac import compare_digest
+from typing import Any
+
+from ionbus.generated.protocol import VERSION, Frame, Limits
+from ionbus.session.connection import is_id, is_pair
+from ionbus.session.session import Arrival, Session, Violation
+from ionbus.wire.frames import (
+    MalformedFrame,
+    close_fields,
+    decode_frame,
+    encode_close,
+    encode_control,
+    greeting_map,
+    is_uint,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """A HELLO whose fields have their types. `fresh`: what to open where `session` cannot be resumed."""
+
+    agent: str
+    session: bytes
+    secret: bytes
+    attempt: int
+    received: int
+    epoch: bytes | None
+    fresh: tuple[bytes, bytes] | None
+    token: str | None
+    credit: tuple[int, int]
+    max_message_bytes: int | None
+    contracts: list[tuple[str, str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """HELLO is refused: send `frame`, a CLOSE, then close the channel."""
+
+    code: str
+    message: str
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The client said CLOSE. `over`: the session ends with it."""
+
+    code: str
+    message: str
+    over: bool
+
+
+class Attended:
+    """One live session at the broker: its engine, and what authorises a client to resume it.
+
+    Attributes:
+        id: the session's id.
+        session: the engine.
+        principal: who it belongs to, as `authenticate` said.
+        carrier: whatever drives the channel that carries it now; None while it is absent.
+    """
+
+    def __init__(
+        self, session_id: bytes, secret: bytes, principal: Hashable, limits: Limits, now: float
+    ) -> None:
+        self.id = session_id
+        self.session = Session(limits, now)
+        self.principal = principal
+        self.carrier: object | None = None
+        self.agent = ""
+        self.contracts: list[tuple[str, str, str]] = []
+        self.max_message_bytes = limits.max_message_bytes
+        self._limits = limits
+        self._secret = secret
+        self._next_secret: bytes | None = None
+        self._attempt = 0
+        self._absence = 0.0  # milliseconds without a channel while our own loop ran
+        self._is_proven = False
+
+    def receive(self, frame: bytes, now: float) -> list[Arrival | Ended]:
+        """A frame has arrived on the session's channel, after HELLO."""
+        try:
+            decoded = decode_frame(frame)
+            if decoded[0] == Frame.CLOSE:
+                code, message, options = close_fields(decoded)
+                return [Ended(code, message, options.get("over") is True)]
+        except MalformedFrame as error:
+            return [self.session.violation(str(error))]
+        if not self._is_proven:  # a later frame proves that WELCOME arrived: only the next secret is good now
+            self._is_proven = True
+            if self._next_secret is not None:
+                self._secret, self._next_secret = self._next_secret, None
+        arrivals: list[Arrival | Ended] = list(self.session.receive(decoded, len(frame), now))
+        if self.session.queued_messages > self._limits.replay_elements:
+            text = f"{self.session.queued_messages} answers wait for a client that does not read"
+            arrivals.append(Violation("protocol_violation", text, over=True))
+        return arrivals
+
+    def leave(self) -> None:
+        """The channel is gone."""
+        self.carrier = None
+        self.session.detach()
+        self._absence = 0.0
+
+    def admits(self, secret: bytes) -> bool:
+        """Whether `secret` is the one in force or the one last given."""
+        is_current = compare_digest(secret, self._secret)
+        is_next = self._next_secret is not None and compare_digest(secret, self._next_secret)
+        return is_current or is_next
+
+    def greet(self, hello: Hello, secret: bytes, received: int, next_secret: bytes, now: float) -> None:
+        """Take up a channel: remember its attempt and secrets, attach the engine."""
+        self.session.attach(received, hello.credit, now)
+        self._attempt = hello.attempt
+        self._secret, self._next_secret = secret, next_secret
+        self._is_proven = False
+        self.agent = hello.agent
+        self.contracts = hello.contracts
+        if hello.max_message_bytes is not None:
+            self.max_message_bytes = hello.max_message_bytes
+
+    def is_stale(self, attempt: int) -> bool:
+        """Whether an attempt with this or a higher number was accepted before."""
+        return attempt <= self._attempt
+
+    def age(self, passed: float) -> bool:
+        """`passed` milliseconds went by; whether the session has been absent for too long."""
+        if self.carrier is None:
+            self._absence += passed
+        return self._absence >= self._limits.absence_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Welcomed:
+    """HELLO is accepted: send `frame`, then serve `attended` over this channel; close `evicted`'s channel with `evicted`."""
+
+    attended: Attended
+    is_new: bool
+    evicted: object | None
+    frame: bytes
+
+
+class Acceptor:
+    """All sessions of a broker.
+
+    Args:
+        limits: bounds and times of this side.
+        entropy: gives so many random bytes, from a cryptographic source.
+        agent: program and version, told in WELCOME.
+        contracts: `(name, version, fingerprint)` of each contract that is served.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        entropy: Callable[[int], bytes],
+        agent: str,
+        contracts: Iterable[tuple[str, str, str]],
+    ) -> None:
+        self._limits = limits
+        self._entropy = entropy
+        self._agent = agent
+        self._contracts = [list(contract) for contract in contracts]
+        self.epoch = entropy(16)
+        self.sessions: dict[bytes, Attended] = {}
+        self._ended: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
+        self._ticked_at: float | None = None
+
+    def read_hello(self, frame: bytes) -> Hello | Refusal:
+        """Check the first frame of a channel; nothing is believed yet."""
+        try:
+            decoded = decode_frame(frame)
+            if decoded[0] != Frame.HELLO:
+                raise MalformedFrame(f"frame kind {decoded[0]} before HELLO")
+            hello = greeting_map(decoded)
+            protocol = hello.get("protocol")
+            if type(protocol) is not int or protocol < VERSION:
+                text = f"HELLO speaks protocol {protocol!r:.20}; this broker speaks {VERSION}"
+                return refusal("protocol_error", text, final=True)
+            return _read_hello(hello)
+        except MalformedFrame as error:
+            return refusal("protocol_error", str(error))
+
+    def session_of(self, hello: Hello) -> bytes:
+        """The id that a one-use token is to be bound to: of the session that `welcome` would resume or open."""
+        return (
+            hello.fresh[0]
+            if hello.fresh is not None and hello.session not in self.sessions
+            else hello.session
+        )
+
+    def welcome(self, hello: Hello, principal: Hashable, carrier: object, now: float) -> Welcomed | Refusal:
+        """Resume or open a session for an authenticated client (section 8.3, steps 3 to 6)."""
+        reason: str | None = None
+        secret, received = hello.secret, hello.received
+        target = self.sessions.get(hello.session)
+        session_id = hello.session
+        if target is None and hello.epoch is not None:
+            reason = self._ended.get(session_id, ("unknown",))[0]
+            if hello.fresh is None:
+                return refusal("session_lost", f"the session is not known here ({reason})", over=True)
+            (session_id, secret), received = hello.fresh, 0
+            target = self.sessions.get(session_id)
+        if target is None:
+            if session_id in self._ended:
+                return refusal(
+                    "session_lost", f"the session has ended: {self._ended[session_id][0]}", over=True
+                )
+            if received:
+                return refusal("protocol_error", f"a new session that has received {received} elements")
+            return self._open(hello, session_id, secret, principal, carrier, reason, now)
+        if not target.admits(secret) or target.principal != principal:
+            return refusal("unauthenticated", "the session belongs to somebody else", final=True)
+        if target.is_stale(hello.attempt):
+            return refusal("stale_attempt", f"attempt {hello.attempt} of this session was made before")
+        evicted = target.carrier
+        next_secret = self._entropy(32)
+        try:
+            target.greet(hello, secret, received, next_secret, now)
+        except MalformedFrame as error:
+            return refusal("protocol_error", str(error))
+        target.carrier = carrier
+        frame = self._welcome(target, next_secret, resumed=reason is None, reason=reason)
+        return Welcomed(target, is_new=False, evicted=evicted, frame=frame)
+
+    def end(self, attended: Attended, code: str, now: float) -> None:
+        """The session is over; remember why."""
+        if self.sessions.pop(attended.id, None) is None:
+            return
+        attended.leave()
+        self._ended[attended.id] = (code, now)
+        self._forget_ended(now)
+
+    def tick(self, now: float) -> list[Attended]:
+        """Call about once a second: gives the sessions that have been absent for too long, which `end` is to end.
+
+        A step that took much longer than a second counts as one: our own loop did not run.
+        """
+        passed = 0.0 if self._ticked_at is None else min(now - self._ticked_at, 2000.0)
+        self._ticked_at = now
+        self._forget_ended(now)
+        return [attended for attended in self.sessions.values() if attended.age(passed)]
+
+    def _open(
+        self,
+        hello: Hello,
+        session_id: bytes,
+        secret: bytes,
+        principal: Hashable,
+        carrier: object,
+        reason: str | None,
+        now: float,
+    ) -> Welcomed:
+        attended = Attended(session_id, secret, principal, self._limits, now)
+        next_secret = self._entropy(32)
+        attended.greet(hello, secret, 0, next_secret, now)
+        attended.carrier = carrier
+        self.sessions[session_id] = attended
+        frame = self._welcome(attended, next_secret, resumed=False, reason=reason)
+        return Welcomed(attended, is_new=True, evicted=None, frame=frame)
+
+    def _welcome(self, attended: Attended, next_secret: bytes, resumed: bool, reason: str | None) -> bytes:
+        limits = self._limits
+        welcome: dict[str, object] = {
+            "protocol": VERSION,
+            "agent": self._agent,
+            "session": attended.id,
+            "resumed": resumed,
+            "epoch": self.epoch,
+            "secret": next_secret,
+            "received": attended.session.received,
+            "credit": list(attended.session.granted),
+            "limits": {"message": limits.max_message_bytes},
+            "heartbeat": [limits.heartbeat_ms, limits.silence_ms],
+            "contracts": self._contracts,
+        }
+        if reason is not None:
+            welcome["reason"] = reason
+        return encode_control(Frame.WELCOME, welcome)
+
+    def _forget_ended(self, now: float) -> None:
+        oldest = now - self._limits.remember_ended_ms
+        while self._ended:
+            ended, (_, at) = next(iter(self._ended.items()))
+            if at >= oldest and len(self._ended) <= self._limits.remember_ended:
+                return
+            del self._ended[ended]
+
+
+def refusal(code: str, message: str, final: bool = False, over: bool = False) -> Refusal:
+    """A refused HELLO, with its CLOSE."""
+    options: dict[str, object] = {**({"final": True} if final else {}), **({"over": True} if over else {})}
+    return Refusal(code, message, encode_close(code, message, options))
+
+
+def _read_hello(hello: dict[str, Any]) -> Hello:
+    fresh = hello.get("fresh")
+    limits = hello.get("limits")
+    limits = {} if limits is None else limits
+    contracts = [] if hello.get("contracts") is None else hello["contracts"]
+    checks = (
+        ("session", is_id(hello.get("session"), 16)),
+        ("secret", is_id(hello.get("secret"), 32)),
+        ("attempt", is_uint(hello.get("attempt")) and hello["attempt"] > 0),
+        ("received", is_uint(hello.get("received"))),
+        ("epoch", hello.get("epoch") is None or (is_id(hello["epoch"], 16) and fresh is not None)),
+        (
+            "fresh",
+            fresh is None
+            or (type(fresh) is list and len(fresh) == 2 and is_id(fresh[0], 16) and is_id(fresh[1], 32)),
+        ),
+        ("token", hello.get("token") is None or type(hello["token"]) is str),
+        ("credit", is_pair(hello.get("credit"))),
+        ("limits", type(limits) is dict and (limits.get("message") is None or is_uint(limits["message"]))),
+        ("contracts", type(contracts) is list and all(map(_is_contract, contracts))),
+    )
+    for name, is_right in checks:
+        if not is_right:
+            raise MalformedFrame(f"HELLO: {name} is missing or wrong")
+    agent = hello.get("agent")
+    return Hello(
+        agent=agent[:200] if type(agent) is str else "",
+        session=hello["session"],
+        secret=hello["secret"],
+        attempt=hello["attempt"],
+        received=hello["received"],
+        epoch=hello.get("epoch"),
+        fresh=None if fresh is None else (fresh[0], fresh[1]),
+        token=hello.get("token"),
+        credit=(hello["credit"][0], hello["credit"][1]),
+        max_message_bytes=limits.get("message"),
+        contracts=[(name, version, fingerprint) for name, version, fingerprint, *_ in contracts],
+    )
+
+
+def _is_contract(value: object) -> bool:
+    return type(value) is list and len(value) >= 3 and all(type(item) is str for item in value[:3])

@@ -1,0 +1,72 @@
+"""Heartbeats and silence (docs/protocol.md, section 8.5)."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+
+class Liveness:
+    """Says when to send PING and when the peer is silent. Times in milliseconds.
+
+    A loop that was late itself must not take a live peer for a dead one: a `tick` that comes more than half an interval
+    after `deadline` begins the measurement anew.
+    """
+
+    def __init__(self, interval: int, silence: int) -> None:
+        self.interval = interval
+        self.silence = silence
+        self._heard_at = math.inf
+        self._sent_at = math.inf
+        self._pinged_at = -math.inf
+        self._due = math.inf
+        self._is_silent = False
+
+    def start(self, now: float) -> None:
+        """A greeted channel is there."""
+        self._heard_at = self._sent_at = now
+        self._pinged_at = -math.inf
+        self._is_silent = False
+        self._plan()
+
+    def stop(self) -> None:
+        """The channel is gone."""
+        self._due = math.inf
+
+    def heard(self, now: float) -> None:
+        """A frame arrived."""
+        self._heard_at = now
+        self._is_silent = False
+
+    def sent(self, now: float) -> None:
+        """A frame leaves."""
+        self._sent_at = now
+
+    def deadline(self) -> float:
+        """When `tick` wants to be called next; infinity while there is no channel."""
+        return self._due
+
+    def tick(self, now: float) -> Literal["ping", "silent"] | None:
+        """What to do now: send PING, take the peer for silent (told once), or nothing."""
+        if now < self._due:
+            return None
+        if now > self._due + self.interval / 2:
+            self._heard_at = max(self._heard_at, now)
+        action: Literal["ping", "silent"] | None = None
+        if not self._is_silent and now - self._heard_at >= self.silence:
+            self._is_silent = True
+            action = "silent"
+        elif (
+            now - min(self._sent_at, self._heard_at) >= self.interval
+            and now - self._pinged_at >= self.interval
+        ):
+            self._pinged_at = now
+            action = "ping"
+        self._plan()
+        if self._due <= now:
+            self._due = now + self.interval
+        return action
+
+    def _plan(self) -> None:
+        ping = max(min(self._sent_at, self._heard_at), self._pinged_at) + self.interval
+        self._due = ping if self._is_silent else min(ping, self._heard_at + self.silence)

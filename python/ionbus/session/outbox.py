@@ -1,0 +1,143 @@
+"""Messages that wait for their number (docs/protocol.md, sections 4.6 and 4.8).
+
+Two queues, since events wait for credit and nothing else may wait behind them. Each entry has an ordinal, so that while
+there is credit both queues leave in the order in which they were filled. A *lane* is a sequence that keeps its order
+around a transfer: all events are one lane, each request is one. While a lane has a transfer under way, what follows in it is held.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable, Iterator
+from typing import Final, Literal
+
+Delivery = Literal["session", "volatile", "latest"]
+
+EVENTS: Final = "events"
+"""The lane of all events."""
+
+
+class Entry:
+    """One message on its way out.
+
+    Attributes:
+        data: the message's bytes; replaced while a `latest` event waits.
+        cost: payload bytes that an event takes from the credit, -1 for a message that needs none.
+        tag: whatever the sender wants back when the other side rejects the message.
+        is_numbered: its last byte has entered a frame: it is the other side's, as long as the session lives.
+        is_dropped: it will never be sent.
+    """
+
+    __slots__ = ("cost", "data", "delivery", "is_dropped", "is_numbered", "key", "lane", "ordinal", "tag")
+
+    def __init__(
+        self,
+        data: bytes,
+        cost: int,
+        delivery: Delivery,
+        key: Hashable | None,
+        lane: Hashable | None,
+        tag: object,
+    ) -> None:
+        self.data = data
+        self.cost = cost
+        self.delivery = delivery
+        self.key = key
+        self.lane = lane
+        self.tag = tag
+        self.ordinal = 0
+        self.is_numbered = False
+        self.is_dropped = False
+
+
+class Outbox:
+    """The two queues, the held lanes, and the newest entry of each `latest` key."""
+
+    def __init__(self, max_latest_keys: int) -> None:
+        self._max_latest_keys = max_latest_keys
+        self._events: deque[Entry] = deque()
+        self._messages: deque[Entry] = deque()
+        self._held: dict[Hashable, deque[Entry]] = {}
+        self._latest: dict[Hashable, Entry] = {}
+        self._ordinal = 0
+        self.queued_bytes = 0
+        """Cost of all events that wait."""
+        self.queued_events = 0
+        self.queued_messages = 0
+        """Entries that wait and need no credit."""
+
+    def push(self, entry: Entry) -> None:
+        """Queue one entry behind all others."""
+        self._ordinal += 1
+        entry.ordinal = self._ordinal
+        if entry.cost < 0:
+            self._messages.append(entry)
+            self.queued_messages += 1
+            return
+        self._events.append(entry)
+        self.queued_events += 1
+        self.queued_bytes += entry.cost
+        if entry.delivery == "latest":
+            self._latest[entry.key] = entry
+            if len(self._latest) > self._max_latest_keys:
+                self.withdraw(next(iter(self._latest.values())))
+
+    def replace(self, key: Hashable, data: bytes, cost: int) -> Entry | None:
+        """Put a newer event in the place of the one with the same key; None where none waits."""
+        entry = self._latest.get(key)
+        if entry is not None:
+            self.queued_bytes += cost - entry.cost
+            entry.data, entry.cost = data, cost
+        return entry
+
+    def take(self, may_take_event: bool) -> Entry | None:
+        """The next entry to number, or None. `may_take_event`: there is credit for one."""
+        while True:
+            events = self._events if may_take_event and EVENTS not in self._held else None
+            if events and (not self._messages or events[0].ordinal < self._messages[0].ordinal):
+                entry = events.popleft()
+                if not entry.is_dropped:
+                    self._forget(entry)
+                    return entry
+            elif self._messages:
+                entry = self._messages.popleft()
+                if entry.is_dropped:
+                    continue
+                held = self._held.get(entry.lane) if entry.lane is not None else None
+                if held is None:
+                    self.queued_messages -= 1
+                    return entry
+                held.append(entry)
+            else:
+                return None
+
+    def hold(self, lane: Hashable | None) -> None:
+        """From now on keep back what follows in this lane: a transfer has begun in it."""
+        if lane is not None:
+            self._held[lane] = deque()
+
+    def release(self, lane: Hashable | None) -> None:
+        """The lane's transfer is over; what was kept back comes next."""
+        self._messages.extendleft(reversed(self._held.pop(lane, ())))
+
+    def withdraw(self, entry: Entry) -> None:
+        """Never send an entry that still waits."""
+        entry.is_dropped = True
+        if entry.cost >= 0:
+            self._forget(entry)
+        else:
+            self.queued_messages -= 1
+
+    def waiting(self) -> Iterator[Entry]:
+        """All entries that wait, in order."""
+        held = (entry for lane in self._held.values() for entry in lane)
+        entries = [*self._events, *self._messages, *held]
+        return iter(
+            sorted((entry for entry in entries if not entry.is_dropped), key=lambda entry: entry.ordinal)
+        )
+
+    def _forget(self, entry: Entry) -> None:
+        self.queued_events -= 1
+        self.queued_bytes -= entry.cost
+        if entry.delivery == "latest" and self._latest.get(entry.key) is entry:
+            del self._latest[entry.key]

@@ -1,0 +1,86 @@
+"""Elements that were sent and not acknowledged yet (docs/protocol.md, sections 4.5 and 4.7)."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from ionbus.session.outbox import Entry
+
+NIL: Final = b"\xc0"
+
+
+class Replay:
+    """The replay buffer: numbers elements as they enter, keeps them until they are acknowledged, gives them again after a cut.
+
+    Args:
+        max_bytes: above it nothing more is numbered; one element may exceed it.
+        max_elements: likewise.
+    """
+
+    def __init__(self, max_bytes: int, max_elements: int) -> None:
+        self._max_bytes = max_bytes
+        self._max_elements = max_elements
+        self._kept: deque[tuple[bytes, Entry | None]] = deque()
+        self._again: deque[bytes] = deque()
+        self.sent = 0
+        """The number of the newest element."""
+        self.acked = 0
+        """The newest number that the other side acknowledged."""
+        self.size = 0
+        """Bytes kept."""
+
+    @property
+    def is_full(self) -> bool:
+        return self.size >= self._max_bytes or len(self._kept) >= self._max_elements
+
+    @property
+    def is_resending(self) -> bool:
+        """Whether elements wait to be sent again; until then nothing new may leave."""
+        return bool(self._again)
+
+    def append(self, element: bytes, entry: Entry | None) -> int:
+        """Number a new element and keep it. `entry`: the message that ends with it, None for an earlier part of a transfer."""
+        self._kept.append((element, entry))
+        self.size += len(element)
+        self.sent += 1
+        return self.sent
+
+    def acknowledge(self, seq: int) -> None:
+        """Forget every element up to and including `seq`, which is at most `sent`; an older number changes nothing."""
+        while self.acked < seq:
+            element, _ = self._kept.popleft()
+            self.size -= len(element)
+            self.acked += 1
+        while self._again and self.sent - len(self._again) < seq:
+            self._again.popleft()
+
+    def rewind(self, received: int) -> None:
+        """A new channel is there and the other side has `received`: send again what follows.
+
+        An unacknowledged volatile event and a `latest` one that has a successor become nil.
+        """
+        self.acknowledge(received)
+        newest = set()
+        for index in range(len(self._kept) - 1, -1, -1):
+            element, entry = self._kept[index]
+            if entry is None or entry.cost < 0 or element[1] != 1:  # only a whole EVENT may go
+                continue
+            if entry.delivery == "volatile" or (entry.delivery == "latest" and entry.key in newest):
+                self._kept[index] = (NIL, None)
+                self.size -= len(element) - len(NIL)
+            elif entry.delivery == "latest":
+                newest.add(entry.key)
+        self._again = deque(element for element, _ in self._kept)
+
+    def next_again(self) -> tuple[int, bytes] | None:
+        """The next element to send again with its number, without taking it."""
+        return (self.sent - len(self._again) + 1, self._again[0]) if self._again else None
+
+    def take_again(self) -> None:
+        """It has entered a frame."""
+        self._again.popleft()
+
+    def unacknowledged_events(self) -> int:
+        """How many events were numbered and not acknowledged: what may be lost when the session ends."""
+        return sum(entry is not None and entry.cost >= 0 for _, entry in self._kept)

@@ -1,0 +1,421 @@
+"""One side's half of a session: numbers, acknowledgements, replay, credit, transfers, heartbeats (docs/protocol.md, 4 to 8).
+
+Pure: frames and the time (milliseconds on any monotonic clock) go in, frames to send and what arrived come out. The
+same class serves client and broker; the greeting is around it (`connection`, `acceptor`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ionbus.generated.protocol import Frame, Limits, Message
+from ionbus.session.liveness import Liveness
+from ionbus.session.outbox import EVENTS, Delivery, Entry, Outbox
+from ionbus.session.replay import Replay
+from ionbus.session.transfers import Incoming, Outgoing
+from ionbus.wire.frames import MalformedFrame, decode_frame, encode_control, encode_data, uint_fields
+from ionbus.wire.messages import check_message, encode_message
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A message for the application, in order, once. `message` is a list, its type first; `seq` is its number."""
+
+    seq: int
+    message: list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The other side refused to take a large message; `tag` is what `send` or `emit` was given."""
+
+    tag: object
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """The other side broke the protocol: CLOSE with this code, then drop the channel. `over`: the session ends too."""
+
+    code: Literal["protocol_error", "protocol_violation"]
+    message: str
+    over: bool
+
+
+Arrival = Delivered | Rejected | Violation
+
+
+class Session:
+    """See the module. Until `attach` everything waits."""
+
+    def __init__(self, limits: Limits, now: float) -> None:
+        self._limits = limits
+        self._outbox = Outbox(limits.max_latest_keys)
+        self._replay = Replay(limits.replay_bytes, limits.replay_elements)
+        self._outgoing = Outgoing(limits.transfer_part_bytes)
+        self._incoming = Incoming(limits)
+        self._liveness = Liveness(limits.heartbeat_ms, limits.silence_ms)
+        self._control: dict[Frame, bytes] = {}  # at most one of a kind waits: the newest says all
+        self._is_attached = False
+        self._now = now
+
+        self.received = 0
+        """The number of the last element taken."""
+        self._unacked_elements = 0
+        self._unacked_bytes = 0
+        self._ack_due = math.inf
+
+        self._credit = (0, 0)  # what the peer granted: bytes, events
+        self._spent = (0, 0)
+        self._consumed = (0, 0)
+        self.granted = (limits.credit_bytes, limits.credit_messages)
+        """The totals of bytes and events granted to the peer, for HELLO and WELCOME."""
+
+        self._violations = 0
+
+    # What the application does.
+
+    def send(self, message: bytes, lane: Hashable | None = None, tag: object = None) -> Entry:
+        """Queue a message that needs no credit. `lane` keeps its order with others of the lane around a transfer."""
+        entry = Entry(message, -1, "session", None, lane, tag)
+        self._outbox.push(entry)
+        return entry
+
+    def emit(
+        self, message: bytes, cost: int, delivery: Delivery, key: Hashable | None = None, tag: object = None
+    ) -> Entry | None:
+        """Queue an event.
+
+        Args:
+            message: the EVENT or ENVELOPE.
+            cost: the length of its payload, in bytes.
+            delivery: `volatile` is dropped unless it could leave now; `latest` takes the place of the one with the
+                same key that still waits.
+            key: event name and key, for `latest`.
+            tag: what `Rejected` shall give back.
+
+        Returns:
+            The entry, or None for a volatile event that was dropped.
+        """
+        if delivery == "latest":
+            waiting = self._outbox.replace(key, message, cost)
+            if waiting is not None:
+                return waiting
+        elif delivery == "volatile" and not (
+            self._is_attached and self.accepts_events and not self._replay.is_full
+        ):
+            return None
+        entry = Entry(message, cost, delivery, key, EVENTS, tag)
+        self._outbox.push(entry)
+        return entry
+
+    def withdraw(self, entry: Entry) -> bool:
+        """Take back a message that is not fully numbered. False: too late, the other side gets it."""
+        if entry.is_numbered or entry.is_dropped:
+            return entry.is_dropped
+        number = self._outgoing.abort(entry)
+        if number is None:
+            self._outbox.withdraw(entry)
+        else:
+            entry.is_dropped = True
+            self.send(encode_message(Message.ABORT, number, "call_cancelled", "given up by its sender"))
+            self._outbox.release(entry.lane)
+        return True
+
+    def consumed(self, cost: int) -> None:
+        """The application took, dropped or refused an event of `cost` payload bytes: the peer may send as much again."""
+        size, count = self._consumed = (self._consumed[0] + cost, self._consumed[1] + 1)
+        limits = self._limits
+        grant = (size + limits.credit_bytes, count + limits.credit_messages)
+        more_bytes, more_messages = grant[0] - self.granted[0], grant[1] - self.granted[1]
+        if more_bytes * 2 >= limits.credit_bytes or more_messages * 2 >= limits.credit_messages:
+            self.granted = grant
+            if self._is_attached:
+                self._control[Frame.CREDIT] = encode_control(Frame.CREDIT, *grant)
+
+    @property
+    def accepts_events(self) -> bool:
+        """Whether an event emitted now has credit and waits for nothing but its turn."""
+        outbox = self._outbox
+        return (
+            self._spent[0] + outbox.queued_bytes < self._credit[0]
+            and self._spent[1] + outbox.queued_events < self._credit[1]
+        )
+
+    @property
+    def queued_bytes(self) -> int:
+        """Payload bytes of the events that wait."""
+        return self._outbox.queued_bytes
+
+    @property
+    def queued_messages(self) -> int:
+        """Messages other than events that wait."""
+        return self._outbox.queued_messages
+
+    @property
+    def sent(self) -> int:
+        """The number of the last element sent."""
+        return self._replay.sent
+
+    @property
+    def acked(self) -> int:
+        """The last number that the peer acknowledged."""
+        return self._replay.acked
+
+    @property
+    def is_attached(self) -> bool:
+        return self._is_attached
+
+    @property
+    def unacknowledged_events(self) -> int:
+        """Events that were numbered and may not have arrived."""
+        return self._replay.unacknowledged_events()
+
+    def unnumbered(self) -> list[Entry]:
+        """Messages of which the other side cannot have got all, in order: they may go to another session."""
+        entries = [*self._outgoing.entries(), *self._outbox.waiting()]
+        return sorted(entries, key=lambda entry: entry.ordinal)
+
+    # What the channel does.
+
+    def set_heartbeat(self, interval: int, silence: int) -> None:
+        """Milliseconds, as WELCOME gave them."""
+        self._liveness = Liveness(interval, silence)
+
+    def attach(self, received: int, credit: tuple[int, int], now: float) -> None:
+        """A greeted channel is there.
+
+        Args:
+            received: the last element that the peer has.
+            credit: totals that it grants.
+            now: milliseconds.
+
+        Raises:
+            MalformedFrame: `received` was never sent, or was acknowledged further before.
+        """
+        if not self._replay.acked <= received <= self._replay.sent:
+            raise MalformedFrame(
+                f"received {received} of a session in which {self._replay.sent} were sent and {self._replay.acked} acknowledged"
+            )
+        self._replay.rewind(received)
+        self._raise_credit(credit)
+        self._control.clear()
+        self._unacked_elements = self._unacked_bytes = 0
+        self._ack_due = math.inf
+        self._is_attached = True
+        self._liveness.start(now)
+
+    def detach(self) -> None:
+        """The channel is gone; what it did not deliver will be sent on the next."""
+        self._is_attached = False
+        self._liveness.stop()
+        self._ack_due = math.inf
+
+    def receive_bytes(self, frame: bytes, now: float) -> list[Arrival]:
+        """`decode_frame`, then `receive`."""
+        try:
+            decoded = decode_frame(frame)
+        except MalformedFrame as error:
+            return [self.violation(str(error))]
+        return self.receive(decoded, len(frame), now)
+
+    def receive(self, frame: list[Any], size: int, now: float) -> list[Arrival]:
+        """Take a decoded frame of `size` bytes; greetings and CLOSE are not for this class.
+
+        Returns:
+            What arrived, in order; a `Violation` comes last, and nothing of the frame behind it was taken.
+        """
+        self._liveness.heard(now)
+        arrivals: list[Arrival] = []
+        try:
+            match frame[0]:
+                case Frame.DATA:
+                    self._receive_data(frame, size, now, arrivals)
+                case Frame.ACK:
+                    self._acknowledge(uint_fields(frame, 1)[0])
+                case Frame.CREDIT:
+                    granted, events = uint_fields(frame, 2)
+                    self._raise_credit((granted, events))
+                case Frame.PING:
+                    self._control[Frame.PONG] = encode_control(Frame.PONG, uint_fields(frame, 1)[0])
+                case Frame.PONG:
+                    uint_fields(frame, 1)
+                case Frame.HELLO | Frame.WELCOME:
+                    raise MalformedFrame("a second greeting")
+                case _:
+                    pass  # a later version's frame
+        except MalformedFrame as error:
+            arrivals.append(self.violation(str(error)))
+        return arrivals
+
+    def violation(self, message: str) -> Violation:
+        """Count a violation: the second without progress in between ends the session, lest it be replayed for ever."""
+        self._violations += 1
+        if self._violations > 1:
+            return Violation("protocol_violation", message, over=True)
+        return Violation("protocol_error", message, over=False)
+
+    def next_frame(self, now: float) -> bytes | None:
+        """What to send now. Call again until it gives None, while the channel is writable."""
+        if not self._is_attached:
+            return None
+        if self._control:
+            frame = self._control.pop(next(iter(self._control)))
+        else:
+            data = self._next_data()
+            if data is not None:
+                frame = data
+            elif self._ack_due <= now:
+                frame = encode_control(Frame.ACK, self.received)
+            else:
+                return None
+            self._unacked_elements = self._unacked_bytes = 0
+            self._ack_due = math.inf
+        self._liveness.sent(now)
+        return frame
+
+    def tick(self, now: float) -> Literal["silent"] | None:
+        """Call at `deadline`, then ask `next_frame`. Gives "silent" once when the peer has become so."""
+        action = self._liveness.tick(now)
+        if action == "ping":
+            self._control[Frame.PING] = encode_control(Frame.PING, max(0, int(now)))
+        return "silent" if action == "silent" else None
+
+    def deadline(self) -> float:
+        """When `tick` and `next_frame` want to be called though nothing happens: milliseconds, or infinity."""
+        return min(self._ack_due, self._liveness.deadline())
+
+    # Inside.
+
+    def _receive_data(self, frame: list[Any], size: int, now: float, arrivals: list[Arrival]) -> None:
+        first_seq, ack = uint_fields(frame, 2)
+        if first_seq == 0 or first_seq > self.received + 1:
+            raise MalformedFrame(f"element {first_seq} after {self.received}: a gap")
+        self._acknowledge(ack)
+        for seq in range(self.received + 1, first_seq + len(frame) - 3):
+            element = frame[3 + seq - first_seq]
+            if element is not None:
+                message = self._take_element(element, arrivals)
+                if message is not None:
+                    arrivals.append(Delivered(seq, message))
+            self.received = seq
+            self._unacked_elements += 1
+            self._violations = 0
+        self._unacked_bytes += size
+        limits = self._limits
+        if self._unacked_elements >= limits.ack_elements or self._unacked_bytes >= limits.ack_bytes:
+            self._ack_due = now
+        else:  # what was skipped is acknowledged again: its sender may not know
+            self._ack_due = min(self._ack_due, now + limits.ack_delay_ms)
+
+    def _take_element(self, element: Any, arrivals: list[Arrival]) -> list[Any] | None:
+        """Check one element; take what concerns transfers here, give a message for the application."""
+        if type(element) is not list:
+            raise MalformedFrame("an element is a message or nil")
+        if not check_message(element, self._limits):
+            return None
+        match element[0]:
+            case Message.BEGIN:
+                return self._whole(self._incoming.begin(element[1], element[2], element[3]))
+            case Message.CHUNK:
+                return self._whole(self._incoming.chunk(element[1], element[2]))
+            case Message.ABORT:
+                self._incoming.abort(element[1])
+            case Message.GRANT:
+                self._outgoing.grant(element[1], element[2])
+                return None
+            case Message.REJECT:
+                entry = self._outgoing.reject(element[1])
+                if entry is not None:
+                    entry.is_dropped = True
+                    self._outbox.release(entry.lane)
+                    arrivals.append(Rejected(entry.tag, element[2], element[3]))
+                return None
+            case _:
+                return element
+        self._send_replies()
+        return None
+
+    def _whole(self, data: bytes | None) -> list[Any] | None:
+        """A transfer's message, once its last part is there."""
+        self._send_replies()
+        if data is None:
+            return None
+        message = decode_frame(data)
+        if not check_message(message, self._limits):
+            return None
+        if message[0] in (Message.BEGIN, Message.CHUNK):
+            raise MalformedFrame("a transfer within a transfer")
+        return message
+
+    def _send_replies(self) -> None:
+        for reply in self._incoming.replies:
+            self.send(reply)
+        self._incoming.replies.clear()
+
+    def _acknowledge(self, ack: int) -> None:
+        if ack > self._replay.sent:
+            raise MalformedFrame(f"acknowledges element {ack}; {self._replay.sent} were sent")
+        self._replay.acknowledge(ack)
+
+    def _raise_credit(self, credit: tuple[int, int]) -> None:
+        self._credit = (max(self._credit[0], credit[0]), max(self._credit[1], credit[1]))
+
+    def _has_credit(self) -> bool:
+        return self._spent[0] < self._credit[0] and self._spent[1] < self._credit[1]
+
+    def _next_data(self) -> bytes | None:
+        replay, limits = self._replay, self._limits
+        elements: list[bytes] = []
+        size = 0
+        if replay.is_resending:
+            first = 0
+            parts = 0
+            while len(elements) < limits.batch_elements and size < limits.batch_bytes:
+                again = replay.next_again()
+                if again is None:
+                    break
+                parts += is_part(again[1])
+                if parts > 1:
+                    break
+                first = first or again[0]
+                elements.append(again[1])
+                size += len(again[1])
+                replay.take_again()
+            return encode_data(first, self.received, elements, len(elements))
+        first = replay.sent + 1
+        while len(elements) < limits.batch_elements and size < limits.batch_bytes and not replay.is_full:
+            entry = self._outbox.take(self._has_credit())
+            if entry is None:
+                break
+            if entry.cost >= 0:
+                self._spent = (self._spent[0] + entry.cost, self._spent[1] + 1)
+            if len(entry.data) > limits.transfer_threshold_bytes:
+                self._outbox.hold(entry.lane)
+                self._outgoing.begin(entry)
+                continue
+            self._number(entry.data, entry, elements)
+            size += len(entry.data)
+        if len(elements) < limits.batch_elements and not replay.is_full:
+            part = self._outgoing.next_part()
+            if part is not None:
+                element, entry = part
+                self._number(element, entry, elements)
+                if entry is not None:
+                    self._outbox.release(entry.lane)
+        return encode_data(first, self.received, elements, len(elements)) if elements else None
+
+    def _number(self, element: bytes, entry: Entry | None, elements: list[bytes]) -> None:
+        self._replay.append(element, entry)
+        elements.append(element)
+        if entry is not None:
+            entry.is_numbered = True
+
+
+def is_part(element: bytes) -> bool:
+    """Whether an encoded element is BEGIN or CHUNK."""
+    return len(element) > 1 and element[1] in (Message.BEGIN, Message.CHUNK) and element[0] & 0xF0 == 0x90

@@ -1,0 +1,194 @@
+"""Messages that travel in parts (docs/protocol.md, section 7)."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from ionbus.generated.protocol import Limits, Message
+from ionbus.session.outbox import Entry
+from ionbus.wire.frames import MalformedFrame
+from ionbus.wire.messages import encode_message
+
+
+class Sending:
+    """One message that is being sent in parts."""
+
+    __slots__ = ("entry", "granted", "number", "offset")
+
+    def __init__(self, number: int, entry: Entry, granted: int) -> None:
+        self.number = number
+        self.entry = entry
+        self.offset = 0
+        self.granted = granted
+
+
+class Outgoing:
+    """The transfers that this side sends; they take turns, one part each."""
+
+    def __init__(self, part_bytes: int) -> None:
+        self._part_bytes = part_bytes
+        self._last = 0
+        self._turns: deque[Sending] = deque()
+        self._under_way: dict[int, Sending] = {}
+
+    def begin(self, entry: Entry) -> None:
+        """Take up a message; its first part needs no grant."""
+        self._last += 1
+        sending = Sending(self._last, entry, self._part_bytes)
+        self._under_way[self._last] = sending
+        self._turns.append(sending)
+
+    def next_part(self) -> tuple[bytes, Entry | None] | None:
+        """The next element to send, with the message's entry where it is its last part; None while no transfer may go on."""
+        for _ in range(len(self._turns)):
+            sending = self._turns.popleft()
+            if self._under_way.get(sending.number) is not sending:
+                continue
+            data, offset = sending.entry.data, sending.offset
+            part = data[offset : min(offset + self._part_bytes, sending.granted)]
+            if not part:
+                self._turns.append(sending)
+                continue
+            sending.offset += len(part)
+            is_last = sending.offset == len(data)
+            if is_last:
+                del self._under_way[sending.number]
+            else:
+                self._turns.append(sending)
+            if offset:
+                element = encode_message(Message.CHUNK, sending.number, part)
+            else:
+                element = encode_message(Message.BEGIN, sending.number, len(data), part)
+            return element, sending.entry if is_last else None
+        return None
+
+    def grant(self, number: int, total: int) -> None:
+        """The receiver takes parts up to `total` bytes."""
+        sending = self._find(number, "GRANT")
+        if sending is not None:
+            sending.granted = max(sending.granted, total)
+
+    def reject(self, number: int) -> Entry | None:
+        """The receiver refuses the transfer; gives the entry unless it had ended before."""
+        sending = self._find(number, "REJECT")
+        if sending is None:
+            return None
+        del self._under_way[number]
+        return sending.entry
+
+    def abort(self, entry: Entry) -> int | None:
+        """Give up the transfer of `entry`; its number, or None where it is not under way."""
+        for number, sending in self._under_way.items():
+            if sending.entry is entry:
+                del self._under_way[number]
+                return number
+        return None
+
+    def entries(self) -> list[Entry]:
+        """The messages that are under way."""
+        return [sending.entry for sending in self._under_way.values()]
+
+    def _find(self, number: int, what: str) -> Sending | None:
+        if not 0 < number <= self._last:
+            raise MalformedFrame(f"{what} for transfer {number}, which never was")
+        return self._under_way.get(number)
+
+
+class Receiving:
+    """One message that is arriving in parts."""
+
+    __slots__ = ("granted", "parts", "received", "total")
+
+    def __init__(self, total: int, granted: int) -> None:
+        self.total = total
+        self.granted = granted
+        self.received = 0
+        self.parts: list[bytes] = []
+
+
+class Incoming:
+    """The transfers that this side receives, all together at most `max_assembly_bytes`; the others wait for their grant."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._last = 0
+        self._under_way: dict[int, Receiving] = {}
+        self._waiting: deque[int] = deque()
+        self._reserved = 0
+        self.replies: list[bytes] = []
+        """GRANT and REJECT messages to send; whoever reads them empties the list."""
+
+    def begin(self, number: int, total: int, part: bytes) -> bytes | None:
+        """BEGIN arrived; gives the message where this part is all of it (which no sender should do).
+
+        Raises:
+            MalformedFrame: the number is not above all earlier ones, or the total or part is out of bounds.
+        """
+        if number <= self._last:
+            raise MalformedFrame(f"BEGIN of transfer {number} after {self._last}")
+        if total <= self._limits.transfer_threshold_bytes:
+            raise MalformedFrame(f"transfer {number} of {total} bytes: too small to be one")
+        self._last = number
+        if total > self._limits.max_message_bytes:
+            message = f"a message of {total} bytes; the receiver takes {self._limits.max_message_bytes}"
+            self.replies.append(encode_message(Message.REJECT, number, "too_large", message))
+            return None
+        self._under_way[number] = Receiving(total, self._limits.transfer_part_bytes)
+        self._waiting.append(number)
+        self._grant_waiting()
+        return self._add(number, part)
+
+    def chunk(self, number: int, part: bytes) -> bytes | None:
+        """CHUNK arrived; gives the whole message with its last part.
+
+        Raises:
+            MalformedFrame: no such transfer, or more bytes than granted or announced.
+        """
+        if not 0 < number <= self._last:
+            raise MalformedFrame(f"CHUNK for transfer {number}, which never was")
+        return self._add(number, part) if number in self._under_way else None
+
+    def abort(self, number: int) -> None:
+        """The sender gives up.
+
+        Raises:
+            MalformedFrame: no such transfer.
+        """
+        if not 0 < number <= self._last:
+            raise MalformedFrame(f"ABORT of transfer {number}, which never was")
+        self._finish(number)
+
+    def _add(self, number: int, part: bytes) -> bytes | None:
+        receiving = self._under_way[number]
+        if not 0 < len(part) <= self._limits.transfer_part_bytes:
+            raise MalformedFrame(f"transfer {number}: a part of {len(part)} bytes")
+        received = receiving.received + len(part)
+        if received > min(receiving.granted, receiving.total):
+            raise MalformedFrame(
+                f"transfer {number}: byte {received} of {receiving.total}, granted {receiving.granted}"
+            )
+        receiving.parts.append(part)
+        receiving.received = received
+        if received < receiving.total:
+            return None
+        self._finish(number)
+        return b"".join(receiving.parts)
+
+    def _finish(self, number: int) -> None:
+        receiving = self._under_way.pop(number, None)
+        if receiving is None:
+            return
+        if number in self._waiting:
+            self._waiting.remove(number)
+        else:
+            self._reserved -= receiving.total
+        self._grant_waiting()
+
+    def _grant_waiting(self) -> None:
+        while self._waiting:
+            receiving = self._under_way[self._waiting[0]]
+            if self._reserved + receiving.total > self._limits.max_assembly_bytes:
+                return
+            self._reserved += receiving.total
+            receiving.granted = receiving.total
+            self.replies.append(encode_message(Message.GRANT, self._waiting.popleft(), receiving.total))

@@ -1,0 +1,113 @@
+"""Frames to bytes and back (docs/protocol.md, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import msgpack
+
+from ionbus.generated.protocol import Frame
+
+MAX_UINT: Final = 2**53 - 1
+"""The largest number, id or total on the wire: what a JavaScript number holds exactly."""
+
+_pack: Callable[[object], bytes] = msgpack.Packer(use_bin_type=True).pack
+
+
+class MalformedFrame(Exception):
+    """Bytes that are no frame, or a frame whose fields are not what section 3 says. The text says what and where."""
+
+
+def encode_data(first_seq: int, ack: int, elements: Iterable[bytes], count: int) -> bytes:
+    """A DATA frame of `count` elements that were encoded before."""
+    fields = count + 3
+    header = bytes((0x90 | fields,)) if fields < 16 else b"\xdc" + fields.to_bytes(2, "big")
+    return b"".join((header, b"\x00", _pack(first_seq), _pack(ack), *elements))
+
+
+def encode_control(kind: Frame, *fields: object) -> bytes:
+    """Any other frame."""
+    return _pack((int(kind), *fields))
+
+
+def encode_close(code: str, message: str, options: Mapping[str, object] | None = None) -> bytes:
+    """CLOSE; `options` are `final`, `over`, `retry_after` (section 9)."""
+    return encode_control(Frame.CLOSE, code, message, *((options,) if options else ()))
+
+
+def decode_frame(frame: bytes) -> list[Any]:
+    """The frame as a list, its kind first; elements are lists whose payloads are bytes.
+
+    Raises:
+        MalformedFrame: not msgpack, cut short, too deep, or no array that starts with a kind.
+    """
+    try:
+        decoded = msgpack.unpackb(frame, ext_hook=_refuse_extension)
+    except MalformedFrame:
+        raise
+    except (ValueError, msgpack.UnpackException, RecursionError, TypeError) as error:
+        raise MalformedFrame(f"not a msgpack frame: {type(error).__name__}: {error}") from None
+    if type(decoded) is not list or not decoded or not is_uint(decoded[0]):
+        raise MalformedFrame("a frame is an array that starts with its kind")
+    return decoded
+
+
+def _refuse_extension(code: int, data: bytes) -> object:
+    raise MalformedFrame(f"extension type {code} outside a payload")
+
+
+def is_uint(value: object) -> bool:
+    """Whether `value` is a non-negative integer that fits (a bool is none)."""
+    return type(value) is int and 0 <= value <= MAX_UINT
+
+
+def uint_fields(frame: list[Any], count: int) -> list[int]:
+    """The first `count` fields of a control frame, all of them uint.
+
+    Raises:
+        MalformedFrame: one is missing or is no uint.
+    """
+    fields = frame[1 : 1 + count]
+    if len(fields) < count or not all(map(is_uint, fields)):
+        raise MalformedFrame(f"frame kind {frame[0]} needs {count} unsigned integers")
+    return fields
+
+
+def close_fields(frame: list[Any]) -> tuple[str, str, dict[str, Any]]:
+    """Code, message and options of CLOSE.
+
+    Raises:
+        MalformedFrame: a field is missing or of the wrong type.
+    """
+    if len(frame) < 3 or type(frame[1]) is not str or type(frame[2]) is not str:
+        raise MalformedFrame("CLOSE needs a code and a message")
+    options = frame[3] if len(frame) > 3 and frame[3] is not None else {}
+    if type(options) is not dict:
+        raise MalformedFrame("CLOSE: options are a map")
+    return frame[1], frame[2], options
+
+
+def greeting_map(frame: list[Any]) -> dict[str, Any]:
+    """The map of HELLO or WELCOME.
+
+    Raises:
+        MalformedFrame: there is none.
+    """
+    if len(frame) < 2 or type(frame[1]) is not dict:
+        raise MalformedFrame("HELLO and WELCOME hold one map")
+    return frame[1]
+
+
+def is_deeper_than(value: object, limit: int) -> bool:
+    """Whether lists and dicts in `value` nest more than `limit` levels."""
+    level = [value]
+    for _ in range(limit):
+        level = [item for part in level if isinstance(part, (list, dict)) for item in _items(part)]
+        if not level:
+            return False
+    return any(isinstance(part, (list, dict)) for part in level)
+
+
+def _items(part: list[object] | dict[object, object]) -> Iterable[object]:
+    return part.values() if isinstance(part, dict) else part

@@ -1,0 +1,131 @@
+"""Messages to bytes and back (docs/protocol.md, section 5). A payload is bytes here, never decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import msgpack
+
+from ionbus.generated.protocol import FIELDS, Limits, Message
+from ionbus.wire.frames import MAX_UINT, MalformedFrame, is_deeper_than
+
+Name = str | int
+Options = Mapping[str, object]
+
+_pack: Callable[[object], bytes] = msgpack.Packer(use_bin_type=True).pack
+
+
+def encode_message(kind: Message, *fields: object) -> bytes:
+    """Any message from its fields; fields at the end that are None are left out."""
+    end = len(fields)
+    while end and fields[end - 1] is None:
+        end -= 1
+    return _pack((int(kind), *fields[:end]))
+
+
+def encode_event(name: Name, payload: bytes, options: Options | None = None) -> bytes:
+    return _pack((1, name, payload, options) if options else (1, name, payload))
+
+
+def encode_call(request: int, name: Name, payload: bytes, options: Options | None = None) -> bytes:
+    return _pack((2, request, name, payload, options) if options else (2, request, name, payload))
+
+
+def encode_result(request: int, payload: bytes) -> bytes:
+    return _pack((3, request, payload))
+
+
+def encode_item(request: int, payload: bytes) -> bytes:
+    return _pack((7, request, payload))
+
+
+def encode_envelope(numbers: Sequence[int], event: bytes) -> bytes:
+    """ENVELOPE around the bytes of an EVENT, which are shared with all sessions."""
+    head = _pack([int(Message.ENVELOPE), list(numbers)])
+    return b"\x93" + head[1:] + event
+
+
+def check_message(message: list[Any], limits: Limits) -> bool:
+    """Check one element's fields against the table in `schemas/protocol.toml`.
+
+    Returns:
+        False for a type that is unknown here, which is to be skipped.
+
+    Raises:
+        MalformedFrame: a field is missing, of the wrong type or out of bounds.
+    """
+    kind = message[0] if message else None
+    if type(kind) is not int or kind < 0:
+        raise MalformedFrame("a message starts with its type")
+    fields = FIELDS.get(kind)
+    if fields is None:
+        if is_deeper_than(message, limits.max_frame_depth - 1):
+            raise MalformedFrame(f"message type {kind} nests too deep")
+        return False
+    size = len(message)
+    for index, field in enumerate(fields, 1):
+        value = message[index] if index < size else None
+        if value is None and field[-1] == "?":
+            continue
+        if not _CHECKS[field](value, limits):
+            name = Message(kind).name
+            raise MalformedFrame(f"{name}: field {index} is no {field.rstrip('?')} within bounds")
+    return True
+
+
+def _is_uint(value: object, _limits: Limits) -> bool:
+    return type(value) is int and 0 <= value <= MAX_UINT
+
+
+def _is_text(value: object, _limits: Limits) -> bool:
+    return type(value) is str
+
+
+def _is_bin(value: object, _limits: Limits) -> bool:
+    return type(value) is bytes
+
+
+def _is_map(value: object, limits: Limits) -> bool:
+    return type(value) is dict and not is_deeper_than(value, limits.max_frame_depth - 2)
+
+
+def _is_name(value: object, limits: Limits) -> bool:
+    if type(value) is str:
+        return 0 < len(value) <= limits.max_name_bytes and (
+            value.isascii() or len(value.encode()) <= limits.max_name_bytes
+        )
+    return type(value) is int and 0 <= value <= MAX_UINT
+
+
+def _is_event(value: object, limits: Limits) -> bool:
+    return type(value) is list and value[:1] == [1] and check_message(value, limits)
+
+
+def _is_uints(value: object, limits: Limits) -> bool:
+    return type(value) is list and all(_is_uint(item, limits) for item in value)
+
+
+def _is_texts(value: object, _limits: Limits) -> bool:
+    return type(value) is list and all(type(item) is str for item in value)
+
+
+def _is_triples(value: object, limits: Limits) -> bool:
+    return type(value) is list and all(
+        type(item) is list and len(item) >= 3 and _is_texts(item[:3], limits) for item in value
+    )
+
+
+_CHECKS: Final = {
+    "uint": _is_uint,
+    "text": _is_text,
+    "text?": _is_text,
+    "bin": _is_bin,
+    "bin?": _is_bin,
+    "map?": _is_map,
+    "name": _is_name,
+    "message": _is_event,
+    "uints": _is_uints,
+    "texts": _is_texts,
+    "triples": _is_triples,
+}
