@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
 from pydantic_core import core_schema
@@ -95,8 +95,8 @@ class WireJsonSchema(GenerateJsonSchema):
             return not field.get("serialization_exclude") and "serialization_exclude_if" not in field
         return super().field_is_required(field, total)
 
-    def _is_text(self, schema: Mapping[str, Any]) -> bool:
-        described = self.generate_inner(cast("core_schema.CoreSchema", schema))
+    def _is_text(self, schema: Any) -> bool:
+        described = self.generate_inner(schema)
         while "$ref" in described:
             found = self.get_schema_from_definitions(described["$ref"])
             if found is None:
