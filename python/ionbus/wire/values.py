@@ -1,8 +1,8 @@
 """Values to bytes and back (docs/protocol.md, section 10; the table as data: schemas/values.toml).
 
 Theory of operation. msgpack's C code does the work; what it would let through is noticed afterwards by means that run in C as
-well: one look at the types in each container (`_is_plain`), and a search of the bytes for what only a refused or a special value
-can have put there. Only what raises a suspicion is walked value by value: `_lowered` on the way out, `_StrictReader` on the way
+well (`_is_plain`): one look at the types on each level, and a search of the bytes for what only a refused or a special value can
+have put there. Only what raises a suspicion is walked value by value: `_lowered` on the way out, `_StrictReader` on the way
 in. Both know the path to what they refuse; both say the same as the fast way for everything that is right.
 """
 
@@ -14,11 +14,11 @@ import struct
 import sys
 import threading
 from array import array
-from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from enum import Enum, IntEnum
-from typing import Final
+from itertools import chain, compress
+from typing import Any, Final
 from uuid import UUID
 
 from msgpack import ExtType, Packer, packb, unpackb
@@ -31,6 +31,7 @@ MAX_DEPTH: Final = Limits().max_payload_depth
 MAX_SAFE: Final = 2**53 - 1
 KEPT_BUFFER_BYTES: Final = 1_048_576
 """A packer that grew beyond this is not kept."""
+SMALL_BYTES: Final = 1_024
 
 
 class Extension(IntEnum):
@@ -77,16 +78,13 @@ def encode(value: object) -> bytes:
         ValueRefused: it holds text with a lone surrogate, the key `__proto__`, nesting above 64, a cycle, or what the table does
             not name.
     """
-    if _is_plain(value, MAX_DEPTH):
-        try:
-            data = _packed(value)
-        except (TypeError, ValueError, OverflowError, RecursionError):
-            pass  # the walk finds out where and why
-        else:
-            if b"__proto__" not in data and not (
-                (b"\xcf" in data or b"\xd3" in data) and _has_wide_int(value)
-            ):
-                return data
+    try:
+        data = _packed(value)
+    except (TypeError, ValueError, OverflowError):
+        pass  # the walk finds out where and why
+    else:
+        if _is_plain(value, data):
+            return data
     return _packed(_lowered(value, None, 0, set()))
 
 
@@ -98,14 +96,10 @@ def decode(data: bytes) -> object:
     """
     try:
         value = unpackb(data, ext_hook=_from_extension, strict_map_key=True)
-    except (ValueError, RecursionError):
+    except ValueError:
         pass  # the strict reader finds out where and why
     else:
-        if (
-            _is_plain(value, MAX_DEPTH)
-            and b"__proto__" not in data
-            and not ((b"\xcf" in data or b"\xd3" in data) and _has_wide_int(value))
-        ):
+        if _is_plain(value, data):
             return value  # type: ignore[no-any-return, unused-ignore]  # msgpack has no types
     reader = _StrictReader(data)
     value = reader.value(None, 0)
@@ -135,8 +129,8 @@ _LEAVES: Final = frozenset(
     }
 )
 _LEAF_CLASSES: Final = (str, int, float, Enum, datetime, date, time, timedelta, Decimal, UUID, *_LEAVES)
-_ARRAYS: Final = frozenset({list, tuple, set, frozenset})
-_WITHOUT_INT: Final = _LEAVES - {int}
+_CONTAINERS: Final = frozenset({dict, list, tuple, set, frozenset})
+_WITHOUT_INT: Final = (_LEAVES | _CONTAINERS) - {int}
 
 _packers = threading.local()  # a packer's buffer is not to be shared: handlers run on threads too
 
@@ -152,50 +146,85 @@ def _packed(value: object) -> bytes:
     return data
 
 
-def _is_plain(value: object, levels: int) -> bool:
-    """Whether only types of the table are in `value`, all keys are text, and it nests no deeper than `levels`."""
-    kind = type(value)
-    members: Iterable[object]
-    if kind is dict:
-        try:
-            "".join(value)  # type: ignore[arg-type]  # raises where a key is not text, at the speed of C
-        except TypeError:
-            return False
-        members = value.values()  # type: ignore[attr-defined]
-    elif kind in _ARRAYS:
-        members = value  # type: ignore[assignment]
-    else:
-        return isinstance(value, _LEAF_CLASSES)
-    if levels == 0:
+def _is_plain(value: object, data: bytes) -> bool:
+    """Whether nothing in `value`, whose bytes are `data`, needs the slow way.
+
+    Only types of the table, only text as keys, no integer that is too wide for msgpack's here, and no more than 64 levels. It
+    goes level by level, since each step of that is a loop in C. `value` has no cycle: it was packed or unpacked before.
+    """
+    if b"__proto__" in data:
         return False
-    if _LEAVES.issuperset(map(type, members)):
+    seeks_wide = b"\xcf" in data or b"\xd3" in data
+    if len(data) < SMALL_BYTES and not seeks_wide and _is_simple(value, MAX_DEPTH):
         return True
-    for member in members:  # noqa: SIM110  # all() with a generator takes twice as long
-        if type(member) not in _LEAVES and not _is_plain(member, levels - 1):
+    level: list[Any] = [value]
+    if type(value) in _LEAVES:
+        return not seeks_wide or _are_safe(level, {type(value)})
+    for _ in range(MAX_DEPTH):
+        members = _members(level)
+        if members is None:
             return False
-    return True
-
-
-def _has_wide_int(value: object) -> bool:
-    """Whether an integer outside ±(2^53 - 1) is in a plain value."""
-    kind = type(value)
-    members: Iterable[object]
-    if kind is dict:
-        members = value.values()  # type: ignore[attr-defined]
-    elif kind in _ARRAYS:
-        members = value  # type: ignore[assignment]
-    else:
-        return isinstance(value, int) and not -MAX_SAFE <= value <= MAX_SAFE
-    if _WITHOUT_INT.issuperset(map(type, members)):
-        return False
-    for member in members:  # noqa: SIM110  # any() with a generator takes twice as long
-        kind = type(member)
-        if kind is int:
-            if not -MAX_SAFE <= member <= MAX_SAFE:  # type: ignore[operator]
-                return True
-        elif kind not in _WITHOUT_INT and _has_wide_int(member):
+        kinds = set(map(type, members))
+        if seeks_wide and not _are_safe(members, kinds):
+            return False
+        if kinds <= _LEAVES:
+            return True
+        kinds -= _LEAVES
+        if not kinds <= _CONTAINERS and not all(
+            issubclass(kind, _LEAF_CLASSES) for kind in kinds - _CONTAINERS
+        ):
+            return False
+        level = list(compress(members, map(_CONTAINERS.__contains__, map(type, members))))
+        if not level:
             return True
     return False
+
+
+def _is_simple(value: object, levels: int) -> bool:
+    """The common case of `_is_plain`, quicker than it for small values."""
+    kind = type(value)
+    if kind is dict:
+        if not levels:
+            return False
+        for key, member in value.items():  # type: ignore[attr-defined]  # mypy does not narrow by `kind`
+            if type(key) is not str or (type(member) not in _LEAVES and not _is_simple(member, levels - 1)):
+                return False
+        return True
+    if kind is list:
+        if not levels:
+            return False
+        for member in value:  # type: ignore[attr-defined]
+            if type(member) not in _LEAVES and not _is_simple(member, levels - 1):
+                return False
+        return True
+    return kind in _LEAVES
+
+
+def _members(level: list[Any]) -> list[object] | None:
+    """What is in the containers of one level; None where one is no container of the table or has a key that is no text."""
+    kinds = set(map(type, level))
+    if not kinds <= _CONTAINERS:
+        return None
+    if dict not in kinds:
+        return list(chain.from_iterable(level))
+    dicts = level if len(kinds) == 1 else [container for container in level if type(container) is dict]
+    try:
+        "".join(chain.from_iterable(dicts))
+    except TypeError:
+        return None
+    members = list(chain.from_iterable(map(dict.values, dicts)))
+    if len(kinds) > 1:
+        members.extend(chain.from_iterable(container for container in level if type(container) is not dict))
+    return members
+
+
+def _are_safe(members: list[Any], kinds: set[type]) -> bool:
+    """Whether every integer among `members`, which are of `kinds`, is within ±(2^53 - 1)."""
+    if kinds <= _WITHOUT_INT:
+        return True
+    if len(kinds) == 1 and int in kinds:
+        return bool(min(members) >= -MAX_SAFE and max(members) <= MAX_SAFE)
+    return not any(isinstance(member, int) and not -MAX_SAFE <= member <= MAX_SAFE for member in members)
 
 
 def _to_extension(value: object) -> object:
@@ -272,7 +301,7 @@ _CODE_OF_TYPECODE: Final = {
     "f": 8,
     "d": 9,
 }
-_TYPECODE_OF_CODE: Final = {number: code for code, number in reversed(_CODE_OF_TYPECODE.items())}
+_TYPECODE_OF_CODE: Final = "bBhHiIqQfd"
 
 
 def _text_with_offset(text: str, offset: timedelta | None) -> bytes:
