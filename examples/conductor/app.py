@@ -1,0 +1,180 @@
+"""The conductor's broker: what its window calls, and what it calls in its window.
+
+Electron starts it with `python -m app`; `ionbus serve app:broker` serves the same by hand.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from contracts import (
+    Answer,
+    Cancelled,
+    Conductor,
+    ExecuteFlow,
+    FlowFinished,
+    FlowInvalid,
+    FlowResult,
+    FolderMissing,
+    LogLevel,
+    LogLine,
+    LogQuery,
+    NodeProgress,
+    OpenedFlow,
+    OpenFlow,
+    PickedFolder,
+    Pong,
+    Question,
+    ReportMissing,
+    Reveal,
+    ShellMissing,
+    ShowReport,
+    Thumbnail,
+)
+from flow import sample_flow
+from ionbus import Broker, Context, Session
+from logbook import LogBook
+from make_photos import make_photos
+from nodes import StepFailed, find_files
+from run import run_flow
+
+MADE = Path(os.environ.get("CONDUCTOR_HOME") or Path(__file__).parent / "build")
+"""Where the sample photos and the reports go; never the folder that a flow reads."""
+
+SAMPLE_NAME = "two-weeks-away"
+KEPT_REPORTS = 100
+
+
+@dataclass
+class State:
+    """What the broker keeps between calls; all of it is gone when its process is."""
+
+    book: LogBook = field(default_factory=LogBook)
+    reports: dict[str, Path] = field(default_factory=dict)
+    shell: Session | None = None
+
+
+@asynccontextmanager
+async def lifespan(_: Broker) -> AsyncIterator[State]:
+    state = State()
+    state.book.write(f"The broker is up, process {os.getpid()}")
+    yield state
+
+
+broker = Broker(Conductor, lifespan=lifespan)
+
+
+@dataclass
+class Caller:
+    """The window behind a call: what run.py calls a `Window`."""
+
+    ctx: Context[State]
+
+    async def progress(self, progress: NodeProgress) -> None:
+        await self.ctx.emit(Conductor.progress, progress)
+
+    async def thumbnail(self, thumbnail: Thumbnail) -> None:
+        await self.ctx.emit(Conductor.thumbnail, thumbnail)
+
+    async def ask(self, question: Question) -> Answer:
+        return await self.ctx.call(Conductor.ask, question)
+
+
+@broker.handle(Conductor.open_flow)
+async def open_flow(request: OpenFlow, ctx: Context[State]) -> OpenedFlow:
+    folder = Path(request.folder) if request.folder is not None else MADE / SAMPLE_NAME
+    try:
+        if request.folder is None:
+            await asyncio.to_thread(make_photos, folder)
+        elif not await asyncio.to_thread(folder.is_dir):
+            raise FolderMissing(folder=str(folder), message=f"There is no folder {folder}.")
+        files = await asyncio.to_thread(find_files, folder)
+    except (OSError, StepFailed) as error:
+        raise FolderMissing(folder=str(folder), message=f"{folder} cannot be read: {error}") from error
+    ctx.state.book.write(f"Opened {folder}")
+    return OpenedFlow(
+        flow=sample_flow(), folder=str(folder), file_count=len(files), is_sample=request.folder is None
+    )
+
+
+@broker.handle(Conductor.execute)
+async def execute(request: ExecuteFlow, ctx: Context[State]) -> FlowResult:
+    book = ctx.state.book
+    try:
+        result = await run_flow(request, MADE / "reports" / request.execution_id, Caller(ctx), book)
+    except FlowInvalid as invalid:
+        book.write(str(invalid), LogLevel.ERROR, execution_id=request.execution_id)
+        raise
+    except asyncio.CancelledError:
+        book.write("The run was cancelled", LogLevel.WARNING, execution_id=request.execution_id)
+        raise
+    _remember(ctx.state.reports, request.execution_id, Path(result.report_path))
+    await broker.emit(
+        Conductor.finished,
+        FlowFinished(
+            execution_id=request.execution_id,
+            title=result.title,
+            file_count=len(result.files),
+            duration_ms=result.duration_ms,
+        ),
+    )
+    return result
+
+
+@broker.on(Conductor.cancelled)
+async def cancelled(event: Cancelled, ctx: Context[State]) -> None:
+    ctx.state.book.write(f"Cancel: {event.reason}", LogLevel.WARNING, execution_id=event.execution_id)
+
+
+@broker.handle(Conductor.logs)
+async def logs(query: LogQuery, ctx: Context[State]) -> AsyncIterator[LogLine]:
+    async for line in ctx.state.book.read(query.level):
+        yield line
+
+
+@broker.handle(Conductor.ping)
+async def ping() -> Pong:
+    return Pong(pid=os.getpid())
+
+
+@broker.handle(Conductor.shell.ready)
+async def shell_ready(ctx: Context[State]) -> None:
+    ctx.state.shell = ctx.session
+
+
+@broker.handle(Conductor.choose_folder)
+async def choose_folder(ctx: Context[State]) -> PickedFolder:
+    return await broker.call(_shell(ctx.state), Conductor.shell.pick_folder)
+
+
+@broker.handle(Conductor.show_report)
+async def show_report(request: ShowReport, ctx: Context[State]) -> None:
+    path = ctx.state.reports.get(request.execution_id)
+    if path is None:
+        raise ReportMissing
+    await broker.call(_shell(ctx.state), Conductor.shell.reveal, Reveal(path=str(path)))
+
+
+@broker.handle(Conductor.debug.kill)
+def kill() -> None:
+    os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))  # Windows has only the second: as deadly
+
+
+def _shell(state: State) -> Session:
+    if state.shell is None:
+        raise ShellMissing
+    return state.shell
+
+
+def _remember(reports: dict[str, Path], execution_id: str, path: Path) -> None:
+    reports[execution_id] = path
+    while len(reports) > KEPT_REPORTS:
+        del reports[next(iter(reports))]
+
+
+if __name__ == "__main__":
+    broker.run()

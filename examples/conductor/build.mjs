@@ -1,0 +1,27 @@
+/** Bundles the application into build/: what `electron build` runs (see demo.py). */
+import { copyFile, mkdir, writeFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+process.chdir(fileURLToPath(new URL(".", import.meta.url)));
+
+const shared = { bundle: true, charset: "utf8", logLevel: "warning", sourcemap: true };
+const outside = { ...shared, platform: "node", target: "node16", format: "cjs", external: ["electron"] };
+
+await mkdir("build", { recursive: true });
+await Promise.all([
+  build({ ...outside, entryPoints: ["src/main.ts"], outfile: "build/main.cjs" }),
+  build({ ...outside, entryPoints: ["src/preload.ts"], outfile: "build/preload.cjs" }),
+  // One classic script: a page that was loaded from a file may not load modules in every Electron.
+  build({
+    ...shared,
+    platform: "browser",
+    target: "chrome108",
+    format: "iife",
+    entryPoints: ["src/renderer.ts"],
+    outfile: "build/renderer.js",
+  }),
+  copyFile("src/index.html", "build/index.html"),
+  copyFile("src/style.css", "build/style.css"),
+  writeFile("build/package.json", '{ "name": "conductor", "main": "main.cjs" }\n'),
+]);

@@ -1,0 +1,48 @@
+/** Electron's main process: it starts Python, opens the window, and lends Python its native dialogs. */
+import path from "node:path";
+import { app, BrowserWindow, dialog, shell } from "electron";
+import { launchBroker } from "ionbus/electron-main";
+import { Conductor } from "./generated/conductor.js";
+
+const broker = launchBroker({
+  command: process.env["IONBUS_PYTHON"] ?? "python3",
+  args: ["-m", "app"],
+  cwd: process.env["CONDUCTOR_SOURCE"] ?? path.join(__dirname, ".."),
+});
+broker.onLog((line) => console.error(line));
+broker.ready.catch((error: unknown) => console.error(error));
+
+const bus = broker.connect();
+bus.handle(Conductor.shell.pickFolder, async () => {
+  const { filePaths } = await dialog.showOpenDialog({ properties: ["openDirectory"] });
+  return { folder: filePaths[0] ?? null };
+});
+bus.handle(Conductor.shell.reveal, async ({ path: file }) => shell.showItemInFolder(file));
+bus.onState(({ to }) => {
+  if (to === "open") bus.call(Conductor.shell.ready).catch((error: unknown) => console.error(error));
+});
+
+function openWindow(): void {
+  const window = new BrowserWindow({
+    width: 1280,
+    height: 880,
+    minWidth: 960,
+    minHeight: 620,
+    title: "Conductor",
+    autoHideMenuBar: true,
+    webPreferences: {
+      preload: path.join(__dirname, "preload.cjs"),
+      contextIsolation: true,
+      sandbox: true,
+      nodeIntegration: false,
+    },
+  });
+  window.webContents.setWindowOpenHandler(() => ({ action: "deny" }));
+  window.webContents.on("will-navigate", (event) => event.preventDefault());
+  broker.attach(window);
+  void window.loadFile(path.join(__dirname, "index.html"));
+}
+
+app.on("window-all-closed", () => app.quit());
+app.on("will-quit", () => void broker.stop());
+void app.whenReady().then(openWindow);
