@@ -88,6 +88,10 @@ generate: setup ## Write the generated files: tables from schemas/, the conducto
 	$(PY) tools/generate.py
 	$(CONDUCTOR_CONTRACTS)
 
+.PHONY: vectors
+vectors: setup ## Record schemas/vectors anew, after a deliberate change of the wire; read the difference
+	PYTHONPATH=tests $(PY) tools/record_vectors.py
+
 .PHONY: build
 build: setup js-shim/dist/.made ## Build what would be published, into build/dist: wheel, sdist, npm package
 	mkdir -p build/dist
