@@ -51,7 +51,9 @@ async function emitModules() {
 async function emitCommonJs() {
   const commonJs = { ...node, outbase: "src", outdir: `${out}/cjs`, format: "cjs" };
   const sources = (await filesBelow("src")).filter((file) => /(?<!\.d)\.ts$/.test(file));
-  const located = await asyncFilter(sources, async (file) => (await readFile(file, "utf8")).includes("import.meta.url"));
+  const located = await asyncFilter(sources, async (file) =>
+    (await readFile(file, "utf8")).includes("import.meta.url"),
+  );
   await build({ ...commonJs, entryPoints: sources.filter((file) => !located.includes(file)) });
   await build({
     ...commonJs,
@@ -111,7 +113,9 @@ function requireOnly(metafile, allowed) {
 
 async function filesBelow(folder) {
   const entries = await readdir(folder, { withFileTypes: true, recursive: true });
-  return entries.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath ?? entry.path, entry.name));
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => path.join(entry.parentPath ?? entry.path, entry.name));
 }
 
 async function asyncFilter(values, claim) {
