@@ -53,8 +53,8 @@ def test_everything_arrives_once_and_in_order(script: list[tuple[str, Side, int]
                 world.advance(argument)
     world.settle()
     for side, arrived in (("client", world.at_broker), ("broker", world.at_client)):
-        assert [m[2] for m in arrived if m[0] == 1] == sent.get((side, "event"), [])  # type: ignore[call-overload]
-        assert [m[2] for m in arrived if m[0] == 7] == sent.get((side, "item"), [])  # type: ignore[call-overload]
+        assert [m[2] for m in arrived if m[0] == 1] == sent.get((side, "event"), [])
+        assert [m[2] for m in arrived if m[0] == 7] == sent.get((side, "item"), [])
     assert not world.replaced
 
 

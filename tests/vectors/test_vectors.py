@@ -13,7 +13,7 @@ from ionbus.generated.protocol import Limits
 from vectors.replay import CONNECTIONS, FRAMES, MESSAGES, SESSIONS, ConnectionRun, SessionRun
 
 
-def cases(path: Path) -> Any:
+def cases(path: Path) -> pytest.MarkDecorator:
     loaded = json.loads(path.read_text())
     return pytest.mark.parametrize("case", loaded, ids=[case["name"] for case in loaded])
 
