@@ -29,6 +29,7 @@ __all__ = [
     "ServedBy",
     "Source",
     "Stream",
+    "is_contract",
 ]
 
 _VERSION = re.compile(r"\d+(\.\d+){0,2}")
@@ -123,7 +124,7 @@ def _own_members(contract: type[Contract], where: str) -> dict[str, Member]:
                 f"{where}.{name}: a contract holds events, calls, streams and contracts, and does nothing itself; "
                 "move the function out of it"
             )
-        if not (isinstance(value, Member) or _is_contract(value)):
+        if not (isinstance(value, Member) or is_contract(value)):
             continue  # a model or a type alias that only this contract uses
         check_member_name(name, where)
         other = spelled.setdefault(camel_case(name), name)
@@ -136,7 +137,8 @@ def _own_members(contract: type[Contract], where: str) -> dict[str, Member]:
     return members
 
 
-def _is_contract(value: object) -> TypeIs[type[Contract]]:
+def is_contract(value: object) -> TypeIs[type[Contract]]:
+    """Whether a value is a contract class, nested ones included."""
     return isinstance(value, type) and issubclass(value, Contract)
 
 
@@ -150,7 +152,7 @@ def _describe(contract: type[Contract], name: str, version: str, where: str) -> 
         if attribute in members:
             every[attribute] = members[attribute]
             _add_errors(errors, members[attribute].raises, f"{where}.{attribute}")
-        elif _is_contract(value):
+        elif is_contract(value):
             if "__contract__" in vars(value):
                 raise TypeError(
                     f"{where}.{attribute}: a contract inside another takes the attribute's name; drop its name= and version="

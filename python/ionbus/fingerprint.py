@@ -71,7 +71,7 @@ def _traits(member: Member) -> dict[str, Any]:
             "kind": "event",
             "source": member.source,
             "delivery": member.delivery,
-            "key": list(member.key),
+            "key": list(member.wire_key),
         }
     assert isinstance(member, (Call, Stream))
     return {

@@ -219,6 +219,11 @@ class Event(Member, Generic[P, SourceT_co]):
         """Whether what arrived is this event; type checkers narrow its payload then."""
         return received.name == self.name
 
+    @property
+    def wire_key(self) -> tuple[str, ...]:
+        """The key's fields as they are spelled on the wire."""
+        return tuple(_wire_name(self.payload.form, field) for field in self.key)
+
     def key_of(self, value: P) -> tuple[object, ...]:
         """The values that tell this payload apart from others of a "latest" event; () where it has no key.
 
@@ -467,3 +472,12 @@ def _field_names(form: object) -> set[str] | None:
     if is_typeddict(bare):
         return set(getattr(bare, "__annotations__", {}))
     return None
+
+
+def _wire_name(form: object, field: str) -> str:
+    """How a field is spelled where it travels."""
+    for variant in _variants(form):
+        bare = get_origin(variant) or variant
+        if isinstance(bare, type) and issubclass(bare, BaseModel):
+            return bare.model_fields[field].serialization_alias or field
+    return field

@@ -1,0 +1,232 @@
+"""A contract as plain data, from which every output is written: types, definitions, members, errors.
+
+Nothing here knows Python's types or TypeScript's: a reader makes this model (`reader.py`), a writer reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+__all__ = [
+    "Alias",
+    "Array",
+    "Constant",
+    "ContractModel",
+    "Definition",
+    "ErrorModel",
+    "Field",
+    "Interface",
+    "Mapping",
+    "MemberModel",
+    "Plain",
+    "Reference",
+    "SetOf",
+    "Tuple",
+    "Type",
+    "Union",
+    "references",
+]
+
+PlainName: TypeAlias = Literal[
+    "text", "number", "truth", "nothing", "bytes", "datetime", "date", "time", "duration", "decimal", "uuid"
+]
+
+
+class CodegenError(ValueError):
+    """What was asked for cannot be generated; the message names the source, the field and what to do."""
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A type without parts."""
+
+    name: PlainName
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The type of one value."""
+
+    value: str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Array:
+    item: Type
+
+
+@dataclass(frozen=True)
+class SetOf:
+    item: Type
+
+
+@dataclass(frozen=True)
+class Tuple:
+    items: tuple[Type, ...]
+    rest: Type | None = None
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """A mapping from text."""
+
+    value: Type
+
+
+@dataclass(frozen=True)
+class Union:
+    options: tuple[Type, ...]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A definition, by its name."""
+
+    name: str
+
+
+Type: TypeAlias = "Plain | Constant | Array | SetOf | Tuple | Mapping | Union | Reference"
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of an interface, spelled as it travels.
+
+    Args:
+        name: the spelling on the wire.
+        type: the type of its values.
+        is_required: whether it is always there.
+        doc: what people should know, or "". Two fields that differ only in prose are equal.
+        default: what stands for it where it is left out, as JSON; "" where there is none to tell.
+        is_deprecated: whether it should no longer be used.
+    """
+
+    name: str
+    type: Type
+    is_required: bool
+    doc: str = field(default="", compare=False)
+    default: str = field(default="", compare=False)
+    is_deprecated: bool = field(default=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Interface:
+    """A named set of fields."""
+
+    name: str
+    fields: tuple[Field, ...]
+    doc: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class Alias:
+    """A name for a type: an enum, a named union, a root model."""
+
+    name: str
+    type: Type
+    doc: str = field(default="", compare=False)
+
+
+Definition: TypeAlias = Interface | Alias
+
+
+@dataclass(frozen=True)
+class ErrorModel:
+    """A declared error.
+
+    Args:
+        name: the class's name.
+        code: its code on the wire.
+        message: what it says unless told otherwise.
+        fields: its fields, as they arrive.
+        doc: the class's docstring.
+    """
+
+    name: str
+    code: str
+    message: str
+    fields: tuple[Field, ...]
+    doc: str
+
+
+@dataclass(frozen=True)
+class MemberModel:
+    """An event, a call or a stream.
+
+    Args:
+        kind: which of the three.
+        attribute: the name inside its contract, as declared.
+        wire_name: the full name, e.g. "conductor.nodes.registered".
+        side: who publishes an event, or who serves a call or a stream.
+        types: as a client meets them: of an event `received` and `sent`, of a call `request` and `response`, of a
+            stream `request` and `item`.
+        delivery: of an event.
+        key: of an event, spelled as on the wire.
+        timeout_ms: of a call or a stream; None: for ever.
+        raises: names of error classes.
+        is_idempotent: of a call or a stream.
+        doc: what people should know, or "".
+        deprecated: why not to use it any more; "" if there is no reason not to.
+    """
+
+    kind: Literal["event", "call", "stream"]
+    attribute: str
+    wire_name: str
+    side: str
+    types: dict[str, Type]
+    delivery: str = "session"
+    key: tuple[str, ...] = ()
+    timeout_ms: int | None = None
+    raises: tuple[str, ...] = ()
+    is_idempotent: bool = False
+    doc: str = ""
+    deprecated: str = ""
+
+
+@dataclass(frozen=True)
+class ContractModel:
+    """A contract and those inside it.
+
+    Args:
+        attribute: the name inside the contract around it; its own name for the outermost.
+        name: the full name.
+        version: the outermost contract's.
+        fingerprint: the outermost contract's.
+        doc: the class's docstring.
+        members: its own members, in the order of their declaration.
+        nested: the contracts directly inside it.
+        definitions: every named type that is used in it, in the order of first use; of the outermost only.
+        errors: every declared error, by first use; of the outermost only.
+    """
+
+    attribute: str
+    name: str
+    version: str
+    fingerprint: str
+    doc: str
+    members: tuple[MemberModel, ...]
+    nested: tuple[ContractModel, ...]
+    definitions: tuple[Definition, ...] = ()
+    errors: tuple[ErrorModel, ...] = ()
+
+
+def references(part: Type | Definition) -> Iterator[str]:
+    """The names that a type or a definition refers to, in order."""
+    match part:
+        case Reference(name):
+            yield name
+        case Array(inner) | SetOf(inner) | Mapping(inner) | Alias(type=inner):
+            yield from references(inner)
+        case Tuple(items, rest):
+            for item in (*items, *((rest,) if rest is not None else ())):
+                yield from references(item)
+        case Union(options):
+            for option in options:
+                yield from references(option)
+        case Interface(fields=fields):
+            for each in fields:
+                yield from references(each.type)
+        case Plain() | Constant():
+            pass

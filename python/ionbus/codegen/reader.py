@@ -1,0 +1,440 @@
+"""Reads contract classes into the model, by way of the JSON Schemas of their payloads in both directions."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from ionbus.codegen.model import (
+    Alias,
+    Array,
+    CodegenError,
+    Constant,
+    ContractModel,
+    Definition,
+    ErrorModel,
+    Field,
+    Interface,
+    Mapping,
+    MemberModel,
+    Plain,
+    PlainName,
+    Reference,
+    SetOf,
+    Tuple,
+    Type,
+    Union,
+    references,
+)
+from ionbus.contract import Call, ContractInfo, Event, Member, Stream
+from ionbus.contract_error import ContractError, default_message
+from ionbus.names import pascal_case
+from ionbus.schema import MARK, REFUSED, ContractSchema, Direction, JsonSchema, contract_schema
+
+__all__ = ["read_contract"]
+
+_DEFS = "#/$defs/"
+_MARKED: dict[str, PlainName] = {
+    "str": "text",
+    "bytes": "bytes",
+    "datetime": "datetime",
+    "date": "date",
+    "time": "time",
+    "duration": "duration",
+    "decimal": "decimal",
+    "uuid": "uuid",
+}
+_SCALARS: dict[str, PlainName] = {
+    "integer": "number",
+    "number": "number",
+    "boolean": "truth",
+    "null": "nothing",
+}
+_TEXT_FORMATS = frozenset({None, "email"})
+
+
+def read_contract(contract: ContractInfo) -> ContractModel:
+    """Make the model of an outermost contract.
+
+    Args:
+        contract: `Conductor.__contract__`.
+
+    Raises:
+        CodegenError: a type has no counterpart in the other language; the message names model, field and remedy.
+    """
+    schema = contract_schema(contract)
+    definitions = _Definitions(schema)
+    members = _read_level(contract, contract.name, contract, schema, definitions)
+    errors = tuple(_read_error(error, schema, definitions) for error in contract.errors.values())
+    used = definitions.in_order_of_use(
+        [*_member_types(members), *(part.type for error in errors for part in error.fields)]
+    )
+    _refuse_collisions(contract, used, errors)
+    return replace(members, definitions=used, errors=errors)
+
+
+class _Definitions:
+    """The named types of a contract. Where what is sent differs from what is received, both are there:
+    `NodeProgressInput` and `NodeProgress`; else one."""
+
+    def __init__(self, schema: ContractSchema) -> None:
+        self._schemas = schema.definitions
+        self._tags = set(_discriminators(schema))
+        names = {key: _type_name(key) for key in self._schemas}
+        read = {key: self._read(key, names[key]) for key in self._schemas}
+        self._names = {key: names[key] for key in self._schemas}
+        self._merge(read)
+
+    def type_of(self, schema: JsonSchema, where: str) -> Type:
+        """Read a type that belongs to no definition, with the final names in it."""
+        return _renamed(_read_type(schema, where), self._names)
+
+    def interface(self, schema: JsonSchema) -> Interface:
+        """Give the definition that a schema refers to."""
+        found = self._by_name[self._names[schema["$ref"].removeprefix(_DEFS)]]
+        assert isinstance(found, Interface)
+        return found
+
+    def in_order_of_use(self, types: list[Type]) -> tuple[Definition, ...]:
+        """Give the definitions that the types need, each beside its other direction."""
+        found: dict[str, Definition] = {}
+        waiting = [name for part in types for name in references(part)][::-1]
+        while waiting:
+            name = waiting.pop()
+            if name in found:
+                continue
+            pair = [
+                other
+                for other in (name.removesuffix("Input"), f"{name.removesuffix('Input')}Input")
+                if other in self._pairs
+            ]
+            for each in pair or [name]:
+                found[each] = self._by_name[each]
+            for each in (pair or [name])[::-1]:
+                waiting += [below for below in references(self._by_name[each]) if below not in found][::-1]
+        return tuple(found.values())
+
+    def _read(self, key: str, name: str) -> Definition:
+        schema = self._schemas[key]
+        doc = inspect.cleandoc(schema.get("description", ""))
+        is_mapping = "additionalProperties" in schema or "patternProperties" in schema
+        if schema.get("type") == "object" and ("properties" in schema or not is_mapping):
+            return Interface(name, tuple(self._read_fields(key, name, schema)), doc)
+        return Alias(name, _read_type(schema, name), doc)
+
+    def _read_fields(self, key: str, name: str, schema: JsonSchema) -> Iterator[Field]:
+        if schema.get("additionalProperties", False) is not False:
+            raise CodegenError(
+                f"{name}: it takes fields that it does not name, of any type; "
+                "drop extra='allow', or put them in a field of type dict[str, …]"
+            )
+        required = schema.get("required", ())
+        for field, part in schema.get("properties", {}).items():
+            yield Field(
+                field,
+                _read_type(part, f"{name}.{field}"),
+                field in required or (key, field) in self._tags,
+                inspect.cleandoc(part.get("description", "")),
+                json.dumps(part["default"], ensure_ascii=False)
+                if "default" in part and field not in required
+                else "",
+                bool(part.get("deprecated")),
+            )
+
+    def _merge(self, read: dict[str, Definition]) -> None:
+        """Make one of what is equal both ways, which pydantic tells apart by name alone."""
+        pairs = {
+            key.removesuffix("-Input"): (key, f"{key.removesuffix('-Input')}-Output")
+            for key in read
+            if key.endswith("-Input") and f"{key.removesuffix('-Input')}-Output" in read
+        }
+        different: set[str] = set()
+        changed = True
+        while changed:
+            changed = False
+            shared = {side: base for base, both in pairs.items() if base not in different for side in both}
+            for base, (sent, received) in pairs.items():
+                if base in different:
+                    continue
+                if _anonymous(read[sent], shared) != _anonymous(read[received], shared):
+                    different.add(base)
+                    changed = True
+        for base, (sent, received) in pairs.items():
+            name = _type_name(base)
+            self._names[received] = name
+            self._names[sent] = f"{name}Input" if base in different else name
+        self._pairs = {name for base in different for name in (_type_name(base), f"{_type_name(base)}Input")}
+        self._by_name: dict[str, Definition] = {}
+        owners: dict[str, str] = {}
+        for key, definition in read.items():
+            name = self._names[key]
+            base = re.sub(r"-(Input|Output)$", "", key)
+            if owners.setdefault(name, base) != base:
+                raise CodegenError(
+                    f"{base}: it and {owners[name]} would both be called {name} in TypeScript; rename one"
+                )
+            self._by_name[name] = replace(_renamed_definition(definition, self._names), name=name)
+
+
+def _read_level(
+    contract: ContractInfo,
+    attribute: str,
+    outermost: ContractInfo,
+    schema: ContractSchema,
+    definitions: _Definitions,
+) -> ContractModel:
+    """Read the members of one contract and of those inside it."""
+    below = contract.name.removeprefix(outermost.name).removeprefix(".")
+    members = [
+        _read_member(name, f"{below}.{name}" if below else name, member, schema, definitions)
+        for name, member in contract.members.items()
+        if "." not in name
+    ]
+    nested = [
+        _read_level(inner, name, outermost, schema, definitions) for name, inner in contract.nested.items()
+    ]
+    return ContractModel(
+        attribute,
+        contract.name,
+        outermost.version,
+        outermost.fingerprint,
+        contract.doc,
+        tuple(members),
+        tuple(nested),
+    )
+
+
+def _read_member(
+    attribute: str, relative_name: str, member: Member, schema: ContractSchema, definitions: _Definitions
+) -> MemberModel:
+    def type_of(part: str, direction: Direction) -> Type:
+        where = member.payloads[part].where
+        return definitions.type_of(schema.payloads[relative_name, part, direction], where)
+
+    doc = member.doc or _payload_doc(member)
+    deprecated = (
+        member.deprecated
+        if isinstance(member.deprecated, str)
+        else "It will go away."
+        if member.deprecated
+        else ""
+    )
+    if isinstance(member, Event):
+        types = {"received": type_of("payload", "serialization"), "sent": type_of("payload", "validation")}
+        return MemberModel(
+            "event",
+            attribute,
+            member.name,
+            member.source,
+            types,
+            delivery=member.delivery,
+            key=member.wire_key,
+            doc=doc,
+            deprecated=deprecated,
+        )
+    assert isinstance(member, (Call, Stream))
+    answer = "response" if isinstance(member, Call) else "item"
+    is_ours = member.served_by == "client"  # then a client gets the request and sends the answer
+    types = {
+        "request": type_of("request", "serialization" if is_ours else "validation"),
+        answer: type_of(answer, "validation" if is_ours else "serialization"),
+    }
+    return MemberModel(
+        member.kind,
+        attribute,
+        member.name,
+        member.served_by,
+        types,
+        timeout_ms=None if member.timeout is None else round(member.timeout * 1000),
+        raises=tuple(error.__name__ for error in member.raises),
+        is_idempotent=member.idempotent,
+        doc=doc,
+        deprecated=deprecated,
+    )
+
+
+def _payload_doc(member: Member) -> str:
+    """What the model of the first payload says about itself, for a member that says nothing."""
+    form = next(iter(member.payloads.values())).form
+    doc = form.__dict__.get("__doc__") if isinstance(form, type) and form.__module__ != "builtins" else None
+    return inspect.cleandoc(doc or "").split("\n\n", 1)[0]
+
+
+def _read_error(error: type[ContractError], schema: ContractSchema, definitions: _Definitions) -> ErrorModel:
+    fields = definitions.interface(schema.errors[error.code, "serialization"]).fields
+    doc = inspect.cleandoc(error.__dict__.get("__doc__") or "")
+    return ErrorModel(error.__name__, error.code, default_message(error), fields, doc)
+
+
+def _member_types(contract: ContractModel) -> Iterator[Type]:
+    for member in contract.members:
+        yield from member.types.values()
+    for inner in contract.nested:
+        yield from _member_types(inner)
+
+
+def _refuse_collisions(
+    contract: ContractInfo, definitions: tuple[Definition, ...], errors: tuple[ErrorModel, ...]
+) -> None:
+    taken = {pascal_case(contract.name): f"the contract {contract.name}"}
+    for name, what in [
+        *((definition.name, "a model or enum") for definition in definitions),
+        *((error.name, "an error") for error in errors),
+        *((f"{error.name}Fields", f"the fields of {error.name}") for error in errors),
+    ]:
+        other = taken.setdefault(name, what)
+        if other is not what:
+            raise CodegenError(
+                f"{contract.name}: {name} would name both {other} and {what} in TypeScript; rename one"
+            )
+
+
+# --- Schemas to types ---------------------------------------------------------------------------------
+
+
+def _read_type(schema: JsonSchema, where: str) -> Type:
+    """Read one JSON Schema; references keep the schema's own names.
+
+    Args:
+        schema: as pydantic wrote it.
+        where: model and field, for the message.
+    """
+    if REFUSED in schema:
+        raise CodegenError(f"{where}: {schema[REFUSED]}")
+    if "$ref" in schema:
+        return Reference(schema["$ref"].removeprefix(_DEFS))
+    if "const" in schema:
+        return _constant(schema["const"], where)
+    if "enum" in schema:
+        return _union(_constant(value, where) for value in schema["enum"])
+    for combined in ("anyOf", "oneOf"):
+        if combined in schema:
+            return _union(_read_type(option, where) for option in schema[combined])
+    if len(schema.get("allOf", ())) == 1:
+        return _read_type(schema["allOf"][0], where)
+    kind = schema.get("type")
+    if kind == "array":
+        return _read_array(schema, where)
+    if kind == "object":
+        return _read_mapping(schema, where)
+    return _read_scalar(schema, where)
+
+
+def _read_scalar(schema: JsonSchema, where: str) -> Type:
+    kind = schema.get("type")
+    if kind == "string":
+        if MARK in schema:
+            return Plain(_MARKED[schema[MARK]])
+        if schema.get("format") in _TEXT_FORMATS:
+            return Plain("text")
+        raise CodegenError(f"{where}: a {schema['format']} has no type of its own in TypeScript; use str")
+    if isinstance(kind, str) and kind in _SCALARS:
+        return Plain(_SCALARS[kind])
+    if kind is None:
+        raise CodegenError(f"{where}: a value of any type; name the type")
+    raise CodegenError(f"{where}: {json.dumps(schema)} has no counterpart in TypeScript; use a model")
+
+
+def _read_array(schema: JsonSchema, where: str) -> Type:
+    if "prefixItems" in schema:
+        items = tuple(_read_type(item, where) for item in schema["prefixItems"])
+        rest = schema.get("items")
+        return Tuple(items, _read_type(rest, where) if isinstance(rest, dict) else None)
+    if "items" not in schema:
+        if schema.get("maxItems") == 0:
+            return Tuple(())
+        raise CodegenError(f"{where}: a list of values of any type; name the type: list[…]")
+    item = _read_type(schema["items"], where)
+    return SetOf(item) if schema.get(MARK) == "set" else Array(item)
+
+
+def _read_mapping(schema: JsonSchema, where: str) -> Type:
+    values = schema.get("additionalProperties")
+    if values is None and len(schema.get("patternProperties", {})) == 1:
+        (values,) = schema["patternProperties"].values()
+    if "properties" in schema:
+        raise CodegenError(f"{where}: an object without a name; make it a model")
+    if not isinstance(values, dict):
+        raise CodegenError(f"{where}: a mapping to values of any type; name the type: dict[str, …]")
+    return Mapping(_read_type(values, where))
+
+
+def _constant(value: Any, where: str) -> Type:
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return Plain("nothing") if value is None else Constant(value)
+    raise CodegenError(
+        f"{where}: the constant {value!r} is neither text, number, truth nor None; use one of those"
+    )
+
+
+def _union(options: Iterator[Type]) -> Type:
+    """Join types, those of unions inside it included, each once."""
+    flat: dict[Type, None] = {}
+    for option in options:
+        flat.update(dict.fromkeys(option.options if isinstance(option, Union) else (option,)))
+    return next(iter(flat)) if len(flat) == 1 else Union(tuple(flat))
+
+
+def _discriminators(schema: ContractSchema) -> Iterator[tuple[str, str]]:
+    """The (definition, field) pairs by which discriminated unions tell their models apart.
+
+    Such a field has to be sent even where it has a default.
+    """
+    waiting: list[Any] = [*schema.definitions.values(), *schema.payloads.values(), *schema.errors.values()]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            tag = part.get("discriminator")
+            if isinstance(tag, dict) and isinstance(tag.get("mapping"), dict):
+                yield from ((key.removeprefix(_DEFS), tag["propertyName"]) for key in tag["mapping"].values())
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
+
+
+# --- Names --------------------------------------------------------------------------------------------
+
+
+def _type_name(key: str) -> str:
+    """Give the TypeScript name of a definition: `Page_Item_` of Page[Item] becomes PageItem."""
+    if re.fullmatch(r"[A-Za-z_$][A-Za-z0-9$]*(_[A-Za-z0-9$]+)*", key):
+        return key
+    return "".join(word[0].upper() + word[1:] for word in re.split(r"[^A-Za-z0-9$]+|_", key) if word)
+
+
+def _renamed(part: Type, names: dict[str, str]) -> Type:
+    match part:
+        case Reference(name):
+            return Reference(names.get(name, name))
+        case Array(item):
+            return Array(_renamed(item, names))
+        case SetOf(item):
+            return SetOf(_renamed(item, names))
+        case Mapping(value):
+            return Mapping(_renamed(value, names))
+        case Tuple(items, rest):
+            return Tuple(
+                tuple(_renamed(item, names) for item in items),
+                None if rest is None else _renamed(rest, names),
+            )
+        case Union(options):
+            return _union(_renamed(option, names) for option in options)
+        case Plain() | Constant():
+            return part
+
+
+def _renamed_definition(definition: Definition, names: dict[str, str]) -> Definition:
+    if isinstance(definition, Alias):
+        return replace(definition, type=_renamed(definition.type, names))
+    return replace(
+        definition, fields=tuple(replace(part, type=_renamed(part.type, names)) for part in definition.fields)
+    )
+
+
+def _anonymous(definition: Definition, names: dict[str, str]) -> Definition:
+    """Give a definition as it compares with its other direction."""
+    return replace(_renamed_definition(definition, names), name="")

@@ -1,0 +1,75 @@
+"""Finds the contracts that a SOURCE on the command line means."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from ionbus.codegen.model import CodegenError
+from ionbus.contract import Contract, ContractInfo, is_contract
+
+__all__ = ["load"]
+
+
+def load(source: str) -> list[ContractInfo]:
+    """Give the outermost contracts of a source, in the order of their names.
+
+    Args:
+        source: a module ("myapp.contracts": every contract that it or a module below it defines) or one contract in
+            it ("myapp.contracts:Conductor"). The current directory is searched too.
+
+    Raises:
+        CodegenError: there is no such module or contract, or none in it.
+        Exception: whatever importing the module raises.
+    """
+    module_name, _, attribute = source.partition(":")
+    module = _import(module_name, source)
+    if attribute:
+        found: object = module
+        for step in attribute.split("."):
+            found = getattr(found, step, None)
+        if not is_contract(found):
+            known = ", ".join(sorted(_contracts(module))) or "none"
+            raise CodegenError(f"{source}: no contract {attribute!r} in {module_name}; it has {known}")
+        if not _is_outermost(found):
+            raise CodegenError(f"{source}: {attribute} is inside another contract; name the outermost one")
+        return [found.__contract__]
+    contracts = _contracts(module)
+    if not contracts:
+        raise CodegenError(
+            f"{source}: the module defines no contract; a contract is a class that extends ionbus.Contract"
+        )
+    return sorted((contract.__contract__ for contract in contracts.values()), key=lambda info: info.name)
+
+
+def _import(name: str, source: str) -> ModuleType:
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = error.name or name
+        if name == missing or name.startswith(f"{missing}."):
+            raise CodegenError(
+                f"{source}: there is no module {missing!r} here; run from the folder that holds it"
+            ) from error
+        raise
+
+
+def _contracts(module: ModuleType) -> dict[str, type[Contract]]:
+    """The outermost contracts that a module shows and that it, or a module below it, defines."""
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if is_contract(value)
+        and _is_outermost(value)
+        and f"{value.__module__}.".startswith(f"{module.__name__}.")
+    }
+
+
+def _is_outermost(contract: type[Contract]) -> bool:
+    info = vars(contract).get("__contract__")
+    return isinstance(info, ContractInfo) and all(member.contract is info for member in info.members.values())
