@@ -1,5 +1,5 @@
-/** Bundles the application into build/: what `electron build` runs (see demo.py). */
-import { copyFile, mkdir, writeFile } from "node:fs/promises";
+/** Bundles the application into build/, where package.json's `main` finds it. */
+import { copyFile, mkdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
@@ -23,5 +23,4 @@ await Promise.all([
   }),
   copyFile("src/index.html", "build/index.html"),
   copyFile("src/style.css", "build/style.css"),
-  writeFile("build/package.json", '{ "name": "conductor", "main": "main.cjs" }\n'),
 ]);

@@ -25,7 +25,11 @@ export function createBanner(root: HTMLElement, graph: Graph): Banner {
         link.addEventListener("click", () => graph.focus(node_id));
         return html("li", {}, link, " ", message);
       });
-      root.replaceChildren(html("p", {}, text), ...(items.length > 0 ? [html("ul", {}, ...items)] : []), dismiss);
+      root.replaceChildren(
+        html("p", {}, text),
+        ...(items.length > 0 ? [html("ul", {}, ...items)] : []),
+        dismiss,
+      );
       root.hidden = false;
     },
     hide,

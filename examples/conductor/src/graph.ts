@@ -92,7 +92,8 @@ export function createGraph(root: SVGSVGElement): Graph {
     },
     stop: () => {
       for (const [id, card] of cards) {
-        if (card.look !== "done" && card.look !== "failed" && card.look !== "idle") set(id, "cancelled", 0, "");
+        if (card.look !== "done" && card.look !== "failed" && card.look !== "idle")
+          set(id, "cancelled", 0, "");
       }
     },
     titleOf: (nodeId) => cards.get(nodeId)?.title ?? nodeId,
@@ -121,7 +122,11 @@ function drawCard(node: FlowNode): Card {
     svg("rect", { class: "card", width: CARD.width, height: CARD.height, rx: 12 }),
     svg("circle", { class: "track", cx: RING.x, cy: RING.y, r: RING.radius }),
     ring,
-    svg("path", { class: "icon", d: iconPath(node.kind), transform: `translate(${RING.x - 10} ${RING.y - 10})` }),
+    svg("path", {
+      class: "icon",
+      d: iconPath(node.kind),
+      transform: `translate(${RING.x - 10} ${RING.y - 10})`,
+    }),
     text,
     svg(
       "g",

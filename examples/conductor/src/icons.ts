@@ -1,6 +1,7 @@
 /** A drawing of 20 by 20 for each kind of node, as the path of a line. */
 const PATHS: Readonly<Record<string, string>> = {
-  "files.list": "M2.5 5.5v9a1.5 1.5 0 0 0 1.5 1.5h12a1.5 1.5 0 0 0 1.5-1.5V8A1.5 1.5 0 0 0 16 6.5H10L8 4H4a1.5 1.5 0 0 0-1.5 1.5",
+  "files.list":
+    "M2.5 5.5v9a1.5 1.5 0 0 0 1.5 1.5h12a1.5 1.5 0 0 0 1.5-1.5V8A1.5 1.5 0 0 0 16 6.5H10L8 4H4a1.5 1.5 0 0 0-1.5 1.5",
   "files.hash": "M8 3.5 6.5 16.5M13.5 3.5 12 16.5M3.5 7.5h13.5M3 12.5h13.5",
   "files.duplicates": "M7 7h9.5v9.5H7zM13 7V3.5H3.5V13H7",
   "text.count": "M3.5 5h13M3.5 10h13M3.5 15h8",

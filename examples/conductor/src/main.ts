@@ -7,7 +7,7 @@ import { Conductor } from "./generated/conductor.js";
 const broker = launchBroker({
   command: process.env["IONBUS_PYTHON"] ?? "python3",
   args: ["-m", "app"],
-  cwd: process.env["CONDUCTOR_SOURCE"] ?? path.join(__dirname, ".."),
+  cwd: path.join(__dirname, ".."), // where app.py is, seen from build/
 });
 broker.onLog((line) => console.error(line));
 broker.ready.catch((error: unknown) => console.error(error));

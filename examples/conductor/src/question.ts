@@ -11,7 +11,10 @@ export interface QuestionDialog {
  * @param urlOf the thumbnail of a file
  * @param giveUp what happens when the person would rather stop the run
  */
-export function createQuestionDialog(urlOf: (file: string) => string | undefined, giveUp: () => void): QuestionDialog {
+export function createQuestionDialog(
+  urlOf: (file: string) => string | undefined,
+  giveUp: () => void,
+): QuestionDialog {
   const dialog = byId("question", HTMLDialogElement);
   const form = byId("question-form", HTMLFormElement);
   const prompt = byId("question-prompt", HTMLHeadingElement);

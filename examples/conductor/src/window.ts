@@ -25,7 +25,10 @@ export function startWindow(bus: Bus): void {
   const graph = createGraph(byId("graph", SVGSVGElement));
   const banner = createBanner(byId("banner", HTMLDivElement), graph);
   const log = createLog(byId("log", HTMLOListElement));
-  const pictures = createPictures(byId("pictures", HTMLUListElement), byId("pictures-count", HTMLSpanElement));
+  const pictures = createPictures(
+    byId("pictures", HTMLUListElement),
+    byId("pictures-count", HTMLSpanElement),
+  );
   const report = createReportView(byId("report", HTMLDivElement), showReport);
   const dialog = createQuestionDialog(pictures.urlOf, () => cancel("“Cancel run” was pressed in the dialog"));
 
@@ -147,7 +150,9 @@ export function startWindow(bus: Bus): void {
 
   function cancel(reason: string): void {
     if (!going || going.signal.aborted) return;
-    bus.emit(Conductor.cancelled, { execution_id: shownRun, reason }).catch((error: unknown) => log.note(textOf(error)));
+    bus
+      .emit(Conductor.cancelled, { execution_id: shownRun, reason })
+      .catch((error: unknown) => log.note(textOf(error)));
     going.abort(reason);
   }
 
@@ -170,7 +175,9 @@ export function startWindow(bus: Bus): void {
   }
 
   function showReport(executionId: string): void {
-    bus.call(Conductor.showReport, { execution_id: executionId }).catch((error: unknown) => banner.show(textOf(error)));
+    bus
+      .call(Conductor.showReport, { execution_id: executionId })
+      .catch((error: unknown) => banner.show(textOf(error)));
   }
 
   function enable(): void {
