@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar, NoReturn
+from typing import ClassVar
 
 from typing_extensions import TypeIs
 
@@ -78,10 +78,9 @@ class Contract:
 
     __contract__: ClassVar[ContractInfo]
 
-    def __new__(cls) -> NoReturn:
-        raise TypeError(
-            f"{cls.__name__}: a contract is never instantiated; use its members: {cls.__name__}.…"
-        )
+    def __init__(self) -> None:
+        name = type(self).__name__
+        raise TypeError(f"{name}: a contract is never instantiated; use its members: {name}.…")
 
     def __init_subclass__(cls, *, name: str | None = None, version: str | None = None) -> None:
         super().__init_subclass__()

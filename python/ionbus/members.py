@@ -27,6 +27,7 @@ from typing import (
 )
 
 from pydantic import BaseModel
+from pydantic.errors import PydanticUserError
 from typing_extensions import TypeForm, TypeVar, is_typeddict
 
 from ionbus.contract_error import ContractError
@@ -395,7 +396,7 @@ class Stream(Member, Generic[RequestT, ItemT, ServedByT_co]):
 def _payload(form: TypeForm[T], part: str) -> Payload[T]:
     try:
         return Payload(form, part)
-    except (TypeError, NameError) as error:  # PydanticUserError is one, an unresolved name is the other
+    except (PydanticUserError, TypeError, NameError) as error:
         reason = str(error).split("\n", 1)[0]
         raise TypeError(f"pydantic cannot validate the {part} {form!r}: {reason}") from error
 
