@@ -1,0 +1,1 @@
+"""What moves frames: WebSocket, stdio, memory (docs/protocol.md, section 2)."""

@@ -1,0 +1,178 @@
+"""The client's end of a WebSocket (docs/protocol.md, section 2.1)."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import urlsplit
+
+from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidStatus, InvalidURI
+from websockets.http11 import Request, Response
+from websockets.protocol import State
+from websockets.typing import Subprotocol
+from websockets.uri import WebSocketURI, parse_uri
+
+from ionbus.channels.base import Opened, Opener, Receiver
+from ionbus.channels.websocket import WebSocketChannel, quiet
+from ionbus.errors import ConnectionLost, IonbusError
+from ionbus.generated.protocol import SUBPROTOCOL, Limits
+
+Source = str | None | Callable[[], str | Awaitable[str | None] | None]
+"""A text, or a function, sync or async, that is asked for it at each attempt."""
+
+OPEN_TIMEOUT: Final = 10.0
+"""Seconds that connecting, TLS and the opening handshake may take together."""
+
+
+class _ClientChannel(WebSocketChannel):
+    """One socket that we connected."""
+
+    _protocol: ClientProtocol
+    _least_bound = Limits().max_frame_bytes  # WELCOME and the first large frame may come in one read
+
+    def __init__(self, uri: WebSocketURI, receiver: Receiver) -> None:
+        super().__init__(ClientProtocol(uri, subprotocols=[Subprotocol(SUBPROTOCOL)], logger=quiet))
+        self.greeted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._client = receiver
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._protocol.send_request(self._protocol.connect())
+        self._flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if not self.greeted.done():
+            self.greeted.set_exception(
+                self._protocol.handshake_exc or exc or EOFError("closed before it answered")
+            )
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._protocol.handshake_exc is not None and not self.greeted.done():
+            self.greeted.set_exception(self._protocol.handshake_exc)
+
+    def _greet(self, event: Request | Response) -> None:
+        if self._protocol.state is not State.OPEN or self.greeted.done():
+            return
+        if self._protocol.subprotocol != SUBPROTOCOL:
+            self.greeted.set_exception(_NotIonbus(f"it speaks WebSocket, but not {SUBPROTOCOL}"))
+            return
+        self._receiver = self._client
+        self.greeted.set_result(None)
+
+    def abort(self) -> None:
+        """Give up."""
+        self._is_over = True
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class _NotIonbus(Exception):
+    """Somebody else listens there."""
+
+
+def websocket_opener(
+    url: Source,
+    token: Source = None,
+    *,
+    ssl: ssl.SSLContext | None = None,
+    open_timeout: float = OPEN_TIMEOUT,
+) -> Opener:
+    """Make an opener that connects to a broker over WebSocket.
+
+    Args:
+        url: `ws://` or `wss://`.
+        token: goes into HELLO, never into the URL.
+        ssl: for `wss://` with a certificate that the system does not trust by itself.
+        open_timeout: seconds for connecting, TLS and the opening handshake together.
+
+    Returns:
+        The opener. It raises `ConnectionLost`, naming the URL and what to do.
+
+    Raises:
+        ValueError: `url` is a text, and no such URL.
+    """
+    if isinstance(url, str):
+        _parse(url)
+
+    async def open_websocket(receiver: Receiver) -> Opened:
+        where = await _ask("url", url)
+        if where is None:
+            raise ConnectionLost("no URL to connect to: pass one to connect, or set IONBUS_URL")
+        try:
+            uri = _parse(where)
+        except ValueError as error:
+            raise ConnectionLost(str(error)) from None
+        secret = await _ask("token", token)
+        try:
+            async with asyncio.timeout(open_timeout):
+                channel = await _connect(uri, receiver, ssl)
+        except Exception as error:  # whatever it was: there is no channel, and the text says why
+            raise ConnectionLost(f"{where}: {_explain(error, uri, open_timeout)}") from error
+        return Opened(channel, secret)
+
+    return open_websocket
+
+
+async def _ask(name: str, source: Source) -> str | None:
+    if source is None or isinstance(source, str):
+        return source
+    try:
+        answer = source()
+        return await answer if inspect.isawaitable(answer) else answer
+    except IonbusError:
+        raise
+    except Exception as error:  # the user's own function: it is asked again at the next attempt
+        raise ConnectionLost(
+            f"the function that gives the {name} failed: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _parse(url: str) -> WebSocketURI:
+    if "@" in urlsplit(url).netloc:
+        raise ValueError("a broker's URL holds no user name and no password; pass `token` instead")
+    try:
+        return parse_uri(url)
+    except (InvalidURI, ValueError) as error:
+        raise ValueError(f"{url!r} is no URL of a broker, as ws://127.0.0.1:8765: {error}") from None
+
+
+async def _connect(uri: WebSocketURI, receiver: Receiver, tls: ssl.SSLContext | None) -> _ClientChannel:
+    context = (tls or ssl.create_default_context()) if uri.secure else None
+    _, channel = await asyncio.get_running_loop().create_connection(
+        lambda: _ClientChannel(uri, receiver), uri.host, uri.port, ssl=context
+    )
+    try:
+        await channel.greeted
+    except BaseException:
+        channel.abort()
+        raise
+    return channel
+
+
+def _explain(error: Exception, uri: WebSocketURI, open_timeout: float) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {open_timeout:g} s; check that the broker runs and that no firewall is in between"
+    if isinstance(error, ConnectionRefusedError):
+        return "nothing listens there; start the broker, or check the port"
+    if isinstance(error, socket.gaierror):
+        return f"the name {uri.host} is not known; check it"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed ({error}); check that the broker serves wss:// there, and that its certificate is trusted"
+    if isinstance(error, InvalidStatus):
+        body = bytes(error.response.body or b"").decode(errors="replace").strip().partition("\n")[0]
+        status = error.response.status_code
+        refused = f"refused with HTTP {status}" + (f": {body[:300]}" if body else "")
+        known = {HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.MISDIRECTED_REQUEST,
+                 HTTPStatus.SERVICE_UNAVAILABLE}  # fmt: skip
+        return refused if status in known else f"{refused}; check that it is an ionbus broker"
+    if isinstance(error, OSError):
+        return f"cannot connect ({error}); check the address"
+    return f"no ionbus broker answers there ({error}); check the port, and ws:// or wss://"
