@@ -90,6 +90,10 @@ class Outbox:
             entry.data, entry.cost = data, cost
         return entry
 
+    def is_waiting(self, key: Hashable) -> bool:
+        """Whether a `latest` event with this key waits."""
+        return key in self._latest
+
     def take(self, may_take_event: bool) -> Entry | None:
         """The next entry to number, or None. `may_take_event`: there is credit for one."""
         while True:

@@ -55,23 +55,29 @@ class Replay:
         while self._again and self.sent - len(self._again) < seq:
             self._again.popleft()
 
-    def rewind(self, received: int) -> None:
+    def rewind(self, received: int) -> list[int]:
         """A new channel is there and the other side has `received`: send again what follows.
 
         An unacknowledged volatile event and a `latest` one that has a successor become nil.
+
+        Returns:
+            The cost of each event that became nil.
         """
         self.acknowledge(received)
+        dropped: list[int] = []
         newest = set()
         for index in range(len(self._kept) - 1, -1, -1):
             element, entry = self._kept[index]
             if entry is None or entry.cost < 0 or element[1] != 1:  # only a whole EVENT may go
                 continue
             if entry.delivery == "volatile" or (entry.delivery == "latest" and entry.key in newest):
+                dropped.append(entry.cost)
                 self._kept[index] = (NIL, None)
                 self.size -= len(element) - len(NIL)
             elif entry.delivery == "latest":
                 newest.add(entry.key)
         self._again = deque(element for element, _ in self._kept)
+        return dropped
 
     def next_again(self) -> tuple[int, bytes] | None:
         """The next element to send again with its number, without taking it."""

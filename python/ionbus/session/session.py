@@ -147,6 +147,20 @@ class Session:
         )
 
     @property
+    def credit(self) -> tuple[int, int]:
+        """The totals of bytes and events that the peer has granted."""
+        return self._credit
+
+    def is_waiting(self, key: Hashable) -> bool:
+        """Whether a `latest` event with this key waits for its number."""
+        return self._outbox.is_waiting(key)
+
+    @property
+    def queued_events(self) -> int:
+        """Events that wait."""
+        return self._outbox.queued_events
+
+    @property
     def queued_bytes(self) -> int:
         """Payload bytes of the events that wait."""
         return self._outbox.queued_bytes
@@ -201,7 +215,9 @@ class Session:
             raise MalformedFrame(
                 f"received {received} of a session in which {self._replay.sent} were sent and {self._replay.acked} acknowledged"
             )
-        self._replay.rewind(received)
+        dropped = self._replay.rewind(received)
+        # What becomes nil never arrives, so that its receiver cannot give its credit back.
+        self._spent = (self._spent[0] - sum(dropped), self._spent[1] - len(dropped))
         self._raise_credit(credit)
         self._control.clear()
         self._unacked_elements = self._unacked_bytes = 0
