@@ -14,6 +14,7 @@ import struct
 import sys
 import threading
 from array import array
+from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from enum import Enum, IntEnum
@@ -324,11 +325,11 @@ def _leaf(code: int, body: bytes) -> object:
     """The value of an extension that holds no others; ValueError where it is none."""
     match code:
         case Extension.DATE_TIME:
-            return datetime.fromisoformat(_matched(_DATE_TIME, body, "a date and time"))
+            return _parsed(datetime.fromisoformat, _DATE_TIME, body, "a date and time")
         case Extension.DATE:
-            return date.fromisoformat(_matched(_DATE, body, "a date"))
+            return _parsed(date.fromisoformat, _DATE, body, "a date")
         case Extension.TIME:
-            return time.fromisoformat(_matched(_TIME, body, "a time of day"))
+            return _parsed(time.fromisoformat, _TIME, body, "a time of day")
         case Extension.DURATION:
             if len(body) != 8:
                 raise ValueError(f"a duration has 8 bytes, not {len(body)}")
@@ -339,11 +340,7 @@ def _leaf(code: int, body: bytes) -> object:
                 raise ValueError("an integer in a longer form than it needs")
             return number
         case Extension.DECIMAL:
-            text = _matched(_DECIMAL, body, "a decimal")
-            try:
-                return Decimal(text)
-            except InvalidOperation:
-                raise ValueError("a decimal out of range") from None
+            return _parsed(Decimal, _DECIMAL, body, "a decimal")
         case Extension.UUID:
             if len(body) != 16:
                 raise ValueError(f"a UUID has 16 bytes, not {len(body)}")
@@ -361,11 +358,14 @@ def _leaf(code: int, body: bytes) -> object:
             raise ValueError(f"extension type {code} is unknown")
 
 
-def _matched(pattern: re.Pattern[str], body: bytes, name: str) -> str:
+def _parsed(parse: Callable[[str], object], pattern: re.Pattern[str], body: bytes, name: str) -> object:
     text = body.decode("latin-1")
-    if pattern.fullmatch(text) is None:
-        raise ValueError(f"not {name}")
-    return text
+    try:
+        if pattern.fullmatch(text) is not None:  # `parse` takes more than the wire allows
+            return parse(text)
+    except (ValueError, InvalidOperation):
+        pass
+    raise ValueError(f"not {name}")
 
 
 def _set(members: object) -> object:
