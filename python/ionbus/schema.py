@@ -80,7 +80,7 @@ class WireJsonSchema(GenerateJsonSchema):
         described = super().dict_schema(schema)
         keys = schema.get("keys_schema")
         if keys is not None and not self._is_text(keys):
-            described[REFUSED] = "a mapping whose keys are not text; use str for its keys"
+            described[REFUSED] = "a mapping whose keys are not text; name its types: dict[str, …]"
         return described
 
     def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchemaValue:

@@ -47,9 +47,10 @@ class Plain:
 
 @dataclass(frozen=True)
 class Constant:
-    """The type of one value."""
+    """The type of one value. `kind` is the value's type, since 1 and True are equal in Python."""
 
-    value: str | int | float | bool | None
+    value: str | int | float | bool
+    kind: str
 
 
 @dataclass(frozen=True)

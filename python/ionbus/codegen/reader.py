@@ -54,6 +54,8 @@ _SCALARS: dict[str, PlainName] = {
     "boolean": "truth",
     "null": "nothing",
 }
+# Formats of what is text in JSON and an object of its own class in Python, such as pathlib's paths.
+_OBJECT_FORMATS = frozenset({"directory-path", "file-path", "path", "regex"})
 _TEXT_FORMATS = frozenset({None, "email"})
 
 
@@ -92,6 +94,10 @@ class _Definitions:
     def type_of(self, schema: JsonSchema, where: str) -> Type:
         """Read a type that belongs to no definition, with the final names in it."""
         return _renamed(_read_type(schema, where), self._names)
+
+    def doc(self, part: Type) -> str:
+        """What a named type says about itself in its first paragraph, for a member that says nothing."""
+        return self._by_name[part.name].doc.split("\n\n", 1)[0] if isinstance(part, Reference) else ""
 
     def interface(self, schema: JsonSchema) -> Interface:
         """Give the definition that a schema refers to."""
@@ -215,7 +221,6 @@ def _read_member(
         where = member.payloads[part].where
         return definitions.type_of(schema.payloads[relative_name, part, direction], where)
 
-    doc = member.doc or _payload_doc(member)
     deprecated = (
         member.deprecated
         if isinstance(member.deprecated, str)
@@ -225,6 +230,7 @@ def _read_member(
     )
     if isinstance(member, Event):
         types = {"received": type_of("payload", "serialization"), "sent": type_of("payload", "validation")}
+        doc = member.doc or definitions.doc(types["received"])
         return MemberModel(
             "event",
             attribute,
@@ -243,6 +249,7 @@ def _read_member(
         "request": type_of("request", "serialization" if is_ours else "validation"),
         answer: type_of(answer, "validation" if is_ours else "serialization"),
     }
+    doc = member.doc or definitions.doc(types["request"])
     return MemberModel(
         member.kind,
         attribute,
@@ -255,13 +262,6 @@ def _read_member(
         doc=doc,
         deprecated=deprecated,
     )
-
-
-def _payload_doc(member: Member) -> str:
-    """What the model of the first payload says about itself, for a member that says nothing."""
-    form = next(iter(member.payloads.values())).form
-    doc = form.__dict__.get("__doc__") if isinstance(form, type) and form.__module__ != "builtins" else None
-    return inspect.cleandoc(doc or "").split("\n\n", 1)[0]
 
 
 def _read_error(error: type[ContractError], schema: ContractSchema, definitions: _Definitions) -> ErrorModel:
@@ -327,7 +327,8 @@ def _read_type(schema: JsonSchema, where: str) -> Type:
 def _read_scalar(schema: JsonSchema, where: str) -> Type:
     kind = schema.get("type")
     if kind == "string":
-        if MARK in schema:
+        is_object = schema.get("format") in _OBJECT_FORMATS or schema.get("writeOnly", False)
+        if MARK in schema and not is_object:
             return Plain(_MARKED[schema[MARK]])
         if schema.get("format") in _TEXT_FORMATS:
             return Plain("text")
@@ -365,7 +366,7 @@ def _read_mapping(schema: JsonSchema, where: str) -> Type:
 
 def _constant(value: Any, where: str) -> Type:
     if value is None or isinstance(value, (str, int, float, bool)):
-        return Plain("nothing") if value is None else Constant(value)
+        return Plain("nothing") if value is None else Constant(value, type(value).__name__)
     raise CodegenError(
         f"{where}: the constant {value!r} is neither text, number, truth nor None; use one of those"
     )

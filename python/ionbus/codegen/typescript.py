@@ -203,7 +203,9 @@ def _definition(definition: Definition, contract: ContractModel, values: _ValueN
     names = {other.name for other in contract.definitions}
     doc = definition.doc
     if definition.name.endswith("Input") and definition.name.removesuffix("Input") in names:
-        sent = "As it is sent: what has a default may be left out."
+        sent = "As it is sent."
+        if isinstance(definition, Interface) and not all(field.is_required for field in definition.fields):
+            sent = "As it is sent: what has a default may be left out."
         doc = f"{doc}\n\n{sent}" if doc else sent
     head = _doc(doc, "")
     if isinstance(definition, Alias):
@@ -299,7 +301,7 @@ def _type(part: Type, values: _ValueNames) -> str:
     match part:
         case Plain(name):
             return values.local(_PLAIN[name]) if _PLAIN[name] in _VALUES else _PLAIN[name]
-        case Constant(value):
+        case Constant(value=value):
             return json.dumps(value, ensure_ascii=False)
         case Reference(name):
             return name
