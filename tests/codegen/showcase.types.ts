@@ -2,6 +2,7 @@
 
 import {
   type AnyMember,
+  type CallDescriptor,
   type DateTime,
   type Decimal,
   type EventDescriptor,
@@ -10,21 +11,41 @@ import {
   type PlainDate,
   type PlainTime,
   type ReceivedOf,
-  type CallDescriptor,
   type Source,
   type StreamDescriptor,
   type Uuid,
 } from "ionbus";
-import { Busy, NotFoundHere, Showcase, type Branch, type Duration, type Optionals, type Owner, type Scalars } from "./generated/showcase.js";
+import {
+  type Branch,
+  Busy,
+  type Duration,
+  NotFoundHere,
+  type Optionals,
+  type Owner,
+  type Scalars,
+  Showcase,
+} from "./generated/showcase.js";
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 declare function expect<T extends true>(): T;
 
 // What a bus asks of descriptors.
-declare function on<Received>(event: EventDescriptor<string, Received, never, Source> | EventDescriptor<string, Received, any, Source>, listener: (payload: Received) => unknown): void;
-declare function emit<Sent>(event: EventDescriptor<string, any, Sent, "client" | "any">, payload: Sent): void;
-declare function callBroker<Request, Response>(call: CallDescriptor<string, Request, Response>, request: Request): Response;
-declare function handle<Request, Response>(call: CallDescriptor<string, Request, Response, "client">, handler: (request: Request) => Response): void;
+declare function on<Received, Sent>(
+  event: EventDescriptor<string, Received, Sent, Source>,
+  listener: (payload: Received) => unknown,
+): void;
+declare function emit<Received, Sent>(
+  event: EventDescriptor<string, Received, Sent, "client" | "any">,
+  payload: Sent,
+): void;
+declare function callBroker<Request, Response>(
+  call: CallDescriptor<string, Request, Response>,
+  request: Request,
+): Response;
+declare function handle<Request, Response>(
+  call: CallDescriptor<string, Request, Response, "client">,
+  handler: (request: Request) => Response,
+): void;
 declare function read<Request, Item>(stream: StreamDescriptor<string, Request, Item>, request: Request): Item;
 
 export function scalars(value: Scalars): void {
@@ -70,7 +91,9 @@ export function calls(): void {
   else owner.pet.tricks;
   callBroker(Showcase.delete, null);
   callBroker(Showcase.call, null);
-  handle(Showcase.pageOf, (page) => ({ items: page.items.map(() => ({ length: null as unknown as IonbusDuration })) }));
+  handle(Showcase.pageOf, (page) => ({
+    items: page.items.map(() => ({ length: null as unknown as IonbusDuration })),
+  }));
   expect<Equal<ReturnType<typeof number>, number>>();
   function number() {
     return read(Showcase.numbers, null);
@@ -105,7 +128,8 @@ export function errors(problem: unknown): void {
 
 export function received(event: ReceivedOf<typeof Showcase>): void {
   if (event.name === "showcase.number") expect<Equal<typeof event.payload, number>>();
-  if (event.name === "showcase.sub_part.event") expect<Equal<typeof event.payload, { [key: string]: Uint8Array }>>();
+  if (event.name === "showcase.sub_part.event")
+    expect<Equal<typeof event.payload, { [key: string]: Uint8Array }>>();
   // @ts-expect-error: no event of the contract
   if (event.name === "showcase.branch") return;
 }
