@@ -273,16 +273,26 @@ class Conductor(Contract, name="conductor", version="1.0"):
     execute = Call(ExecuteFlow, FlowResult, timeout=None, raises=[FlowInvalid, NodeFailed])
     ask = Call(Question, Answer, served_by="client", timeout=None)
     logs = Stream(LogQuery, LogLine)
-    ping = Call(None, Pong, timeout=5.0)
+    ping = Call(None, Pong, timeout=5.0, doc="Answers at once.")
 
-    choose_folder = Call(None, PickedFolder, timeout=None, raises=[ShellMissing])
-    show_report = Call(ShowReport, None, raises=[ShellMissing, ReportMissing])
+    choose_folder = Call(
+        None, PickedFolder, timeout=None, raises=[ShellMissing], doc="Lets the person pick a folder."
+    )
+    show_report = Call(
+        ShowReport, None, raises=[ShellMissing, ReportMissing], doc="Shows a report in the file manager."
+    )
 
     class shell(Contract):  # noqa: N801 - a member's name
         """What Electron's main process does for the broker: the native parts."""
 
-        ready = Call(None, None)
-        pick_folder = Call(None, PickedFolder, served_by="client", timeout=None)
+        ready = Call(None, None, doc="Electron is here, and answers the calls below.")
+        pick_folder = Call(
+            None,
+            PickedFolder,
+            served_by="client",
+            timeout=None,
+            doc="Opens the dialog in which one picks a folder.",
+        )
         reveal = Call(Reveal, None, served_by="client")
 
     class debug(Contract):  # noqa: N801 - a member's name

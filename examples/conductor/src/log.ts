@@ -24,7 +24,7 @@ export function createLog(list: HTMLOListElement): Log {
         html(
           "li",
           { "data-level": level },
-          html("time", {}, timeOf(new Date(at))),
+          html("time", {}, timeOf(at.toDate())),
           html("span", { class: "from" }, node_id ?? "broker"),
           html("span", { class: "text" }, message),
         ),

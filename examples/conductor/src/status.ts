@@ -13,17 +13,24 @@ const NAMES: Record<ConnectionState, string> = {
   closed: "Closed",
 };
 
+const SESSIONS = {
+  fresh: "new session",
+  resumed: "session resumed",
+  lost: "new session, the old one was lost",
+};
+
 /** Show the connection's state, and while it is open how long a call takes there and back. */
 export function showConnection(bus: Bus): void {
   const state = byId("state", HTMLSpanElement);
   const name = byId("state-name", HTMLSpanElement);
   const detail = byId("state-detail", HTMLSpanElement);
   let session = "";
+  let reason = "";
 
   function show(): void {
     state.dataset["state"] = bus.state;
     name.textContent = NAMES[bus.state];
-    if (bus.state !== "open") detail.textContent = session;
+    if (bus.state !== "open") detail.textContent = reason;
   }
 
   async function ping(): Promise<void> {
@@ -39,11 +46,8 @@ export function showConnection(bus: Bus): void {
   }
 
   bus.onState((change) => {
-    if (change.to === "open" && change.from !== "unresponsive") {
-      session = change.resumed ? "session resumed" : "new session";
-    } else if (change.to !== "open") {
-      session = change.reason ?? "";
-    }
+    if (change.outcome !== undefined) session = SESSIONS[change.outcome];
+    reason = change.reason ?? "";
     show();
     void ping();
   });

@@ -49,7 +49,7 @@ export function startWindow(bus: Bus): void {
   });
   bus.handle(Conductor.ask, (question, { signal }) => dialog.ask(question, signal));
   bus.onState((change) => {
-    if (change.to === "open" && change.from === "reconnecting" && !change.resumed) {
+    if (change.outcome === "lost") {
       log.note("Python is back: a new process, a new session");
       void open(opened?.is_sample === false ? opened.folder : null);
     }
