@@ -225,6 +225,9 @@ def error_to_wire(error: IonbusError) -> tuple[str, str, dict[str, object]]:
 
     Returns:
         The code, the message and the details, as plain data.
+
+    Raises:
+        InvalidPayload: a declared error's fields were changed after it was made, to what does not fit.
     """
     return error.code, error.message, error.details()
 

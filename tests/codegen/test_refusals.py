@@ -166,3 +166,17 @@ def test_a_model_and_an_error_of_one_name_are_told() -> None:
     contract = make("Made", (Contract,), body, name="made")
     files = write_typescript(read_contract(contract.__contract__), "command")
     assert "export class Clash " in files["made.errors.ts"]
+
+
+class Box(BaseModel):
+    size: int = 1
+
+
+class BoxInput(BaseModel):
+    size: int
+
+
+def test_a_model_that_is_called_like_what_is_sent_of_another_is_refused() -> None:
+    both = create_model("Both", box=(Box, ...), other=(BoxInput, ...))
+    with pytest.raises(CodegenError, match=r"would both be called BoxInput in TypeScript; rename one$"):
+        _made(both)

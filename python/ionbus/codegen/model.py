@@ -114,20 +114,22 @@ class Field:
 
 @dataclass(frozen=True)
 class Interface:
-    """A named set of fields."""
+    """A named set of fields. `is_sent_form`: what is received of this type has another form."""
 
     name: str
     fields: tuple[Field, ...]
     doc: str = field(default="", compare=False)
+    is_sent_form: bool = False
 
 
 @dataclass(frozen=True)
 class Alias:
-    """A name for a type: an enum, a named union, a root model."""
+    """A name for a type: an enum, a named union, a root model. `is_sent_form`: as of an interface."""
 
     name: str
     type: Type
     doc: str = field(default="", compare=False)
+    is_sent_form: bool = False
 
 
 Definition: TypeAlias = Interface | Alias

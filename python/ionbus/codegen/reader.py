@@ -183,7 +183,9 @@ class _Definitions:
                 raise CodegenError(
                     f"{base}: it and {owners[name]} would both be called {name} in TypeScript; rename one"
                 )
-            self._by_name[name] = replace(_renamed_definition(definition, self._names), name=name)
+            is_sent_form = key.endswith("-Input") and base in different
+            renamed = _renamed_definition(definition, self._names)
+            self._by_name[name] = replace(renamed, name=name, is_sent_form=is_sent_form)
 
 
 def _read_level(

@@ -135,7 +135,7 @@ class _ValueNames:
 
 def _types_file(contract: ContractModel, values: _ValueNames) -> str:
     imports = values.imports(contract.definitions)
-    parts = [_definition(definition, contract, values) for definition in contract.definitions]
+    parts = [_definition(definition, values) for definition in contract.definitions]
     parts += [f'export * from "./{contract.name}.errors.js";\n'] if contract.errors else []
     together = f'export * as {pascal_case(contract.name)} from "./{contract.name}.members.js";\n'
     parts.append(_doc(contract.doc, "") + together)
@@ -199,10 +199,9 @@ def _import(specifiers: list[str], module: str, *, types_only: bool = False) -> 
 # --- Parts --------------------------------------------------------------------------------------------
 
 
-def _definition(definition: Definition, contract: ContractModel, values: _ValueNames) -> str:
-    names = {other.name for other in contract.definitions}
+def _definition(definition: Definition, values: _ValueNames) -> str:
     doc = definition.doc
-    if definition.name.endswith("Input") and definition.name.removesuffix("Input") in names:
+    if definition.is_sent_form:
         sent = "As it is sent."
         if isinstance(definition, Interface) and not all(field.is_required for field in definition.fields):
             sent = "As it is sent: what has a default may be left out."
