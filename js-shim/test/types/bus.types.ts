@@ -1,0 +1,93 @@
+// Right uses of a bus, and wrong ones under @ts-expect-error; `make lint` runs tsc over it.
+
+import type { Bus } from "../../src/bus.js";
+import type { CallDescriptor, EventDescriptor, StreamDescriptor } from "../../src/contract.js";
+
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+declare function expect<T extends true>(): T;
+
+interface Progress {
+  percent: number;
+  message: string | null;
+}
+interface NoteInput {
+  text?: string;
+}
+interface Note {
+  text: string;
+}
+
+declare const bus: Bus;
+declare const Conductor: {
+  readonly __contract__: { readonly name: string; readonly version: string; readonly fingerprint: string };
+  readonly progress: EventDescriptor<"conductor.progress", Progress>;
+  readonly tick: EventDescriptor<"conductor.tick", null>;
+  readonly noted: EventDescriptor<"conductor.noted", Note, NoteInput, "any">;
+  readonly stop: EventDescriptor<"conductor.stop", null, null, "client">;
+  readonly execute: CallDescriptor<"conductor.execute", NoteInput, Progress>;
+  readonly ping: CallDescriptor<"conductor.ping", null, null>;
+  readonly pick: CallDescriptor<"conductor.pick", Note, NoteInput, "client">;
+  readonly logs: StreamDescriptor<"conductor.logs", NoteInput, Note>;
+  readonly ticks: StreamDescriptor<"conductor.ticks", null, number>;
+  readonly upload: StreamDescriptor<"conductor.upload", null, Uint8Array, "client">;
+};
+
+export function listening(): void {
+  bus.on(Conductor.progress, (payload) => payload.percent.toFixed());
+  bus.on(Conductor.noted, async ({ text }) => text.length);
+  bus.on(Conductor.tick, () => "anything");
+  bus.on(Conductor, (received) => {
+    if (received.name === "conductor.noted") expect<Equal<typeof received.payload, Note>>();
+  });
+  bus.on("conductor.*", (received) => expect<Equal<typeof received.payload, unknown>>());
+  // @ts-expect-error: another payload
+  bus.on(Conductor.progress, (payload: Note) => payload);
+  // @ts-expect-error: a call is no event
+  bus.on(Conductor.ping, () => undefined);
+}
+
+export async function publishing(): Promise<void> {
+  await bus.emit(Conductor.noted, {});
+  await bus.emit(Conductor.stop);
+  // @ts-expect-error: the broker's event
+  await bus.emit(Conductor.progress, { percent: 1, message: null });
+  // @ts-expect-error: another payload
+  await bus.emit(Conductor.noted, { text: 3 });
+  // @ts-expect-error: no payload
+  await bus.emit(Conductor.noted);
+}
+
+export async function calling(signal: AbortSignal): Promise<void> {
+  const progress = await bus.call(Conductor.execute, { text: "a" }, { timeoutMs: 5000, signal });
+  expect<Equal<typeof progress, Progress>>();
+  await bus.call(Conductor.ping);
+  await bus.call(Conductor.ping, null, { timeoutMs: undefined, signal: undefined });
+  for await (const note of bus.stream(Conductor.logs, {})) expect<Equal<typeof note, Note>>();
+  for await (const tick of bus.stream(Conductor.ticks)) expect<Equal<typeof tick, number>>();
+  // @ts-expect-error: another request
+  await bus.call(Conductor.execute, { text: 3 });
+  // @ts-expect-error: no request
+  await bus.call(Conductor.execute);
+  // @ts-expect-error: served by clients
+  await bus.call(Conductor.pick, { text: "a" });
+  // @ts-expect-error: a stream is no call
+  await bus.call(Conductor.ticks, null);
+  // @ts-expect-error: a call is no stream
+  bus.stream(Conductor.ping, null);
+}
+
+export function handling(): void {
+  bus.handle(Conductor.pick, async (request) => {
+    expect<Equal<typeof request, Note>>();
+    return {};
+  });
+  bus.handle(Conductor.upload, async function* () {
+    yield new Uint8Array();
+  });
+  // @ts-expect-error: served by the broker
+  bus.handle(Conductor.execute, () => ({ percent: 1, message: null }));
+  // @ts-expect-error: another answer
+  bus.handle(Conductor.pick, () => ({ text: 3 }));
+  // @ts-expect-error: an event has no handler
+  bus.handle(Conductor.stop, () => null);
+}
