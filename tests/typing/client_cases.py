@@ -1,0 +1,111 @@
+# mypy: ignore-errors
+"""Right and wrong uses of a client. Each line that a type checker must flag ends in `# error`; no other may be."""
+
+from collections.abc import AsyncIterator
+from typing import assert_type
+
+from pydantic import BaseModel
+
+from ionbus.client import connect
+from ionbus.context import Context
+from ionbus.contract import Call, Contract, Event, Received, Stream
+
+
+class Request(BaseModel):
+    x: int
+
+
+class Result(BaseModel):
+    y: int
+
+
+class Conductor(Contract, name="conductor"):
+    progress = Event(Result)
+    tick = Event(None)
+    cancelled = Event(Request, source="client")
+    stopped = Event(None, source="client")
+    noted = Event(str, source="any")
+    execute = Call(Request, Result)
+    ping = Call(None, None)
+    pick = Call(Request, Result, served_by="client")
+    logs = Stream(Request, Result)
+    ticks = Stream(None, int)
+    upload = Stream(Request, bytes, served_by="client")
+
+
+async def pick(request: Request) -> Result:
+    return Result(y=request.x)
+
+
+async def pick_with_context(request: Request, ctx: Context) -> Result:
+    assert ctx.deadline is None
+    return Result(y=request.x)
+
+
+async def upload(request: Request) -> AsyncIterator[bytes]:
+    yield bytes(request.x)
+
+
+async def pick_otherwise(request: Request) -> Request:
+    return request
+
+
+def show(result: Result) -> int:
+    return result.y
+
+
+async def show_soon(result: Result) -> None: ...
+
+
+def show_otherwise(request: Request) -> None: ...
+
+
+def show_all(received: Received[object]) -> None:
+    if Conductor.progress.matches(received):
+        assert_type(received.payload, Result)
+
+
+async def main(request: Request) -> None:
+    async with connect("ws://127.0.0.1:1", token="t") as bus:
+        assert_type(await bus.call(Conductor.execute, request, timeout=5.0), Result)
+        await bus.call(Conductor.ping)
+        await bus.call(Conductor.execute, Result(y=1))  # error
+        await bus.call(Conductor.execute)  # error
+        await bus.call(Conductor.pick, request)  # error
+        await bus.call(Conductor.ticks)  # error
+
+        async with bus.stream(Conductor.logs, request) as lines:
+            async for line in lines:
+                assert_type(line, Result)
+        async with bus.stream(Conductor.ticks) as ticks:
+            async for tick in ticks:
+                assert_type(tick, int)
+        bus.stream(Conductor.logs, "x")  # error
+        bus.stream(Conductor.upload, request)  # error
+
+        await bus.emit(Conductor.cancelled, request)
+        await bus.emit(Conductor.stopped)
+        await bus.emit(Conductor.noted, "x")
+        await bus.emit(Conductor.cancelled, Result(y=1))  # error
+        await bus.emit(Conductor.cancelled)  # error
+        await bus.emit(Conductor.progress, Result(y=1))  # error
+
+        bus.on(Conductor.progress, show)
+        bus.on(Conductor.progress, show_soon)
+        bus.on(Conductor.tick, lambda _: None)
+        bus.on(Conductor, show_all)
+        bus.on("conductor.*", show_all)
+        bus.on(Conductor.progress, show_otherwise)  # error
+        bus.on(Conductor.execute, show)  # error
+        with bus.on(Conductor.progress, show) as subscription:
+            subscription()
+        async with bus.events(Conductor.progress) as events:
+            async for event in events:
+                assert_type(event, Result)
+
+        bus.handle(Conductor.pick)(pick)
+        bus.handle(Conductor.pick)(pick_with_context)
+        bus.handle(Conductor.upload)(upload)
+        bus.handle(Conductor.pick)(pick_otherwise)  # error
+        bus.handle(Conductor.execute)  # error
+        bus.handle(Conductor.cancelled)  # error
