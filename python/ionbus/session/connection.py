@@ -185,6 +185,10 @@ class Connection:
         except MalformedFrame as error:
             self._violated(self.session.violation(str(error)), now)
 
+    def violated(self, message: str, now: float) -> None:
+        """What `effects` gave breaks the protocol, says whoever understands it."""
+        self._violated(self.session.violation(message), now)
+
     def tick(self, now: float) -> None:
         """Call at `deadline`, then ask `effects` and `next_frame`."""
         if now >= self._retry_at:
