@@ -1,0 +1,34 @@
+"""Typed events, calls and streams between a Python process and an Electron window or a browser page."""
+
+from ionbus.broker import Broker as Broker
+from ionbus.client import Bus as Bus, connect as connect
+from ionbus.context import Context as Context, ThreadContext as ThreadContext
+from ionbus.contract import (
+    Call as Call,
+    Contract as Contract,
+    ContractError as ContractError,
+    Event as Event,
+    Received as Received,
+    Stream as Stream,
+)
+from ionbus.endpoints import Endpoint as Endpoint
+from ionbus.errors import (
+    CallCancelled as CallCancelled,
+    CallTimeout as CallTimeout,
+    ConnectionLost as ConnectionLost,
+    ContractMismatch as ContractMismatch,
+    InternalError as InternalError,
+    InvalidPayload as InvalidPayload,
+    IonbusError as IonbusError,
+    NotAllowed as NotAllowed,
+    NotFound as NotFound,
+    ProtocolError as ProtocolError,
+    SessionLost as SessionLost,
+    SlowConsumer as SlowConsumer,
+    TooLarge as TooLarge,
+    Unauthenticated as Unauthenticated,
+)
+from ionbus.generated.states import ConnectionState as ConnectionState
+from ionbus.handlers import Handlers as Handlers
+from ionbus.served_session import Session as Session
+from ionbus.subscription import Subscription as Subscription

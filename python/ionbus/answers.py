@@ -1,0 +1,302 @@
+"""The requests of the other side: each is run by its handler and answered exactly once (docs/protocol.md, section 5.1)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import uuid4
+
+from ionbus.context import Request, wait_in_thread
+from ionbus.errors import (
+    CallCancelled,
+    CallTimeout,
+    InternalError,
+    InvalidPayload,
+    IonbusError,
+    TooLarge,
+    error_to_wire,
+)
+from ionbus.generated.protocol import Message
+from ionbus.handlers import Handler
+from ionbus.wire import values
+from ionbus.wire.frames import MalformedFrame
+from ionbus.wire.messages import encode_item, encode_message, encode_result
+
+if TYPE_CHECKING:
+    from ionbus.dispatch import Peer
+
+log = logging.getLogger("ionbus")
+
+Reason = Literal["cancelled", "timeout", "lost"]
+
+
+class Answer(Request):
+    """One request under way: the task that answers it, and for a stream the credit to send items."""
+
+    __slots__ = ("granted", "is_answered", "is_started", "name", "reason", "sent", "task", "timer", "waiter")
+
+    def __init__(self, number: int, name: str, deadline: float | None) -> None:
+        super().__init__(number, deadline)
+        self.name = name
+        self.task: asyncio.Task[None] | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.reason: Reason | None = None
+        self.is_started = False
+        self.is_answered = False
+        self.granted = (0, 0)
+        self.sent = (0, 0)
+        self.waiter: asyncio.Future[None] | None = None
+
+    def stop(self, reason: Reason) -> None:
+        """Cancel the handler; only the first reason counts."""
+        if self.reason is None and not self.is_answered:
+            self.reason = reason
+            self.cancel()
+            if self.task is not None and self.is_started:  # else the task sees the reason when it starts
+                self.task.cancel()
+
+    def start(self) -> None:
+        """The task runs.
+
+        Raises:
+            CancelledError: it was stopped before.
+        """
+        self.is_started = True
+        if self.reason is not None:
+            raise asyncio.CancelledError
+
+    @property
+    def has_credit(self) -> bool:
+        """Whether an item may be sent."""
+        return self.sent[0] < self.granted[0] and self.sent[1] < self.granted[1]
+
+
+class Answers:
+    """The other side's requests of one session.
+
+    Args:
+        peer: sends for them, and knows the handlers.
+    """
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self._under_way: dict[int, Answer] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._highest = 0
+
+    def call(self, message: list[Any]) -> None:
+        """CALL has arrived."""
+        self._begin(message, "call")
+
+    def stream(self, message: list[Any]) -> None:
+        """STREAM has arrived."""
+        self._begin(message, "stream")
+
+    def cancel(self, message: list[Any]) -> None:
+        """CANCEL has arrived."""
+        answer = self._find(message[1], "CANCEL")
+        if answer is not None:
+            answer.stop("cancelled")
+
+    def credit(self, message: list[Any]) -> None:
+        """STREAM_CREDIT has arrived."""
+        answer = self._find(message[1], "STREAM_CREDIT")
+        if answer is not None:
+            answer.granted = (max(answer.granted[0], message[2]), max(answer.granted[1], message[3]))
+            if answer.waiter is not None and answer.has_credit and not answer.waiter.done():
+                answer.waiter.set_result(None)
+
+    def stop_all(self, reason: Reason) -> None:
+        """Cancel every handler."""
+        for answer in list(self._under_way.values()):
+            answer.stop(reason)
+
+    @property
+    def tasks(self) -> set[asyncio.Task[None]]:
+        """The tasks of the handlers that run, those of a session that was replaced included."""
+        return self._tasks
+
+    def forget(self) -> None:
+        """A new session begins: requests of the old one have nothing to do with its numbers."""
+        self._under_way = {}
+        self._highest = 0
+
+    def rejected(self, answer: Answer, error: IonbusError) -> None:
+        """The other side does not take the result's message."""
+        self._peer.send(self._error(answer.id, error), -answer.id)
+
+    def _begin(self, message: list[Any], kind: Literal["call", "stream"]) -> None:
+        peer = self._peer
+        number, name = message[1], peer.name_of(message[2])
+        options = message[4] if len(message) > 4 and message[4] is not None else {}
+        if number in self._under_way or number == 0:
+            raise MalformedFrame(f"request {number} is under way already")
+        self._highest = max(self._highest, number)
+        if len(self._under_way) >= peer.limits.max_requests:
+            self._refuse(number, TooLarge(f"{name}: {len(self._under_way)} requests are under way already"))
+            return
+        handler = peer.find_handler(name, kind)
+        if isinstance(handler, IonbusError):
+            self._refuse(number, handler)
+            return
+        deadline = options.get("deadline")
+        is_limited = type(deadline) is int and deadline >= 0
+        answer = Answer(number, name, peer.loop.time() + deadline / 1000 if is_limited else None)
+        if kind == "stream":
+            answer.granted = self._first_credit(options.get("credit"))
+            work = self._answer_stream(answer, handler, message[3])
+        else:
+            work = self._answer_call(answer, handler, message[3])
+        self._under_way[number] = answer
+        if answer.deadline is not None:
+            answer.timer = peer.loop.call_at(answer.deadline, answer.stop, "timeout")
+        answer.task = task = peer.loop.create_task(work)
+        self._tasks.add(task)
+
+    def _first_credit(self, credit: Any) -> tuple[int, int]:
+        limits = self._peer.limits
+        if type(credit) is list and len(credit) == 2 and all(type(part) is int and part >= 0 for part in credit):
+            return credit[0], credit[1]
+        return limits.stream_credit_bytes, limits.stream_credit_messages
+
+    async def _answer_call(self, answer: Answer, handler: Handler, payload: bytes) -> None:
+        try:
+            answer.start()
+            arguments = self._arguments(answer, handler, payload)
+            if handler.is_async:
+                result = await handler.function(*arguments)
+            else:
+                result = await self._peer.threads.run(partial(handler.function, *arguments))
+            data = handler.encode(result)
+        except BaseException as error:  # noqa: BLE001 - each request is answered, whatever ended its handler
+            self._fail(answer, handler, error)
+            if isinstance(error, KeyboardInterrupt):
+                raise
+        else:
+            self._send(answer, encode_result(answer.id, data))
+        finally:
+            self._finish(answer)
+
+    async def _answer_stream(self, answer: Answer, handler: Handler, payload: bytes) -> None:
+        try:
+            answer.start()
+            arguments = self._arguments(answer, handler, payload)
+            if handler.is_async:
+                async with aclosing(handler.function(*arguments)) as items:
+                    await self._send_items(answer, handler, items)
+            else:
+                run = partial(self._run_items, answer, handler, handler.function(*arguments))
+                await self._peer.threads.run(run)
+        except BaseException as error:  # noqa: BLE001 - as above
+            self._fail(answer, handler, error)
+            if isinstance(error, KeyboardInterrupt):
+                raise
+        else:
+            self._send(answer, encode_message(Message.END, answer.id))
+        finally:
+            self._finish(answer)
+
+    def _arguments(self, answer: Answer, handler: Handler, payload: bytes) -> list[Any]:
+        """Decode and validate the payload, and make the context, as far as the handler takes them."""
+        arguments: list[Any] = []
+        try:
+            request = handler.decode(payload)
+        except InvalidPayload as error:
+            raise _Refused(error) from error
+        if handler.signature.takes_payload:
+            arguments.append(request)
+        if handler.signature.takes_context:
+            arguments.append(self._peer.context_for(answer, is_async=handler.is_async))
+        return arguments
+
+    async def _send_items(self, answer: Answer, handler: Handler, items: AsyncIterator[Any]) -> None:
+        async for item in items:
+            await self._send_item(answer, handler.encode(item))
+
+    def _run_items(self, answer: Answer, handler: Handler, items: Iterator[Any]) -> None:
+        """On a thread: send each item of a generator, and close it when nobody reads any more."""
+        try:
+            for item in items:
+                wait_in_thread(self._send_item(answer, handler.encode(item)), self._peer.loop, answer)
+        except CallCancelled:
+            if not answer.cancelled.is_set():
+                raise
+        finally:
+            close = getattr(items, "close", None)
+            if close is not None:
+                close()
+
+    async def _send_item(self, answer: Answer, payload: bytes) -> None:
+        """Send an item once there is credit."""
+        while not answer.has_credit:
+            answer.waiter = self._peer.loop.create_future()
+            await answer.waiter
+        answer.sent = (answer.sent[0] + len(payload), answer.sent[1] + 1)
+        self._peer.send(encode_item(answer.id, payload), -answer.id, answer)
+
+    def _fail(self, answer: Answer, handler: Handler, error: BaseException) -> None:
+        if answer.reason == "lost":
+            return
+        if isinstance(error, (asyncio.CancelledError, CallCancelled)) and (
+            answer.reason is not None or isinstance(error, asyncio.CancelledError)
+        ):
+            if answer.reason == "timeout":
+                told: IonbusError = CallTimeout(f"{answer.name}: its deadline has passed")
+            else:
+                told = CallCancelled(f"{answer.name}: cancelled")
+        elif isinstance(error, _Refused):
+            told = error.told
+        elif isinstance(error, handler.member.raises):
+            told = error
+        else:
+            told = internal_error(answer.name, error)
+        self._send(answer, self._error(answer.id, told))
+
+    def _send(self, answer: Answer, message: bytes) -> None:
+        if answer.is_answered or answer.reason == "lost":
+            return
+        answer.is_answered = True
+        try:
+            self._peer.send(message, -answer.id, answer)
+        except TooLarge as error:
+            self._peer.send(self._error(answer.id, error), -answer.id)
+
+    def _finish(self, answer: Answer) -> None:
+        if answer.timer is not None:
+            answer.timer.cancel()
+        if self._under_way.get(answer.id) is answer:
+            del self._under_way[answer.id]
+        if answer.task is not None:
+            self._tasks.discard(answer.task)
+
+    def _find(self, number: int, what: str) -> Answer | None:
+        answer = self._under_way.get(number)
+        if answer is None and not 0 < number <= self._highest:
+            raise MalformedFrame(f"{what} for request {number}, which never was")
+        return answer
+
+    def _refuse(self, number: int, error: IonbusError) -> None:
+        self._peer.send(self._error(number, error), -number)
+
+    def _error(self, number: int, error: IonbusError) -> bytes:
+        code, text, details = error_to_wire(error)
+        return encode_message(Message.ERROR, number, code, text, values.encode(details) if details else None)
+
+
+class _Refused(Exception):
+    """The request's payload is not valid: that is what its caller is told."""
+
+    def __init__(self, told: InvalidPayload) -> None:
+        super().__init__(told)
+        self.told = told
+
+
+def internal_error(name: str, error: BaseException) -> InternalError:
+    """Log what code of the user's raised under a new incident id, and give what its caller is told: nothing but that id."""
+    incident_id = uuid4().hex[:12]
+    log.error("incident %s: %s failed", incident_id, name, exc_info=error)
+    return InternalError(f"{name} failed; the reason is in its log, under {incident_id}", incident_id=incident_id)

@@ -1,0 +1,294 @@
+"""The broker: serves contracts to clients."""
+
+from __future__ import annotations
+
+import ssl as tls
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from typing import Any, Generic, Literal, overload
+
+from typing_extensions import TypeVar
+
+from ionbus.builtin import Ionbus
+from ionbus.channels.base import Accept
+from ionbus.contract import Contract
+from ionbus.endpoints import Endpoint, Listening
+from ionbus.generated.protocol import Limits
+from ionbus.handlers import Handler, Handlers, check_contract, check_handled, make_handler
+from ionbus.members import Call, Event, Stream
+from ionbus.requests import StreamReader
+from ionbus.served_session import Session
+from ionbus.serving import Serving
+from ionbus.tokens import Authenticate, no_token
+
+P = TypeVar("P")
+RequestT = TypeVar("RequestT")
+ResponseT = TypeVar("ResponseT")
+ItemT = TypeVar("ItemT")
+StateT = TypeVar("StateT", default=Any)
+
+Lifespan = Callable[["Broker[Any]"], AbstractAsyncContextManager[StateT]]
+
+class Broker(Handlers, Generic[StateT]):
+    """Serves contracts. It binds to no event loop until it is served.
+
+        broker = Broker(Conductor)
+
+        @broker.handle(Conductor.execute)
+        async def execute(request: ExecuteFlow, ctx: Context) -> FlowResult: ...
+
+        broker.run()
+
+    Args:
+        contracts: what it serves.
+        lifespan: given the broker, an async context manager around its life; what it yields is `ctx.state`.
+        limits: bounds and times, where the defaults do not do.
+
+    Raises:
+        TypeError: two contracts have one name, or one is not a contract.
+    """
+
+    def __init__(
+        self,
+        *contracts: type[Contract],
+        lifespan: Lifespan[StateT] | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        names: set[str] = set()
+        for contract in contracts:
+            if not (isinstance(contract, type) and issubclass(contract, Contract)):
+                raise TypeError(f"Broker takes contracts, not {contract!r}")
+            name = contract.__contract__.name
+            if name in names or name == Ionbus.__contract__.name:
+                raise TypeError(f"two contracts are named {name!r}; rename one")
+            names.add(name)
+        super().__init__(*contracts)
+        self._lifespan = lifespan
+        self._limits = limits or Limits()
+        self._serving: Serving | None = None
+        self._users = 0
+        self._stack = AsyncExitStack()
+        self._included: set[int] = set()
+
+    def include(self, handlers: Handlers) -> None:
+        """Take over the handlers and listeners of another file.
+
+        Raises:
+            TypeError: one is for a contract that is not served here, or is a second one for its call.
+        """
+        if id(handlers) in self._included:
+            raise TypeError("these handlers are included already")
+        for handler in handlers.handled.values():
+            check_contract(handler.member, self.contracts)
+        for listener in handlers.listeners:
+            check_contract(listener.member, self.contracts)
+        for handler in handlers.handled.values():
+            self.add(handler)
+        self.listeners.extend(handlers.listeners)
+        self._included.add(id(handlers))
+
+    @contextmanager
+    def override(self, member: Call[Any, Any, Any] | Stream[Any, Any, Any], fake: Callable[..., Any]) -> Iterator[None]:
+        """Answer a call or stream by another function, in a test.
+
+        Args:
+            member: the call or stream.
+            fake: what answers instead; it may take the payload, a context, both or neither.
+
+        Raises:
+            TypeError: it does not fit its contract.
+        """
+        check_handled(member, self.contracts, "broker")
+        name = member.name
+        before: Handler | None = self.handled.get(name)
+        self.handled[name] = make_handler(member, fake)
+        try:
+            yield
+        finally:
+            if before is None:
+                self.handled.pop(name, None)
+            else:
+                self.handled[name] = before
+
+    # While it is served.
+
+    @property
+    def sessions(self) -> list[Session]:
+        """All live sessions, those without a channel at the moment included; none while it is not served."""
+        return [] if self._serving is None else self._serving.sessions
+
+    @property
+    def state(self) -> StateT:
+        """What `lifespan` yielded.
+
+        Raises:
+            RuntimeError: the broker is not served.
+        """
+        state: StateT = self._live().state
+        return state
+
+    @overload
+    async def emit(self, event: Event[None, Literal["broker", "any"]]) -> None: ...
+    @overload
+    async def emit(self, event: Event[P, Literal["broker", "any"]], payload: P) -> None: ...
+    async def emit(self, event: Any, payload: Any = None) -> None:
+        """Emit an event to every session that subscribed. Waits for those that are behind and go on reading.
+
+        Raises:
+            InvalidPayload: the payload does not fit the contract.
+            RuntimeError: the broker is not served.
+        """
+        await self._live().emit(event, payload)
+
+    @overload
+    async def call(
+        self, session: Session, call: Call[None, ResponseT, Literal["client"]], *, timeout: float | None = ...
+    ) -> ResponseT: ...
+    @overload
+    async def call(
+        self,
+        session: Session,
+        call: Call[RequestT, ResponseT, Literal["client"]],
+        request: RequestT,
+        *,
+        timeout: float | None = ...,
+    ) -> ResponseT: ...
+    async def call(self, session: Session, call: Any, request: Any = None, **options: Any) -> Any:
+        """Call a client.
+
+        Args:
+            session: which one; `ctx.session` in a handler.
+            call: a call that clients serve.
+            request: its payload.
+            timeout: seconds; None: for ever; the contract's where it is left out.
+
+        Raises:
+            IonbusError: as `Bus.call`; `SessionLost` when the session ends first.
+        """
+        return await session.call(call, request, **options)
+
+    @overload
+    def stream(
+        self, session: Session, stream: Stream[None, ItemT, Literal["client"]], *, timeout: float | None = ...
+    ) -> StreamReader[ItemT]: ...
+    @overload
+    def stream(
+        self,
+        session: Session,
+        stream: Stream[RequestT, ItemT, Literal["client"]],
+        request: RequestT,
+        *,
+        timeout: float | None = ...,
+    ) -> StreamReader[ItemT]: ...
+    def stream(self, session: Session, stream: Any, request: Any = None, **options: Any) -> StreamReader[Any]:
+        """Read a stream of a client: `async with broker.stream(...) as items`."""
+        return session.stream(stream, request, **options)
+
+    def serve(
+        self,
+        *urls: str,
+        authenticate: Authenticate | None = None,
+        token: str | None = None,
+        origins: Collection[str] = (),
+        hosts: Collection[str] = (),
+        ssl: tls.SSLContext | None = None,
+        grace: float = 5.0,
+    ) -> AbstractAsyncContextManager[list[Endpoint]]:
+        """Serve while the block runs.
+
+        Args:
+            urls: `ws://127.0.0.1:0` (port 0: a free one), `wss://…` with `ssl`, `stdio:`.
+            authenticate: given a token, or None where there is none, gives the principal, or None to refuse; may be async.
+                Without it there is one token.
+            token: that one; a random one where it is left out.
+            origins: pages that may connect besides the broker's own; `null` and `file://` only where they are named.
+            hosts: names besides the bound address by which clients reach it.
+            ssl: the certificate for `wss://`.
+            grace: seconds that handlers have to end when the block is left.
+
+        Returns:
+            An async context manager that gives one endpoint for each URL, with its real port and the token.
+
+        Raises:
+            TypeError: a call or stream has no handler; the message names them all.
+            ValueError: a URL is not one of these.
+        """
+        return Listening(
+            self,
+            urls,
+            authenticate=authenticate,
+            token=token,
+            origins=origins,
+            hosts=hosts,
+            ssl=ssl,
+            grace=grace,
+        )
+
+    def run(
+        self,
+        *urls: str,
+        authenticate: Authenticate | None = None,
+        origins: Collection[str] = (),
+        hosts: Collection[str] = (),
+        ssl: tls.SSLContext | None = None,
+        grace: float = 5.0,
+    ) -> None:
+        """Serve until a signal or the end of standard input says to stop. This is what `ionbus serve` does.
+
+        Args:
+            urls: as for `serve`. Without any: stdio where a parent started this process for it, else
+                `ws://127.0.0.1:0`, its URL and token printed.
+            authenticate: as for `serve`.
+            origins: as for `serve`.
+            hosts: as for `serve`.
+            ssl: as for `serve`.
+            grace: seconds that handlers have to end; then the process exits, whatever they do.
+        """
+        from ionbus.running import run_broker  # noqa: PLC0415 - it imports Broker
+
+        run_broker(self, urls, authenticate=authenticate, origins=origins, hosts=hosts, ssl=ssl, grace=grace)
+
+    @asynccontextmanager
+    async def opened(self, grace: float = 5.0) -> AsyncIterator[Serving]:
+        """The broker at work, without any listener; several users share it. `serve` and `connect(broker)` come here."""
+        if self._users == 0:
+            await self._start()
+        self._users += 1
+        try:
+            yield self._live()
+        finally:
+            self._users -= 1
+            if self._users == 0:
+                await self._stop(grace)
+
+    def accept_local(self) -> Accept:
+        """The function to call with a channel in this process."""
+        return self._live().accept(no_token)
+
+    async def _start(self) -> None:
+        listeners: dict[str, list[Any]] = {}
+        for listener in self.listeners:
+            listeners.setdefault(listener.member.name, []).append(listener)
+        serving = Serving(self.contracts, self.handled, listeners, self._limits)
+        self._serving = serving
+        try:
+            if self._lifespan is not None:
+                serving.state = await self._stack.enter_async_context(self._lifespan(self))
+        except BaseException:
+            self._serving = None
+            await serving.stop(0.0)
+            raise
+
+    async def _stop(self, grace: float) -> None:
+        serving, stack = self._live(), self._stack
+        self._stack = AsyncExitStack()
+        try:
+            async with stack:
+                await serving.stop(grace)
+        finally:
+            self._serving = None
+
+    def _live(self) -> Serving:
+        if self._serving is None:
+            raise RuntimeError("the broker is not served; use `async with broker.serve(...)` or `connect(broker)`")
+        return self._serving

@@ -1,0 +1,313 @@
+"""One side of a session above the engine: where each message that arrives goes, and how messages leave.
+
+The same class serves the broker (one for each session) and the client (one for its bus). Requests that this side makes
+are in `requests`, those that it answers in `answers`, events in `listeners`; who owns the session says the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, Literal, Protocol
+
+from ionbus.answers import Answer, Answers, internal_error
+from ionbus.context import Request
+from ionbus.errors import IonbusError, TooLarge, error_from_wire, error_to_wire
+from ionbus.generated.protocol import Limits, Message
+from ionbus.handlers import Handler
+from ionbus.listeners import Listeners
+from ionbus.requests import Pending, PendingCall, PendingStream, Requests, decode_details
+from ionbus.session.outbox import Delivery, Entry
+from ionbus.session.session import Delivered, Rejected, Session
+from ionbus.threads import Threads
+from ionbus.wire import values
+from ionbus.wire.frames import MalformedFrame
+from ionbus.wire.messages import encode_message
+
+class Owner(Protocol):
+    """Who a peer belongs to: a session at the broker, the bus at a client."""
+
+    def find_handler(self, name: str, kind: Literal["call", "stream"]) -> Handler | IonbusError:
+        """What answers a request, or what its caller is told."""
+
+    def context_for(self, request: Request, *, is_async: bool) -> Any:
+        """The context of a handler."""
+
+    def event(self, seq: int, name: str, payload: bytes) -> None:
+        """EVENT has arrived."""
+
+    def other(self, seq: int, message: list[Any]) -> bool:
+        """A message that only this side is sent; False: it is not for this side."""
+
+    def refused(self, error: IonbusError) -> None:
+        """The other side has refused something later."""
+
+
+class Peer:
+    """See the module.
+
+    Args:
+        owner: whose it is.
+        engine: the session's engine; a client's is replaced when its session is.
+        flush_soon: called when there is something to send.
+        limits: of this side.
+        threads: where `def` handlers run.
+    """
+
+    def __init__(
+        self, owner: Owner, engine: Session, flush_soon: Callable[[], None], limits: Limits, threads: Threads
+    ) -> None:
+        self.engine = engine
+        self.flush_soon = flush_soon
+        self.limits = limits
+        self.threads = threads
+        self.loop = asyncio.get_running_loop()
+        self.max_message_bytes = limits.max_message_bytes
+        """The largest message that the other side takes."""
+        self.names: list[str] = []
+        """What numbers in place of names stand for."""
+        self.requests = Requests(self)
+        self.answers = Answers(self)
+        self.listeners = Listeners(self.loop, limits.max_listeners, self._consumed, self.refuse)
+        self.find_handler = owner.find_handler
+        self.context_for = owner.context_for
+        self._owner = owner
+        self._end: IonbusError | None = None
+        self._credit_queue: deque[asyncio.Future[None]] = deque()
+        self._credit_seen = (0, 0)
+        self._credit_at = 0.0  # seconds: when the other side last took events
+        self._events_received = (0, 0)  # bytes, events: what the granted totals bound
+        self._routes: dict[int, Callable[[list[Any]], None]] = {
+            Message.CALL: self.answers.call,
+            Message.RESULT: self.requests.result,
+            Message.ERROR: self.requests.error,
+            Message.CANCEL: self.answers.cancel,
+            Message.STREAM: self.answers.stream,
+            Message.ITEM: self.requests.item,
+            Message.END: self.requests.end,
+            Message.STREAM_CREDIT: self.answers.credit,
+        }
+
+    # What arrives.
+
+    def receive(self, arrived: Delivered | Rejected) -> None:
+        """Take what the engine gives.
+
+        Raises:
+            MalformedFrame: it breaks the protocol.
+        """
+        if isinstance(arrived, Rejected):
+            self._rejected(arrived)
+            return
+        message = arrived.message
+        kind = message[0]
+        route = self._routes.get(kind)
+        if route is not None:
+            route(message)
+        elif kind == Message.EVENT:
+            self._count_event(message)
+            self._owner.event(arrived.seq, self.name_of(message[1]), message[2])
+        elif kind == Message.REFUSED:
+            if not 0 < message[1] <= self.engine.sent:
+                raise MalformedFrame(f"REFUSED for element {message[1]}, which was never sent")
+            details = decode_details(message[4] if len(message) > 4 else None)
+            self._owner.refused(error_from_wire(message[2], message[3], details))
+        else:
+            if kind == Message.ENVELOPE:
+                self._count_event(message[2])
+            if not self._owner.other(arrived.seq, message):
+                raise MalformedFrame(f"{Message(kind).name} is not for this side")
+
+    def name_of(self, name: str | int) -> str:
+        """The text of a name.
+
+        Raises:
+            MalformedFrame: a number that stands for none.
+        """
+        if isinstance(name, str):
+            return name
+        if name >= len(self.names):
+            raise MalformedFrame(f"name {name} of {len(self.names)}")
+        return self.names[name]
+
+    def credit_changed(self) -> None:
+        """A frame has arrived, or a channel: whoever waits for credit looks again."""
+        if self._credit_seen != self.engine.credit:
+            self._credit_seen = self.engine.credit
+            self._credit_at = self.loop.time()
+        queue = self._credit_queue
+        while queue and self.engine.accepts_events:
+            if not queue[0].done():
+                queue[0].set_result(None)
+                return  # it emits, then wakes the next
+            queue.popleft()
+
+    # What leaves.
+
+    def send(self, message: bytes, lane: Hashable | None = None, tag: object = None) -> Entry:
+        """Send what needs no credit.
+
+        Raises:
+            TooLarge: the other side does not take a message as large.
+        """
+        if len(message) > self.max_message_bytes:
+            raise self.too_large(len(message))
+        entry = self.engine.send(message, lane, tag)
+        self.flush_soon()
+        return entry
+
+    async def emit(
+        self, message: bytes, cost: int, delivery: Delivery, key: Hashable | None = None, tag: object = None
+    ) -> None:
+        """Send an event, once there is credit.
+
+        Raises:
+            TooLarge: the other side does not take a message as large.
+            IonbusError: the session has ended.
+        """
+        if len(message) > self.max_message_bytes:
+            raise self.too_large(len(message))
+        self.raise_if_ended()
+        waits = delivery != "volatile" and (bool(self._credit_queue) or not self.engine.accepts_events)
+        if delivery == "latest":  # it is queued at once, so that its successor can take its place
+            self.engine.emit(message, cost, delivery, key, tag)
+            self.flush_soon()
+            if waits:
+                await self._credit()
+            return
+        if waits:
+            await self._credit()
+        self.engine.emit(message, cost, delivery, key, tag)
+        self.flush_soon()
+        if self._credit_queue:
+            self.credit_changed()
+
+    async def backlog_gone(self, patience: float, is_reading: Callable[[], bool]) -> None:
+        """Wait until all events that are queued have credit, unless none was given for `patience` seconds."""
+        while not self._end and not self.engine.accepts_events and is_reading():
+            left = self._credit_at + patience - self.loop.time()
+            if left <= 0:
+                return
+            try:
+                async with asyncio.timeout(left):
+                    await self._credit()
+            except TimeoutError:
+                pass
+            else:
+                self.credit_changed()
+
+    def refuse(self, seq: int, error: Exception) -> None:
+        """Tell the other side that its event was refused."""
+        told = error if isinstance(error, IonbusError) else internal_error("an event's validation", error)
+        code, text, details = error_to_wire(told)
+        self.send(encode_message(Message.REFUSED, seq, code, text, values.encode(details) if details else None))
+
+    def consumed(self, cost: int) -> None:
+        """An event was dropped or taken."""
+        self._consumed(cost)
+
+    def too_large(self, size: int) -> TooLarge:
+        """The error for a message of so many bytes."""
+        return TooLarge(f"a message of {size} bytes; the other side takes {self.max_message_bytes}")
+
+    # The session's end.
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._end is not None
+
+    def raise_if_ended(self) -> None:
+        """Raise why the session has ended, if it has."""
+        if self._end is not None:
+            raise type(self._end)(self._end.message)
+
+    def end(self, error: IonbusError) -> None:
+        """The session has ended: fail what waits, cancel the handlers."""
+        if self._end is not None:
+            return
+        self._end = error
+        self.requests.fail_all(error)
+        self._fail_waiters(error)
+        self.answers.stop_all("lost")
+        self.listeners.clear()
+
+    async def close(self) -> None:
+        """After `end`: wait for the handlers and listeners that still run, listeners cancelled."""
+        tasks: set[asyncio.Future[Any]] = {*self.answers.tasks, *self.listeners.running}
+        for task in self.listeners.running:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def replace(
+        self, engine: Session, unnumbered: Iterable[Entry], error: IonbusError, introduce: Callable[[], None]
+    ) -> None:
+        """The client's session is a new one: send again what the old one never sent, fail what it did.
+
+        Args:
+            engine: the new session's.
+            unnumbered: what was never sent, in order.
+            error: what numbered requests fail with.
+            introduce: sends what has to come first.
+        """
+        self.answers.stop_all("lost")
+        self.answers.forget()
+        self.engine = engine
+        self._events_received = (0, 0)
+        introduce()
+        entries = list(unnumbered)
+        pending = {entry.tag for entry in entries if isinstance(entry.tag, (PendingCall, PendingStream))}
+        again = self.requests.carry_over(pending, error)
+        for request in again:
+            self._resend(request)
+        for entry in entries:
+            if isinstance(entry.tag, (PendingCall, PendingStream)):
+                self._resend(entry.tag)
+            elif entry.cost >= 0:
+                engine.emit(entry.data, entry.cost, entry.delivery, entry.key, entry.tag)
+        self.flush_soon()
+
+    # Inside.
+
+    def _resend(self, request: Pending) -> None:
+        if request.entry is not None:
+            request.entry = self.engine.send(request.entry.data, request.id, request)
+
+    def _rejected(self, rejected: Rejected) -> None:
+        error = error_from_wire(rejected.code, rejected.message)
+        if isinstance(rejected.tag, (PendingCall, PendingStream)):
+            self.requests.rejected(rejected.tag, error)
+        elif isinstance(rejected.tag, Answer):
+            self.answers.rejected(rejected.tag, error)
+        else:
+            self._owner.refused(error)
+
+    def _count_event(self, event: list[Any]) -> None:
+        size, count = self._events_received
+        granted = self.engine.granted
+        if size >= granted[0] or count >= granted[1]:
+            raise MalformedFrame("EVENT without credit")
+        self._events_received = (size + len(event[2]), count + 1)
+
+    def _consumed(self, cost: int) -> None:
+        self.engine.consumed(cost)
+        self.flush_soon()
+
+    async def _credit(self) -> None:
+        waiter = self.loop.create_future()
+        self._credit_queue.append(waiter)
+        try:
+            await waiter
+        finally:
+            if waiter in self._credit_queue:
+                self._credit_queue.remove(waiter)
+            if waiter.cancelled():
+                self.credit_changed()
+
+    def _fail_waiters(self, error: IonbusError) -> None:
+        queue, self._credit_queue = self._credit_queue, deque()
+        for waiter in queue:
+            if not waiter.done():
+                waiter.set_exception(type(error)(error.message))

@@ -1,0 +1,185 @@
+"""Where a broker is reached: its listeners, from URLs to running servers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import ssl as tls
+from collections.abc import Collection, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from ionbus.builtin import Ionbus, WindowEndpoint, WindowOrigin
+from ionbus.channels.stdio import Stdio, StdioServer, serve_stdio, take_over_stdio
+from ionbus.channels.websocket_server import WebSocketServer, serve_websocket
+from ionbus.context import Context
+from ionbus.handlers import Handler, make_handler, unhandled
+from ionbus.tokens import Authenticate, no_token, one_token
+
+if TYPE_CHECKING:
+    from ionbus.broker import Broker
+    from ionbus.serving import Serving
+
+STDIO = "stdio:"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a broker is reached, and what a client shows to be let in.
+
+    Args:
+        url: with the real port.
+        token: None where `authenticate` decides, or where nobody else can open a channel.
+    """
+
+    url: str
+    token: str | None = field(repr=False)
+
+
+class Listening:
+    """The listeners of one `serve`: an async context manager.
+
+    Args:
+        broker: what is served.
+        urls: where.
+        authenticate: decides about tokens; None: `token` does.
+        token: the one that is good; None: a random one, or on stdio what the parent gave in IONBUS_TOKEN.
+        origins: for WebSocket.
+        hosts: for WebSocket.
+        ssl: for `wss://`.
+        grace: seconds that handlers have to end.
+        stdio: descriptors that were taken over before.
+
+    Raises:
+        TypeError: a call or stream has no handler.
+        ValueError: a URL is none that can be served.
+    """
+
+    def __init__(
+        self,
+        broker: Broker[Any],
+        urls: Sequence[str],
+        *,
+        authenticate: Authenticate | None = None,
+        token: str | None = None,
+        origins: Collection[str] = (),
+        hosts: Collection[str] = (),
+        ssl: tls.SSLContext | None = None,
+        grace: float = 5.0,
+        stdio: Stdio | None = None,
+    ) -> None:
+        missing = unhandled(broker.contracts, broker.handled)
+        if missing:
+            raise TypeError(f"these have no handler, so that the broker cannot be served: {', '.join(missing)}")
+        for url in urls:
+            if url != STDIO:
+                _host_and_port(url)
+        self.input_over = asyncio.Event()
+        """Set when the pipe to the parent is over."""
+        self.endpoints: list[Endpoint] = []
+        self._broker = broker
+        self._urls = urls
+        self._authenticate = authenticate
+        self._token = token
+        self._origins = origins
+        self._hosts = hosts
+        self._ssl = ssl
+        self._grace = grace
+        self._stdio = stdio
+        self._servers: list[WebSocketServer | StdioServer] = []
+        self._window_server: WebSocketServer | None = None
+        self._window_lock = asyncio.Lock()
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> list[Endpoint]:
+        has_stdio = STDIO in self._urls
+        if has_stdio:
+            os.environ.pop("IONBUS_LAUNCH", None)
+            self._token = self._token or os.environ.pop("IONBUS_TOKEN", None)
+            self._stdio = self._stdio or take_over_stdio()
+        self._stack.push_async_callback(self._close)
+        try:
+            serving = await self._stack.enter_async_context(self._broker.opened(self._grace))
+            if has_stdio:
+                serving.builtin[Ionbus.endpoint.name] = self._window_handler(serving)
+            for url in self._urls:
+                self.endpoints.append(await self._start(url, serving))
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self.endpoints
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def _start(self, url: str, serving: Serving) -> Endpoint:
+        if url == STDIO:
+            authenticate, token = self._who_may(is_private=True)
+            pipe = await serve_stdio(serving.accept(authenticate), self.input_over.set, stdio=self._stdio)
+            self._servers.append(pipe)
+            return Endpoint(url, token)
+        authenticate, token = self._who_may(is_private=False)
+        host, port = _host_and_port(url)
+        server = await serve_websocket(
+            host,
+            port,
+            serving.accept(authenticate),
+            origins=self._origins,
+            hosts=self._hosts,
+            ssl=self._ssl if url.startswith("wss:") else None,
+            limits=serving.limits,
+        )
+        self._servers.append(server)
+        return Endpoint(server.url, token)
+
+    def _who_may(self, *, is_private: bool) -> tuple[Authenticate, str | None]:
+        """The authenticator of a listener and the token to tell. `is_private`: only the parent can reach it."""
+        if self._authenticate is not None:
+            return self._authenticate, None
+        if self._token is None:
+            if is_private:
+                return no_token, None
+            self._token = secrets.token_urlsafe(32)
+        return one_token(self._token), self._token
+
+    def _window_handler(self, serving: Serving) -> Handler:
+        async def endpoint(request: WindowOrigin | None, ctx: Context) -> WindowEndpoint:
+            async with self._window_lock:
+                if self._window_server is None:
+                    # Nobody gets in here but with a one-use token, which the session's carrier looks at first.
+                    server = await serve_websocket("127.0.0.1", 0, serving.accept(_nobody), limits=serving.limits)
+                    self._window_server = server
+                    self._servers.append(server)
+            origin = "file://" if request is None else request.origin.lower()
+            self._window_server.origins |= {origin}
+            token = serving.tokens.mint(ctx.principal, serving.loop.time())
+            return WindowEndpoint(url=self._window_server.url, token=token)
+
+        return make_handler(Ionbus.endpoint, endpoint)
+
+    async def _close(self) -> None:
+        for server in self._servers:
+            server.close()
+        for server in self._servers:
+            await server.wait_closed()
+
+
+def _nobody(_: str | None) -> None:
+    return None
+
+
+def _host_and_port(url: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ValueError(f"{url!r} is no URL to serve at: {error}") from None
+    if parts.scheme not in ("ws", "wss") or not host or parts.path.strip("/") or parts.query:
+        raise ValueError(f"{url!r} is no URL to serve at; it is ws://127.0.0.1:0, wss://host:port or stdio:")
+    return host, port if port is not None else (443 if parts.scheme == "wss" else 80)

@@ -1,0 +1,115 @@
+"""One session's events on their way to their listeners (shared rule: started in order, none waits for another)."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+log = logging.getLogger("ionbus")
+
+
+class Delivery:
+    """One event that is being handed out: credit for it returns when everybody has taken it."""
+
+    __slots__ = ("cost", "takers")
+
+    def __init__(self, cost: int) -> None:
+        self.cost = cost
+        self.takers = 1
+
+
+class Target(Protocol):
+    """Something that is handed events."""
+
+    def decode(self, name: str, payload: bytes) -> Any:
+        """The event's value as this target wants it; raises InvalidPayload."""
+
+    def hand(self, name: str, value: Any, delivery: Delivery) -> Sequence[asyncio.Future[Any]]:
+        """Take an event: start what listens, and give what runs on."""
+
+
+class Listeners:
+    """Starts listeners in order, at most so many at a time; what exceeds them waits, and costs its sender credit.
+
+    Args:
+        loop: where they run.
+        max_running: how many may be under way.
+        consumed: told the cost of each event that has been handed to everybody.
+        refuse: told the number of an event that is not valid, and why.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        max_running: int,
+        consumed: Callable[[int], None],
+        refuse: Callable[[int, Exception], None],
+    ) -> None:
+        self._loop = loop
+        self._max_running = max_running
+        self._consumed = consumed
+        self._refuse = refuse
+        self._running: set[asyncio.Future[Any]] = set()
+        self._waiting: deque[tuple[int, str, bytes, Sequence[Target]]] = deque()
+
+    @property
+    def running(self) -> set[asyncio.Future[Any]]:
+        """What runs now."""
+        return self._running
+
+    def arrive(self, seq: int, name: str, payload: bytes, targets: Sequence[Target]) -> None:
+        """An event has arrived for `targets`."""
+        if self._waiting or len(self._running) >= self._max_running:
+            self._waiting.append((seq, name, payload, targets))
+        else:
+            self._hand(seq, name, payload, targets)
+
+    def taken(self, delivery: Delivery) -> None:
+        """One of those who share an event has taken it."""
+        delivery.takers -= 1
+        if not delivery.takers:
+            self._consumed(delivery.cost)
+
+    def clear(self) -> None:
+        """Drop what waits: the session has ended."""
+        self._waiting.clear()
+
+    def _hand(self, seq: int, name: str, payload: bytes, targets: Sequence[Target]) -> None:
+        delivery = Delivery(len(payload))
+        try:
+            values = [target.decode(name, payload) for target in targets]
+        except Exception as error:  # noqa: BLE001 - InvalidPayload, or a validator of the user's that failed
+            self._refuse(seq, error)
+            self.taken(delivery)
+            return
+        for target, value in zip(targets, values, strict=True):
+            try:
+                futures = target.hand(name, value, delivery)
+            except Exception:
+                log.exception("a listener of %s failed", name)
+                continue
+            for future in futures:
+                self._running.add(future)
+                future.add_done_callback(self._ended)
+        self.taken(delivery)
+
+    def _ended(self, future: asyncio.Future[Any]) -> None:
+        self._running.discard(future)
+        if not future.cancelled() and (error := future.exception()) is not None:
+            log.error("a listener failed", exc_info=error)
+        while self._waiting and len(self._running) < self._max_running:
+            self._hand(*self._waiting.popleft())
+
+
+def start(function: Callable[..., Any], loop: asyncio.AbstractEventLoop, *arguments: Any) -> asyncio.Future[Any] | None:
+    """Call a listener on the loop; gives the task of what it returned to be awaited."""
+    result = function(*arguments)
+    if inspect.iscoroutine(result):
+        return loop.create_task(result)
+    if inspect.isawaitable(result):
+        return asyncio.ensure_future(result, loop=loop)
+    return None

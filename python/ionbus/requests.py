@@ -1,0 +1,377 @@
+"""The calls and streams that this side makes in a session, until each has ended (docs/protocol.md, section 5.1)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from uuid import uuid4
+
+from ionbus.errors import CallTimeout, IonbusError, error_from_wire
+from ionbus.generated.protocol import Message
+from ionbus.payload import Payload
+from ionbus.session.outbox import Entry
+from ionbus.wire import values
+from ionbus.wire.frames import MalformedFrame
+from ionbus.wire.messages import encode_call, encode_message
+
+if TYPE_CHECKING:
+    from ionbus.dispatch import Peer
+
+ItemT = TypeVar("ItemT")
+Errors = Sequence[type[IonbusError]]
+
+
+class PendingCall:
+    """A call that waits for its answer."""
+
+    __slots__ = ("entry", "future", "id", "is_idempotent", "name", "raises", "timer")
+
+    def __init__(
+        self, request_id: int, name: str, future: asyncio.Future[bytes], raises: Errors, is_idempotent: bool
+    ) -> None:
+        self.id = request_id
+        self.name = name
+        self.future = future
+        self.raises = raises
+        self.is_idempotent = is_idempotent
+        self.entry: Entry | None = None
+        self.timer: asyncio.TimerHandle | None = None
+
+    def fail(self, error: BaseException) -> None:
+        """End it with an error."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class PendingStream:
+    """A stream that is being read: items that arrived and were not taken, and the credit given for them."""
+
+    is_idempotent = False
+
+    def __init__(self, request_id: int, name: str, raises: Errors, window: tuple[int, int]) -> None:
+        self.id = request_id
+        self.name = name
+        self.raises = raises
+        self.entry: Entry | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.items: deque[bytes] = deque()
+        self.is_over = False
+        self.error: BaseException | None = None
+        self.waiter: asyncio.Future[None] | None = None
+        self._window = window
+        self._granted = window
+        self._received = (0, 0)
+        self._taken = (0, 0)
+
+    def receive(self, payload: bytes) -> None:
+        """An item has arrived.
+
+        Raises:
+            MalformedFrame: without credit.
+        """
+        size, count = self._received
+        if size >= self._granted[0] or count >= self._granted[1]:
+            raise MalformedFrame(f"ITEM of request {self.id} without credit")
+        self._received = (size + len(payload), count + 1)
+        self.items.append(payload)
+        self.wake()
+
+    def take(self) -> tuple[bytes, tuple[int, int] | None]:
+        """The oldest item, and the totals to grant where it is time to."""
+        payload = self.items.popleft()
+        size, count = self._taken = (self._taken[0] + len(payload), self._taken[1] + 1)
+        grant = (size + self._window[0], count + self._window[1])
+        if (grant[0] - self._granted[0]) * 2 < self._window[0] and (grant[1] - self._granted[1]) * 2 < self._window[1]:
+            return payload, None
+        self._granted = grant
+        return payload, grant
+
+    def fail(self, error: BaseException) -> None:
+        """End it with an error, after the items that are there."""
+        self.error = error
+        self.end()
+
+    def end(self) -> None:
+        """No more items come."""
+        self.is_over = True
+        if self.timer is not None:
+            self.timer.cancel()
+        self.wake()
+
+    def wake(self) -> None:
+        """Whoever waits for an item looks again."""
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
+
+
+Pending = PendingCall | PendingStream
+
+
+class Requests:
+    """The requests of one side.
+
+    Args:
+        peer: sends and receives for them.
+    """
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self._last = 0
+        self._pending: dict[int, Pending] = {}
+        self._abandoned: set[int] = set()  # cancelled, and not answered yet
+        self._queue: deque[asyncio.Future[None]] = deque()
+
+    async def call(
+        self, name: str, payload: bytes, timeout: float | None, raises: Errors, is_idempotent: bool
+    ) -> bytes:
+        """Send a call and wait for its result's payload.
+
+        Raises:
+            IonbusError: what the other side answered, `CallTimeout`, `TooLarge`, `SessionLost`, `ConnectionLost`.
+        """
+        peer = self._peer
+        await self._wait_for_room()
+        peer.raise_if_ended()
+        loop = peer.loop
+        options: dict[str, object] = {}
+        if timeout is not None:
+            options["deadline"] = max(1, int(timeout * 1000))
+        if is_idempotent:
+            options["key"] = uuid4().hex
+        self._last = number = self._last + 1
+        request = PendingCall(number, name, loop.create_future(), raises, is_idempotent)
+        request.entry = peer.send(encode_call(number, name, payload, options), number, request)
+        self._pending[number] = request
+        timer = None
+        if timeout is not None:
+            timer = loop.call_later(timeout, self._time_out, request, timeout)
+        try:
+            return await request.future
+        except asyncio.CancelledError:
+            self.give_up(request)
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    async def stream(self, name: str, payload: bytes, timeout: float | None, raises: Errors) -> PendingStream:
+        """Ask for a stream."""
+        peer = self._peer
+        await self._wait_for_room()
+        peer.raise_if_ended()
+        limits = peer.limits
+        window = (limits.stream_credit_bytes, limits.stream_credit_messages)
+        options: dict[str, object] = {"credit": list(window)}
+        if timeout is not None:
+            options["deadline"] = max(1, int(timeout * 1000))
+        self._last = number = self._last + 1
+        request = PendingStream(number, name, raises, window)
+        message = encode_message(Message.STREAM, number, name, payload, options)
+        request.entry = peer.send(message, number, request)
+        self._pending[number] = request
+        if timeout is not None:
+            request.timer = peer.loop.call_later(timeout, self._time_out, request, timeout)
+        return request
+
+    def give_up(self, request: Pending) -> None:
+        """Nobody waits for the answer any more: take the request back, or send CANCEL."""
+        if self._pending.pop(request.id, None) is None:
+            return
+        if request.timer is not None:
+            request.timer.cancel()
+        peer = self._peer
+        if request.entry is not None and not peer.is_ended and not peer.engine.withdraw(request.entry):
+            self._abandoned.add(request.id)
+            peer.send(encode_message(Message.CANCEL, request.id), request.id)
+        else:
+            self._make_room()
+        peer.flush_soon()
+
+    def result(self, message: list[Any]) -> None:
+        """RESULT has arrived."""
+        request = self._end(message[1], "RESULT", PendingCall)
+        if isinstance(request, PendingCall) and not request.future.done():
+            request.future.set_result(message[2])
+
+    def error(self, message: list[Any]) -> None:
+        """ERROR has arrived."""
+        request = self._end(message[1], "ERROR", (PendingCall, PendingStream))
+        if request is not None:
+            details = decode_details(message[4] if len(message) > 4 else None)
+            request.fail(error_from_wire(message[2], message[3], details, request.raises))
+
+    def item(self, message: list[Any]) -> None:
+        """ITEM has arrived."""
+        request = self._find(message[1], "ITEM", PendingStream)
+        if isinstance(request, PendingStream):
+            request.receive(message[2])
+
+    def end(self, message: list[Any]) -> None:
+        """END has arrived."""
+        request = self._end(message[1], "END", PendingStream)
+        if isinstance(request, PendingStream):
+            request.end()
+
+    def rejected(self, request: Pending, error: IonbusError) -> None:
+        """The other side does not take the request's message."""
+        if self._pending.pop(request.id, None) is not None:
+            request.fail(error)
+            self._make_room()
+
+    def carry_over(self, kept: set[Pending], error: IonbusError) -> list[Pending]:
+        """The session was replaced: fail what the old one may have carried out.
+
+        Args:
+            kept: requests that never left.
+            error: what the others fail with, unless they may be sent again.
+
+        Returns:
+            Calls that left and may be sent again.
+        """
+        self._abandoned.clear()
+        again: list[Pending] = []
+        for request in list(self._pending.values()):
+            if request in kept:
+                continue
+            if request.is_idempotent:
+                again.append(request)
+            else:
+                del self._pending[request.id]
+                request.fail(error)
+        self._make_room()
+        return again
+
+    def fail_all(self, error: IonbusError) -> None:
+        """The session has ended."""
+        pending, self._pending = self._pending, {}
+        self._abandoned.clear()
+        for request in pending.values():
+            request.fail(type(error)(error.message) if len(pending) > 1 else error)
+        self._make_room()
+
+    def _time_out(self, request: Pending, timeout: float) -> None:
+        if request.id in self._pending:
+            self.give_up(request)
+            request.fail(CallTimeout(f"{request.name}: not answered within {timeout:g} s"))
+
+    def _find(self, number: int, what: str, kind: type[Pending] | tuple[type[Pending], ...]) -> Pending | None:
+        """The request that an answer is for; None where it has ended."""
+        request = self._pending.get(number)
+        if request is None:
+            if not 0 < number <= self._last:
+                raise MalformedFrame(f"{what} for request {number}, which never was")
+            return None
+        if not isinstance(request, kind):
+            raise MalformedFrame(f"{what} for request {number}, which is none that it answers")
+        return request
+
+    def _end(self, number: int, what: str, kind: type[Pending] | tuple[type[Pending], ...]) -> Pending | None:
+        request = self._find(number, what, kind)
+        if request is not None:
+            del self._pending[number]
+        else:
+            self._abandoned.discard(number)
+        if self._queue:
+            self._make_room()
+        return request
+
+    async def _wait_for_room(self) -> None:
+        """Wait while as many requests are under way as the other side takes."""
+        while len(self._pending) + len(self._abandoned) >= self._peer.limits.max_requests:
+            self._peer.raise_if_ended()
+            waiter = self._peer.loop.create_future()
+            self._queue.append(waiter)
+            await waiter
+
+    def _make_room(self) -> None:
+        room = self._peer.limits.max_requests - len(self._pending) - len(self._abandoned)
+        while self._queue and (room > 0 or self._peer.is_ended):
+            waiter = self._queue.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                room -= 1
+
+
+class StreamReader(Generic[ItemT]):
+    """A stream being read: `async with bus.stream(...) as items: async for item in items`.
+
+    Leaving the block early tells the other side to stop.
+    """
+
+    def __init__(
+        self,
+        peer: Peer,
+        name: str,
+        payload: bytes,
+        item: Payload[ItemT] | None,
+        timeout: float | None,
+        raises: Errors,
+    ) -> None:
+        self._peer = peer
+        self._name = name
+        self._payload = payload
+        self._item = item
+        self._timeout = timeout
+        self._raises = raises
+        self._pending: PendingStream | None = None
+
+    async def __aenter__(self) -> StreamReader[ItemT]:
+        self._pending = await self._peer.requests.stream(self._name, self._payload, self._timeout, self._raises)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def __aiter__(self) -> AsyncIterator[ItemT]:
+        return self
+
+    async def __anext__(self) -> ItemT:
+        """The next item.
+
+        Raises:
+            RuntimeError: outside `async with`.
+            IonbusError: what the other side ended the stream with, or why it is gone.
+        """
+        pending = self._pending
+        if pending is None:
+            raise RuntimeError("a stream is read inside `async with`")
+        while not pending.items:
+            if pending.error is not None:
+                error, pending.error = pending.error, None
+                raise error
+            if pending.is_over:
+                raise StopAsyncIteration
+            pending.waiter = self._peer.loop.create_future()
+            await pending.waiter
+        payload, grant = pending.take()
+        if grant is not None and not pending.is_over:
+            self._peer.send(encode_message(Message.STREAM_CREDIT, pending.id, *grant), pending.id)
+        if self._item is None:
+            item: Any = values.decode(payload)
+            return item  # type: ignore[no-any-return] # without a contract it is what it is
+        return self._item.decode(payload)
+
+    def close_soon(self) -> None:
+        """Leave, from another thread."""
+        self._peer.loop.call_soon_threadsafe(self._close)
+
+    def _close(self) -> None:
+        if self._pending is not None and not self._pending.is_over:
+            self._peer.requests.give_up(self._pending)
+            self._pending.end()
+
+
+def decode_details(details: bytes | None) -> dict[str, object]:
+    """An error's details; empty where there are none, or none that make sense."""
+    if details is None:
+        return {}
+    try:
+        decoded = values.decode(details)
+    except ValueError:
+        return {}
+    return decoded if isinstance(decoded, dict) else {}

@@ -1,0 +1,119 @@
+"""Runs a broker as a program: from the launch to the last signal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import ssl as tls
+import sys
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from ionbus.channels.stdio import Stdio, take_over_stdio
+from ionbus.endpoints import STDIO, Endpoint, Listening
+from ionbus.lifeline import HardExit, watch_input
+from ionbus.tokens import Authenticate
+
+if TYPE_CHECKING:
+    from ionbus.broker import Broker
+
+SLACK = 2.0
+"""Seconds beyond `grace` for what is not a handler: closing sockets, `lifespan`, the interpreter's own end."""
+
+
+def is_launched() -> bool:
+    """Whether a parent started this process to serve on stdio."""
+    return os.environ.get("IONBUS_LAUNCH") == "stdio"
+
+
+def run_broker(
+    broker: Broker[Any],
+    urls: Sequence[str] = (),
+    *,
+    authenticate: Authenticate | None = None,
+    origins: Collection[str] = (),
+    hosts: Collection[str] = (),
+    ssl: tls.SSLContext | None = None,
+    grace: float = 5.0,
+    stdio: Stdio | None = None,
+) -> None:
+    """What `Broker.run` says. `stdio`: descriptors that were taken over before the broker was imported."""
+    urls = urls or ((STDIO,) if is_launched() else ("ws://127.0.0.1:0",))
+    os.environ.pop("IONBUS_LAUNCH", None)
+    token = os.environ.pop("IONBUS_TOKEN", None)
+    hard_exit = HardExit(grace + SLACK)
+    if STDIO in urls:
+        stdio = stdio or take_over_stdio()
+        watch_input(stdio.input_fd, hard_exit)
+
+    async def serve() -> None:
+        async with _signals() as stop:
+            listening = Listening(
+                broker,
+                urls,
+                authenticate=authenticate,
+                token=token,
+                origins=origins,
+                hosts=hosts,
+                ssl=ssl,
+                grace=grace,
+                stdio=stdio,
+            )
+            async with listening as endpoints:
+                _announce(endpoints)
+                over = asyncio.create_task(listening.input_over.wait())
+                stopped = asyncio.create_task(stop.wait())
+                await asyncio.wait([over, stopped], return_when=asyncio.FIRST_COMPLETED)
+                for task in (over, stopped):
+                    task.cancel()
+                hard_exit.start("the broker was told to stop")
+
+    try:
+        asyncio.run(serve())
+    finally:
+        if STDIO not in urls:
+            hard_exit.cancel()
+
+
+@asynccontextmanager
+async def _signals() -> AsyncIterator[asyncio.Event]:
+    """An event that SIGINT and SIGTERM set; a second signal ends the process at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def asked() -> None:
+        if stop.is_set():
+            os._exit(1)
+        stop.set()
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before: dict[signal.Signals, Any] = {}
+    try:
+        for number in numbers:
+            before[number] = signal.getsignal(number)
+            try:
+                loop.add_signal_handler(number, asked)
+            except NotImplementedError:  # Windows
+                signal.signal(number, lambda *_: loop.call_soon_threadsafe(asked))
+    except (ValueError, RuntimeError):
+        before.clear()  # not on the main thread: whoever runs us stops us
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            try:
+                loop.remove_signal_handler(number)
+            except NotImplementedError:
+                pass
+            signal.signal(number, handler)
+
+
+def _announce(endpoints: list[Endpoint]) -> None:
+    """Tell people where the broker is; on stdio there is nobody to tell."""
+    for endpoint in endpoints:
+        if endpoint.url != STDIO:
+            token = "" if endpoint.token is None else f"  token {endpoint.token}"
+            sys.stderr.write(f"ionbus: serving {endpoint.url}{token}\n")
+            sys.stderr.flush()

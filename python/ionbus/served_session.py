@@ -1,0 +1,402 @@
+"""One client's session as the broker sees it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+from ionbus.channels.base import Channel, PeerIdentity
+from ionbus.context import UNSET, Context, Request, ThreadContext
+from ionbus.dispatch import Peer
+from ionbus.errors import (
+    ContractMismatch,
+    IonbusError,
+    NotAllowed,
+    NotFound,
+    SessionLost,
+    TooLarge,
+    error_to_wire,
+)
+from ionbus.generated.protocol import Message
+from ionbus.handlers import EventListener, Handler
+from ionbus.latest import LatestValues, hashable, newest
+from ionbus.listeners import Delivery, start
+from ionbus.members import Call, Event, Stream
+from ionbus.patterns import PatternTable, is_exact, pattern_problem
+from ionbus.pump import Pump
+from ionbus.requests import StreamReader
+from ionbus.session.acceptor import Attended, Ended
+from ionbus.session.session import Violation
+from ionbus.wire.frames import MalformedFrame, encode_close
+from ionbus.wire.messages import encode_envelope, encode_event, encode_message
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from ionbus.carrier import Carrier
+    from ionbus.serving import Serving
+
+PATIENCE = 1.0
+"""Seconds that an emit to many waits for a client that takes nothing (docs/protocol.md, section 6)."""
+
+
+class Session:
+    """A client's session: who it is, and how to reach it. It outlives the channel that carries it.
+
+    Attributes:
+        identity: the role, origin and details that its channel told.
+    """
+
+    def __init__(self, serving: Serving, attended: Attended, identity: PeerIdentity) -> None:
+        self.identity = identity
+        self._serving = serving
+        self._attended = attended
+        self._engine = attended.session
+        self._pump = Pump(attended.session, self._deadline)
+        self._peer = Peer(self, attended.session, self._pump.flush_soon, serving.limits, serving.threads)
+        self._peer.max_message_bytes = attended.max_message_bytes
+        self._subscriptions: PatternTable[int] = PatternTable()
+        self._latest = LatestValues(serving.limits.max_latest_keys)
+        self._mismatched: dict[str, ContractMismatch] = {}
+
+    def __repr__(self) -> str:
+        return f"<Session {self.id[:8]} {self.identity.role}{'' if self.is_connected else ' absent'}>"
+
+    @property
+    def id(self) -> str:
+        """The session's id, in hexadecimal digits."""
+        return self._attended.id.hex()
+
+    @property
+    def principal(self) -> Any:
+        """Who it belongs to, as `authenticate` said."""
+        return self._attended.principal
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a channel carries it now."""
+        return self._pump.channel is not None
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether it is over for good."""
+        return self._peer.is_ended
+
+    @property
+    def attended(self) -> Attended:
+        """The acceptor's record of it."""
+        return self._attended
+
+    @property
+    def carrier(self) -> Carrier | None:
+        """What listens to the channel that carries it."""
+        carrier: Any = self._attended.carrier
+        return carrier  # type: ignore[no-any-return] # the acceptor does not know what drives it
+
+    # What the application does; Context and Broker are typed, and come here.
+
+    async def emit(self, event: Any, payload: Any = None) -> None:
+        """Emit an event to this session alone; waits while it is behind."""
+        if not isinstance(event, Event):
+            raise TypeError(f"emit() takes an event, not {event!r}")
+        name = event.name
+        if event.source == "client":
+            raise NotAllowed(f"{name} is published by clients; the broker cannot emit it")
+        peer = self._peer
+        peer.raise_if_ended()
+        key = None
+        if event.delivery == "latest":
+            payload = event.payload.validate(payload)
+            key = (name, hashable(event.key_of(payload)))
+        data = event.payload.encode(payload)
+        message = encode_event(name, data)
+        if key is not None:
+            self._latest.keep(name, key, message, len(data))
+        if self._subscriptions.matching(name):
+            await peer.emit(message, len(data), event.delivery, key)
+
+    async def call(self, call: Any, request: Any = None, *, timeout: Any = UNSET) -> Any:
+        """Call this session's client."""
+        if not isinstance(call, Call):
+            raise TypeError(f"call() takes a call, not {call!r}")
+        if call.served_by != "client":
+            raise NotAllowed(f"{call.name} is served by the broker; it cannot be called at a client")
+        payload = call.request.encode(request)
+        seconds = call.timeout if timeout is UNSET else timeout
+        answer = await self._peer.requests.call(call.name, payload, seconds, call.raises, call.idempotent)
+        return call.response.decode(answer)
+
+    def stream(self, stream: Any, request: Any = None, *, timeout: Any = UNSET) -> StreamReader[Any]:
+        """Read a stream of this session's client."""
+        if not isinstance(stream, Stream):
+            raise TypeError(f"stream() takes a stream, not {stream!r}")
+        if stream.served_by != "client":
+            raise NotAllowed(f"{stream.name} is served by the broker; it cannot be read from a client")
+        payload = stream.request.encode(request)
+        seconds = stream.timeout if timeout is UNSET else timeout
+        return StreamReader(self._peer, stream.name, payload, stream.item, seconds, stream.raises)
+
+    # What the broker's fan-out does.
+
+    def subscribes(self, name: str) -> bool:
+        """Whether it gets the event of this name."""
+        return bool(self._subscriptions.matching(name))
+
+    def put(self, event: Event[Any, Any], message: bytes, cost: int, key: Any) -> bool:
+        """Queue an event that is for many; whether its sender should wait for this session."""
+        engine = self._engine
+        if len(message) > self._peer.max_message_bytes:
+            return False
+        is_behind = event.delivery != "volatile" and not engine.accepts_events
+        engine.emit(message, cost, event.delivery, key)
+        self._pump.flush_soon()
+        if is_behind:
+            limits = self._serving.limits
+            if engine.queued_bytes > limits.max_queued_bytes or engine.queued_events > limits.replay_elements:
+                self._serving.drop_slow(self)
+                return False
+        return is_behind
+
+    async def wait_while_reading(self) -> None:
+        """Wait until what is queued has credit, as long as the client goes on taking events."""
+        try:
+            await self._peer.backlog_gone(PATIENCE, lambda: self.is_connected)
+        except IonbusError:
+            pass  # it has ended meanwhile: nothing waits for it
+
+    # What its channel does; the carrier calls these.
+
+    def attach(self, channel: Channel) -> None:
+        """A greeted channel carries it from now on."""
+        self._pump.channel = channel
+        self._peer.max_message_bytes = self._attended.max_message_bytes
+        self._peer.credit_changed()
+        self._pump.flush_soon()
+
+    def frame_received(self, frame: bytes) -> None:
+        """A frame has arrived."""
+        problem: str | None = None
+        for arrival in self._attended.receive(frame, self._pump.now()):
+            if isinstance(arrival, Violation):
+                self._violated(arrival)
+                return
+            if isinstance(arrival, Ended):
+                self._serving.said_close(self, arrival)
+                return
+            try:
+                self._peer.receive(arrival)
+            except MalformedFrame as error:
+                problem = problem or str(error)
+        if problem is not None:
+            self._violated(self._engine.violation(problem))
+            return
+        self._peer.credit_changed()
+        self._pump.flush()
+
+    def writable(self) -> None:
+        """The channel has caught up."""
+        self._pump.flush()
+
+    def leave(self) -> None:
+        """The channel is gone."""
+        self._pump.channel = None
+        self._attended.leave()
+
+    def close_channel(
+        self, code: str, message: str, options: dict[str, object] | None = None, *, over: bool = False
+    ) -> None:
+        """Say CLOSE, close the channel, and be absent."""
+        channel = self._pump.channel
+        if channel is not None:
+            self._pump.flush()
+            if over:
+                options = {**(options or {}), "over": True}
+            channel.send(encode_close(code, message, options))
+            channel.close(over, code, message)
+            if self.carrier is not None:
+                self.carrier.forget()
+            self.leave()
+
+    def end(self, error: IonbusError) -> None:
+        """It is over: cancel its handlers, fail what waits."""
+        self._pump.stop()
+        self._peer.end(error)
+
+    @property
+    def tasks(self) -> set[asyncio.Future[Any]]:
+        """What runs for it."""
+        return {*self._peer.answers.tasks, *self._peer.listeners.running}
+
+    # What its peer asks.
+
+    def find_handler(self, name: str, kind: Literal["call", "stream"]) -> Handler | IonbusError:
+        """What answers a request of the client."""
+        handler = self._serving.handlers.get(name)
+        if handler is not None and isinstance(handler.member, Call) == (kind == "call"):
+            if self._mismatched and (mismatch := self._mismatched.get(handler.member.contract.name)) is not None:
+                return mismatch
+            return handler
+        builtin = self._serving.builtin.get(name)
+        if builtin is not None and kind == "call":
+            channel = self._pump.channel
+            if self.identity.role == "main" and channel is not None and channel.kind == "stdio":
+                return builtin
+            return NotAllowed(f"{name} is for Electron's main process")
+        member = self._serving.members.get(name)
+        if member is None:
+            return NotFound(f"{name}: no such {kind} is served here")
+        if member.kind != kind:
+            return NotFound(f"{name} is {_a(member.kind)}, not {_a(kind)}")
+        if isinstance(member, (Call, Stream)) and member.served_by == "client":
+            return NotAllowed(f"{name} is served by the client; the broker calls it")
+        return NotFound(f"{name}: the broker has no handler for it")
+
+    def context_for(self, request: Request, *, is_async: bool) -> Context[Any] | ThreadContext[Any]:
+        """The context of a handler or listener."""
+        if is_async:
+            return Context(self, self, self._serving.state, request)
+        return ThreadContext(self, self, self._serving.state, request, self._peer.loop)
+
+    def event(self, seq: int, name: str, payload: bytes) -> None:
+        """The client has published an event."""
+        member = self._serving.members.get(name)
+        error: IonbusError | None = None
+        if not isinstance(member, Event):
+            error = NotFound(f"{name}: no such event is known here")
+        elif member.source == "broker":
+            error = NotAllowed(f"{name} is published by the broker; a client cannot emit it")
+        else:
+            error = self._mismatched.get(member.contract.name)
+            if error is None:
+                self._peer.listeners.arrive(seq, name, payload, (_Published(self, member),))
+                return
+        self._peer.refuse(seq, error)
+        self._peer.consumed(len(payload))
+
+    def other(self, seq: int, message: list[Any]) -> bool:
+        """SUBSCRIBE, UNSUBSCRIBE, ANNOUNCE."""
+        match message[0]:
+            case Message.SUBSCRIBE:
+                self._subscribe(message[1], message[2])
+            case Message.UNSUBSCRIBE:
+                self._subscriptions.remove(message[1])
+                self._serving.subscriptions_changed()
+            case Message.ANNOUNCE:
+                self.announced([(name, version, fingerprint) for name, version, fingerprint, *_ in message[1]])
+            case Message.DESCRIPTION:
+                pass
+            case _:
+                return False
+        return True
+
+    def refused(self, error: IonbusError) -> None:
+        """The client has refused an event: its listeners' contract is another."""
+        self._serving.log.warning("%r has refused an event: %s", self, error)
+
+    def announced(self, contracts: list[tuple[str, str, str]]) -> None:
+        """The client says what it was built with: what does not agree fails when it is used."""
+        for name, version, fingerprint in contracts:
+            problem = self._serving.mismatch(name, version, fingerprint)
+            if problem is not None and name in self._serving.contracts:
+                self._mismatched[name] = ContractMismatch(problem)
+
+    # Inside.
+
+    def _subscribe(self, number: int, pattern: str) -> None:
+        error = self._subscription_problem(number, pattern)
+        if error is not None:
+            code, text, _ = error_to_wire(error)
+            self._peer.send(encode_message(Message.SUBSCRIBED, number, code, text))
+            return
+        before = list(self._subscriptions.values())
+        self._subscriptions.add(number, pattern, number)
+        self._serving.subscriptions_changed()
+        self._peer.send(encode_message(Message.SUBSCRIBED, number))
+        self._send_newest(number, had_others=bool(before))
+
+    def _subscription_problem(self, number: int, pattern: str) -> IonbusError | None:
+        if number in self._subscriptions:
+            raise MalformedFrame(f"subscription {number} exists already")
+        if len(self._subscriptions) >= self._serving.limits.max_subscriptions:
+            return TooLarge(f"{pattern}: {len(self._subscriptions)} subscriptions are in force already")
+        problem = pattern_problem(pattern)
+        if problem is not None:
+            return NotFound(problem)
+        if is_exact(pattern):
+            member = self._serving.members.get(pattern)
+            if not isinstance(member, Event):
+                return NotFound(f"{pattern}: no such event is served here")
+            return self._mismatched.get(member.contract.name)
+        return None
+
+    def _send_newest(self, number: int, *, had_others: bool) -> None:
+        """Give a new subscription the newest value of each key of the `latest` events that it matches."""
+        for name in self._serving.latest_names:
+            matching = self._subscriptions.matching(name)
+            if number not in matching:
+                continue
+            for value in newest(name, self._serving.latest, self._latest):
+                if had_others and len(matching) > 1:
+                    if self._engine.is_waiting(value.key):
+                        continue  # it is on its way to all
+                    message = encode_envelope([number], value.message)
+                    self._engine.emit(message, value.cost, "latest", (number, value.key))
+                else:
+                    self._engine.emit(value.message, value.cost, "latest", value.key)
+        self._pump.flush_soon()
+
+    def _violated(self, violation: Violation) -> None:
+        self._serving.log.warning("%r: %s", self, violation.message)
+        self.close_channel(violation.code, violation.message, over=violation.over)
+        if violation.over:
+            self._serving.end(self, violation.code, SessionLost(violation.message))
+
+    def _deadline(self, now: float) -> None:
+        silent = self._engine.tick(now)
+        channel = self._pump.channel
+        if silent and channel is not None and channel.silence_is_fatal:
+            self._serving.log.info("%r is silent; its channel is closed", self)
+            channel.close(False, "connection_lost", "nothing was heard for too long")
+            if self.carrier is not None:
+                self.carrier.forget()
+            self.leave()
+
+
+class _Published:
+    """An event of a client on its way to the broker's listeners and to other clients."""
+
+    __slots__ = ("_member", "_session")
+
+    def __init__(self, session: Session, member: Event[Any, Any]) -> None:
+        self._session = session
+        self._member = member
+
+    def decode(self, name: str, payload: bytes) -> tuple[Any, bytes]:  # noqa: ARG002
+        """The validated value and its bytes."""
+        return self._member.payload.decode(payload), payload
+
+    def hand(self, name: str, value: tuple[Any, bytes], delivery: Delivery) -> list[asyncio.Future[Any]]:
+        """Give it to other clients and start the listeners."""
+        session, member = self._session, self._member
+        serving = session._serving  # noqa: SLF001 - a part of the session
+        serving.relay(session, member, *value)
+        running: list[asyncio.Future[Any]] = []
+        for listener in serving.listeners.get(name, ()):
+            future = self._start(listener, value[0])
+            if future is not None:
+                running.append(future)
+        return running
+
+    def _start(self, listener: EventListener, value: Any) -> asyncio.Future[Any] | None:
+        signature = listener.signature
+        arguments = [value] if signature.takes_payload else []
+        if signature.takes_context:
+            arguments.append(self._session.context_for(Request(), is_async=signature.is_async))
+        peer = self._session._peer  # noqa: SLF001 - a part of the session
+        if signature.is_async:
+            return start(listener.function, peer.loop, *arguments)
+        return peer.threads.run(partial(listener.function, *arguments))
+
+
+def _a(noun: str) -> str:
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"

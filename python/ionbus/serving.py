@@ -1,0 +1,241 @@
+"""A broker at work on one event loop: its sessions, and the way of an event to all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version as package_version
+from typing import Any
+
+from ionbus.builtin import Ionbus
+from ionbus.carrier import Carrier
+from ionbus.channels.base import Accept, Channel, PeerIdentity
+from ionbus.contract import Contract, ContractInfo
+from ionbus.errors import IonbusError, NotAllowed, SessionLost, SlowConsumer
+from ionbus.generated.protocol import Limits
+from ionbus.handlers import EventListener, Handler
+from ionbus.latest import LatestValues, hashable
+from ionbus.members import Event, Member
+from ionbus.served_session import Session
+from ionbus.session.acceptor import Acceptor, Attended, Ended, refusal
+from ionbus.threads import Threads
+from ionbus.tokens import Authenticate, OneUseTokens
+from ionbus.wire.messages import encode_event
+
+TICK = 1.0
+"""Seconds between two looks at the sessions that are absent."""
+
+
+def agent() -> str:
+    """Program and version, for the other side's log."""
+    try:
+        return f"ionbus-py/{package_version('ionbus')}"
+    except PackageNotFoundError:  # run from a source tree
+        return "ionbus-py"
+
+
+class Serving:
+    """See the module. Broker makes one when it is served and drops it afterwards.
+
+    Args:
+        contracts: what is served.
+        handlers: by the full name of their member; looked at for each request, so that an override counts at once.
+        listeners: of the clients' events, by name.
+        limits: of this side.
+
+    Attributes:
+        state: what `lifespan` yielded.
+    """
+
+    def __init__(
+        self,
+        contracts: tuple[type[Contract], ...],
+        handlers: Mapping[str, Handler],
+        listeners: Mapping[str, list[EventListener]],
+        limits: Limits,
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.log = logging.getLogger("ionbus")
+        self.limits = limits
+        self.handlers = handlers
+        self.listeners = listeners
+        self.state: Any = None
+        self.contracts: dict[str, ContractInfo] = {}
+        self.members: dict[str, Member] = {}
+        for contract in (*contracts, Ionbus):
+            info = contract.__contract__
+            self.contracts[info.name] = info
+            self.members.update({member.name: member for member in info.members.values()})
+        self.latest_names = [
+            member.name
+            for member in self.members.values()
+            if isinstance(member, Event) and member.delivery == "latest"
+        ]
+        self.latest = LatestValues(limits.max_latest_keys)
+        self.threads = Threads()
+        self.tokens = OneUseTokens()
+        self.builtin: dict[str, Handler] = {}
+        self.carriers: set[Carrier] = set()
+        told = [(info.name, info.version, info.fingerprint) for info in self.contracts.values()]
+        self.acceptor = Acceptor(limits, secrets.token_bytes, agent(), told)
+        self._sessions: dict[bytes, Session] = {}
+        self._subscribers: dict[str, tuple[Session, ...]] = {}
+        self._finishing: set[asyncio.Future[Any]] = set()
+        self._is_stopping = False
+        self._ticker = self.loop.create_task(self._tick())
+
+    def now(self) -> float:
+        """The loop's clock, in milliseconds."""
+        return self.loop.time() * 1000
+
+    @property
+    def sessions(self) -> list[Session]:
+        """All live sessions, absent ones included."""
+        return list(self._sessions.values())
+
+    def accept(self, authenticate: Authenticate) -> Accept:
+        """The function that a channel's server calls with each new channel."""
+
+        def accept_channel(channel: Channel, identity: PeerIdentity) -> Carrier:
+            carrier = Carrier(self, channel, identity, authenticate)
+            self.carriers.add(carrier)
+            if self._is_stopping:
+                carrier.refuse(refusal("stopping", "the broker stops"))
+            return carrier
+
+        return accept_channel
+
+    # Events.
+
+    async def emit(self, event: Any, payload: Any = None) -> None:
+        """Emit to every session that subscribed; waits for those that are behind and go on reading."""
+        if not isinstance(event, Event):
+            raise TypeError(f"emit() takes an event, not {event!r}")
+        if event.source == "client":
+            raise NotAllowed(f"{event.name} is published by clients; the broker cannot emit it")
+        if event.delivery == "latest":
+            payload = event.payload.validate(payload)
+        data = event.payload.encode(payload)
+        behind = self._publish(event, payload, data, None)
+        if behind:
+            await asyncio.gather(*(session.wait_while_reading() for session in behind))
+
+    def relay(self, sender: Session, event: Event[Any, Any], value: Any, payload: bytes) -> None:
+        """Give a client's event to every other session that subscribed."""
+        self._publish(event, value, payload, sender)
+
+    def _publish(
+        self, event: Event[Any, Any], value: Any, payload: bytes, sender: Session | None
+    ) -> list[Session]:
+        """Queue an event for all; those that its sender should wait for."""
+        name = event.name
+        message = encode_event(name, payload)
+        key = None
+        if event.delivery == "latest":
+            key = (name, hashable(event.key_of(value)))
+            self.latest.keep(name, key, message, len(payload))
+        subscribers = self._subscribers.get(name)
+        if subscribers is None:
+            subscribers = tuple(session for session in self._sessions.values() if session.subscribes(name))
+            self._subscribers[name] = subscribers
+        return [
+            session
+            for session in subscribers
+            if session is not sender and session.put(event, message, len(payload), key)
+        ]
+
+    def subscriptions_changed(self) -> None:
+        """Somebody subscribed, unsubscribed, or is gone."""
+        self._subscribers.clear()
+
+    # Sessions.
+
+    def session_of(self, attended: Attended, identity: PeerIdentity) -> Session:
+        """The session that the acceptor has opened or resumed."""
+        session = self._sessions.get(attended.id)
+        if session is None:
+            session = self._sessions[attended.id] = Session(self, attended, identity)
+        session.identity = identity
+        return session
+
+    def said_close(self, session: Session, ended: Ended) -> None:
+        """The client has said CLOSE."""
+        carrier = session.carrier
+        if carrier is not None:
+            carrier.channel.close(ended.over, ended.code, ended.message)
+            carrier.forget()
+        self.channel_closed(session, ended.over, ended.code, ended.message)
+
+    def channel_closed(self, session: Session, over: bool, code: str, message: str) -> None:
+        """The channel of a session is gone; `over`: so is the session."""
+        session.leave()
+        if over:
+            self.end(session, code, SessionLost(f"the client has ended its session: {message or code}"))
+
+    def drop_slow(self, session: Session) -> None:
+        """More events wait for it than may."""
+        text = f"more than {self.limits.max_queued_bytes} bytes of events wait for this client"
+        if session.is_connected:
+            self.log.warning("%r does not read; its session is ended", session)
+            session.close_channel("slow_consumer", text, over=True)
+            self.end(session, "slow_consumer", SlowConsumer(text))
+        else:
+            self.end(session, "absent", SessionLost(f"the client is absent, and {text}"))
+
+    def end(self, session: Session, code: str, error: IonbusError) -> None:
+        """A session is over for good: its handlers are cancelled, and late clients are told `code`."""
+        attended = session.attended
+        self.acceptor.end(attended, code, self.now())
+        if self._sessions.pop(attended.id, None) is None:
+            return
+        self.subscriptions_changed()
+        session.end(error)
+        for task in session.tasks:
+            self._finishing.add(task)
+            task.add_done_callback(self._finishing.discard)
+
+    def mismatch(self, name: str, version: str, fingerprint: str) -> str | None:
+        """Why a client that was built with this contract cannot work with this broker, or None."""
+        served = self.contracts.get(name)
+        if served is None:
+            return f"the contract {name} {version} is not served here"
+        if served.fingerprint == fingerprint:
+            return None
+        return (
+            f"the contract {name} differs: the client was built with version {version} ({fingerprint[:8]}…), the broker "
+            f"serves {served.version} ({served.fingerprint[:8]}…); generate the client's code anew"
+        )
+
+    # The end.
+
+    async def stop(self, grace: float) -> bool:
+        """End all channels and handlers; False where a thread still runs after `grace` seconds."""
+        self._is_stopping = True
+        self._ticker.cancel()
+        for session in self.sessions:
+            session.close_channel("stopping", "the broker stops")
+            self.end(session, "stopping", SessionLost("the broker stops"))
+        carriers = list(self.carriers)
+        for carrier in carriers:
+            carrier.refuse(refusal("stopping", "the broker stops"))
+        await asyncio.gather(self._ticker, return_exceptions=True)
+        for carrier in carriers:
+            await carrier.finish()
+        for task in self._finishing:
+            task.cancel()
+        left: set[asyncio.Future[Any]] = set()
+        if self._finishing:
+            _, left = await asyncio.wait(self._finishing, timeout=grace)
+        is_quiet = await self.threads.stop(grace)
+        return is_quiet and not left
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK)
+            for attended in self.acceptor.tick(self.now()):
+                session = self._sessions.get(attended.id)
+                if session is not None:
+                    away = self.limits.absence_ms / 1000
+                    self.end(session, "absent", SessionLost(f"the client was away for {away:g} s"))

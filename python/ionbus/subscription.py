@@ -1,0 +1,243 @@
+"""A client's subscriptions: what it listens to, and how the broker is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from ionbus.errors import IonbusError
+from ionbus.generated.protocol import Message
+from ionbus.listeners import Delivery, start
+from ionbus.patterns import PatternTable
+from ionbus.session.outbox import Entry
+from ionbus.wire.messages import encode_message
+
+if TYPE_CHECKING:
+    from ionbus.dispatch import Peer
+
+P = TypeVar("P")
+
+Decode = Callable[[str, bytes], Any]
+"""From an event's name and payload to what its listener is given."""
+
+
+class Subscription:
+    """One listener. Calling it, `close()` and leaving its `with` block all end it."""
+
+    def __init__(
+        self, subscriptions: Subscriptions, number: int, pattern: str, decode: Decode, function: Callable[..., Any]
+    ) -> None:
+        self.pattern = pattern
+        self.number = number
+        self._subscriptions = subscriptions
+        self._decode = decode
+        self._function = function
+        self._name = pattern
+        self._answer: asyncio.Future[None] = subscriptions.peer.loop.create_future()
+
+    def __repr__(self) -> str:
+        return f"<Subscription {self.number} {self.pattern}{'' if self.is_open else ' closed'}>"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it still listens."""
+        return self in self._subscriptions
+
+    def close(self) -> None:
+        """Listen no more; a second time changes nothing."""
+        self._subscriptions.remove(self)
+
+    def __call__(self) -> None:
+        self.close()
+
+    def __enter__(self) -> Subscription:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def confirmed(self) -> None:
+        """Wait until the broker says that it is in force. There is no need to before a call: order is kept.
+
+        Raises:
+            IonbusError: the broker refuses it, or the session ends first.
+        """
+        await asyncio.shield(self._answer)
+
+    # For the peer.
+
+    def decode(self, name: str, payload: bytes) -> Any:
+        """What the listener is given."""
+        return self._decode(name, payload)
+
+    def hand(self, name: str, value: Any, delivery: Delivery) -> list[asyncio.Future[Any]]:  # noqa: ARG002
+        """Start the listener."""
+        future = start(self._function, self._subscriptions.peer.loop, value)
+        return [] if future is None else [future]
+
+    def answered(self, error: IonbusError | None) -> None:
+        """SUBSCRIBED has arrived, or will never."""
+        if self._answer.done():
+            return
+        if error is None:
+            self._answer.set_result(None)
+        else:
+            self._answer.set_exception(error)
+            self._answer.exception()  # whoever does not wait for it learns it from on_error
+
+
+class Subscriptions:
+    """All subscriptions of a bus.
+
+    Args:
+        peer: tells the broker.
+    """
+
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
+        self._table: PatternTable[Subscription] = PatternTable()
+        self._last = 0
+        self.readers: set[EventReader[Any]] = set()
+        """Those that are inside their block."""
+
+    def __contains__(self, subscription: Subscription) -> bool:
+        return subscription.number in self._table
+
+    def matching(self, name: str) -> tuple[Subscription, ...]:
+        """Those that want an event."""
+        return self._table.matching(name)
+
+    def numbered(self, numbers: list[int]) -> list[Subscription]:
+        """Those with these numbers that still listen."""
+        found = [self._table.get(number) for number in numbers]
+        return [subscription for subscription in found if subscription is not None]
+
+    def add(
+        self,
+        pattern: str,
+        decode: Decode,
+        function: Callable[..., Any],
+        kind: type[Subscription] = Subscription,
+    ) -> Subscription:
+        """Listen to a pattern, and tell the broker."""
+        self._last += 1
+        subscription = kind(self, self._last, pattern, decode, function)
+        self._table.add(subscription.number, pattern, subscription)
+        self._tell(subscription)
+        return subscription
+
+    def remove(self, subscription: Subscription) -> None:
+        """Listen no more, and tell the broker."""
+        if self._table.remove(subscription.number) is None:
+            return
+        if not self.peer.is_ended:
+            self.peer.send(encode_message(Message.UNSUBSCRIBE, subscription.number))
+
+    def answered(self, number: int, error: IonbusError | None) -> str | None:
+        """SUBSCRIBED has arrived; gives the pattern of a subscription that was refused."""
+        subscription = self._table.get(number)
+        if subscription is None:
+            return None
+        if error is not None:
+            self._table.remove(number)
+        subscription.answered(error)
+        return None if error is None else subscription.pattern
+
+    def tell_again(self) -> None:
+        """A new session knows none of them."""
+        for subscription in self._table.values():
+            self._tell(subscription)
+
+    def end(self, error: IonbusError) -> None:
+        """The session has ended for good."""
+        for subscription in self._table.values():
+            subscription.answered(type(error)(error.message))
+        for reader in self.readers:
+            reader.end()
+
+    def _tell(self, subscription: Subscription) -> Entry:
+        return self.peer.send(encode_message(Message.SUBSCRIBE, subscription.number, subscription.pattern))
+
+
+class _Queued(Subscription):
+    """Keeps the events until they are taken: the credit for each returns only then."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.events: deque[tuple[Any, Delivery]] = deque()
+
+    def hand(self, name: str, value: Any, delivery: Delivery) -> list[asyncio.Future[Any]]:  # noqa: ARG002
+        delivery.takers += 1
+        self.events.append((value, delivery))
+        self._function()
+        return []
+
+
+class EventReader(Generic[P]):
+    """Events one at a time, with back-pressure: `async with bus.events(...) as events: async for event in events`."""
+
+    def __init__(self, subscriptions: Subscriptions, pattern: str, decode: Decode) -> None:
+        self._subscriptions = subscriptions
+        self._pattern = pattern
+        self._decode = decode
+        self._queue: _Queued | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._end: IonbusError | None = None
+
+    async def __aenter__(self) -> EventReader[P]:
+        queue = self._subscriptions.add(self._pattern, self._decode, self._wake, _Queued)
+        assert isinstance(queue, _Queued)
+        self._queue = queue
+        try:
+            await queue.confirmed()
+        except BaseException:
+            queue.close()
+            raise
+        self._subscriptions.readers.add(self)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._subscriptions.readers.discard(self)
+        if self._queue is not None:
+            self._queue.close()
+            while self._queue.events:
+                _, delivery = self._queue.events.popleft()
+                self._subscriptions.peer.listeners.taken(delivery)
+
+    def __aiter__(self) -> AsyncIterator[P]:
+        return self
+
+    async def __anext__(self) -> P:
+        """The next event.
+
+        Raises:
+            RuntimeError: outside `async with`.
+            IonbusError: the connection is closed.
+        """
+        queue = self._queue
+        if queue is None:
+            raise RuntimeError("events are read inside `async with`")
+        peer = self._subscriptions.peer
+        while not queue.events:
+            peer.raise_if_ended()
+            self._waiter = peer.loop.create_future()
+            await self._waiter
+        value, delivery = queue.events.popleft()
+        peer.listeners.taken(delivery)
+        event: P = value
+        return event
+
+    def end(self) -> None:
+        """The connection is closed: whoever waits is told."""
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

@@ -1,0 +1,112 @@
+"""A bounded pool of daemon threads for `def` handlers.
+
+Unlike `concurrent.futures` its threads never keep the process from exiting: a handler that hangs is left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any
+
+
+class _Job:
+    __slots__ = ("context", "function", "future", "loop")
+
+    def __init__(self, function: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> None:
+        self.function = function
+        self.loop = loop
+        self.future: asyncio.Future[Any] = loop.create_future()
+        self.context = contextvars.copy_context()
+
+
+class Threads:
+    """Runs functions on threads, started as they are needed and kept.
+
+    Args:
+        max_threads: how many run at a time; what exceeds it waits, in order.
+        name: the threads' names begin with it.
+    """
+
+    def __init__(self, max_threads: int = 32, name: str = "ionbus-handler") -> None:
+        self._max_threads = max_threads
+        self._name = name
+        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._threads = 0
+        self._idle = 0
+        self._busy = 0
+        self._is_over = threading.Condition(self._lock)
+
+    @property
+    def busy(self) -> int:
+        """How many functions run now."""
+        return self._busy
+
+    def run(self, function: Callable[[], Any]) -> asyncio.Future[Any]:
+        """Run a function; cancelling the future leaves a running one alone, and keeps a waiting one from starting."""
+        job = _Job(function, asyncio.get_running_loop())
+        self._queue.put(job)
+        with self._lock:
+            if self._idle:
+                self._idle -= 1
+            elif self._threads < self._max_threads:
+                self._threads += 1
+                threading.Thread(target=self._work, name=f"{self._name}-{self._threads}", daemon=True).start()
+        return job.future
+
+    async def stop(self, grace: float) -> bool:
+        """Let the threads end after what they do now; False where one is still busy after `grace` seconds."""
+        for _ in range(self._threads):
+            self._queue.put(None)
+        if not self._busy:
+            return True
+        deadline = asyncio.get_running_loop().time() + grace
+        while self._busy:
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0:
+                return False
+            await asyncio.sleep(min(0.02, left))
+        return True
+
+    def _work(self) -> None:
+        while (job := self._queue.get()) is not None:
+            if not job.future.cancelled():
+                with self._lock:
+                    self._busy += 1
+                try:
+                    self._run(job)
+                finally:
+                    with self._lock:
+                        self._busy -= 1
+            with self._lock:
+                self._idle += 1
+
+    def _run(self, job: _Job) -> None:
+        try:
+            result = job.context.run(job.function)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the waiting task is told
+            _tell(job, None, error)
+        else:
+            _tell(job, result, None)
+
+
+def _tell(job: _Job, result: object, error: BaseException | None) -> None:
+    try:
+        job.loop.call_soon_threadsafe(_settle, job.future, result, error)
+    except RuntimeError:
+        pass  # the loop is closed: nobody waits
+
+
+def _settle(future: asyncio.Future[Any], result: object, error: BaseException | None) -> None:
+    if future.cancelled():
+        return
+    if error is None:
+        future.set_result(result)
+    elif isinstance(error, StopIteration):  # a future cannot hold one
+        future.set_exception(RuntimeError("the handler raised StopIteration"))
+    else:
+        future.set_exception(error)
