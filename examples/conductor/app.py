@@ -7,7 +7,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -132,8 +132,9 @@ async def cancelled(event: Cancelled, ctx: Context[State]) -> None:
 
 @broker.handle(Conductor.logs)
 async def logs(query: LogQuery, ctx: Context[State]) -> AsyncIterator[LogLine]:
-    async for line in ctx.state.book.read(query.level):
-        yield line
+    async with aclosing(ctx.state.book.read(query.level)) as lines:
+        async for line in lines:
+            yield line
 
 
 @broker.handle(Conductor.ping)

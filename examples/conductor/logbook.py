@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 
 from contracts import LogLevel, LogLine
@@ -36,7 +36,7 @@ class LogBook:
         self._grown.set()
         self._grown = asyncio.Event()
 
-    async def read(self, level: LogLevel = LogLevel.DEBUG) -> AsyncIterator[LogLine]:
+    async def read(self, level: LogLevel = LogLevel.DEBUG) -> AsyncGenerator[LogLine, None]:
         """The lines that are kept, of `level` and above, then each new one, for ever.
 
         A reader that falls behind by more than the ring holds goes on with the oldest line that is left.

@@ -26,7 +26,7 @@ export function createPictures(list: HTMLUListElement, count: HTMLElement): Pict
   return {
     add: ({ file, width, height, jpeg }) => {
       if (shown.has(file)) return;
-      const url = URL.createObjectURL(new Blob([jpeg], { type: "image/jpeg" }));
+      const url = URL.createObjectURL(new Blob([jpeg.slice()], { type: "image/jpeg" }));
       const size = `${width} × ${height}`;
       const item = html(
         "li",
