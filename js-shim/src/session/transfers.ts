@@ -1,0 +1,226 @@
+/** Messages that travel in parts (docs/protocol.md, section 7). */
+
+import { type Limits, Message } from "../generated/protocol.js";
+import { MalformedFrame } from "../wire/frames.js";
+import { encodeMessage } from "../wire/messages.js";
+import { Deque } from "./deque.js";
+import type { Entry } from "./outbox.js";
+
+/** One message that is being sent in parts. */
+export class Sending {
+  readonly number: number;
+  readonly entry: Entry;
+  offset = 0;
+  granted: number;
+
+  constructor(number: number, entry: Entry, granted: number) {
+    this.number = number;
+    this.entry = entry;
+    this.granted = granted;
+  }
+}
+
+/** The transfers that this side sends; they take turns, one part each. */
+export class Outgoing {
+  private readonly partBytes: number;
+  private last = 0;
+  private readonly turns = new Deque<Sending>();
+  private readonly underWay = new Map<number, Sending>();
+
+  constructor(partBytes: number) {
+    this.partBytes = partBytes;
+  }
+
+  /** Take up a message; its first part needs no grant. */
+  begin(entry: Entry): void {
+    const sending = new Sending(++this.last, entry, this.partBytes);
+    this.underWay.set(sending.number, sending);
+    this.turns.push(sending);
+  }
+
+  /** The next element to send, with the message's entry where it is its last part; undefined while no transfer may go on. */
+  nextPart(): readonly [element: Uint8Array, entry: Entry | undefined] | undefined {
+    for (let turn = this.turns.length; turn > 0; turn--) {
+      const sending = this.turns.shift() as Sending;
+      if (this.underWay.get(sending.number) !== sending) continue;
+      const { data } = sending.entry;
+      const { offset } = sending;
+      const part = data.subarray(
+        offset,
+        Math.max(offset, Math.min(offset + this.partBytes, sending.granted)),
+      );
+      if (part.length === 0) {
+        this.turns.push(sending);
+        continue;
+      }
+      sending.offset += part.length;
+      const isLast = sending.offset === data.length;
+      if (isLast) this.underWay.delete(sending.number);
+      else this.turns.push(sending);
+      const element =
+        offset > 0
+          ? encodeMessage(Message.Chunk, sending.number, part)
+          : encodeMessage(Message.Begin, sending.number, data.length, part);
+      return [element, isLast ? sending.entry : undefined];
+    }
+    return undefined;
+  }
+
+  /** The receiver takes parts up to `total` bytes. */
+  grant(number: number, total: number): void {
+    const sending = this.find(number, "GRANT");
+    if (sending !== undefined) sending.granted = Math.max(sending.granted, total);
+  }
+
+  /** The receiver refuses the transfer; gives the entry unless it had ended before. */
+  reject(number: number): Entry | undefined {
+    const sending = this.find(number, "REJECT");
+    if (sending === undefined) return undefined;
+    this.underWay.delete(number);
+    return sending.entry;
+  }
+
+  /** Give up the transfer of `entry`; what there was of it, or undefined where it is not under way. */
+  abort(entry: Entry): Sending | undefined {
+    for (const sending of this.underWay.values()) {
+      if (sending.entry === entry) {
+        this.underWay.delete(sending.number);
+        return sending;
+      }
+    }
+    return undefined;
+  }
+
+  /** The messages that are under way. */
+  entries(): Entry[] {
+    return Array.from(this.underWay.values(), (sending) => sending.entry);
+  }
+
+  private find(number: number, what: string): Sending | undefined {
+    if (number <= 0 || number > this.last) {
+      throw new MalformedFrame(`${what} for transfer ${number}, which never was`);
+    }
+    return this.underWay.get(number);
+  }
+}
+
+/** One message that is arriving in parts. */
+export class Receiving {
+  readonly total: number;
+  granted: number;
+  received = 0;
+  parts: Uint8Array[] = [];
+
+  constructor(total: number, granted: number) {
+    this.total = total;
+    this.granted = granted;
+  }
+}
+
+/** The transfers that this side receives, all together at most `maxAssemblyBytes`; the others wait for their grant. */
+export class Incoming {
+  private readonly limits: Limits;
+  private last = 0;
+  private readonly underWay = new Map<number, Receiving>();
+  private readonly waiting = new Deque<number>();
+  private reserved = 0;
+  /** GRANT and REJECT messages to send; whoever reads them empties the list. */
+  readonly replies: Uint8Array[] = [];
+
+  constructor(limits: Limits) {
+    this.limits = limits;
+  }
+
+  /**
+   * BEGIN arrived; gives the message where this part is all of it (which no sender should do).
+   *
+   * @throws MalformedFrame where the number is not above all earlier ones, or the total or part is out of bounds.
+   */
+  begin(number: number, total: number, part: Uint8Array): Uint8Array | undefined {
+    if (number <= this.last) throw new MalformedFrame(`BEGIN of transfer ${number} after ${this.last}`);
+    if (total <= this.limits.transferThresholdBytes) {
+      throw new MalformedFrame(`transfer ${number} of ${total} bytes: too small to be one`);
+    }
+    this.last = number;
+    if (total > this.limits.maxMessageBytes) {
+      const message = `a message of ${total} bytes; the receiver takes ${this.limits.maxMessageBytes}`;
+      this.replies.push(encodeMessage(Message.Reject, number, "too_large", message));
+      return undefined;
+    }
+    this.underWay.set(number, new Receiving(total, this.limits.transferPartBytes));
+    this.waiting.push(number);
+    this.grantWaiting();
+    return this.add(number, part);
+  }
+
+  /**
+   * CHUNK arrived; gives the whole message with its last part.
+   *
+   * @throws MalformedFrame where there was no such transfer, or it is more bytes than granted or announced.
+   */
+  chunk(number: number, part: Uint8Array): Uint8Array | undefined {
+    if (number <= 0 || number > this.last) {
+      throw new MalformedFrame(`CHUNK for transfer ${number}, which never was`);
+    }
+    return this.underWay.has(number) ? this.add(number, part) : undefined;
+  }
+
+  /**
+   * The sender gives up.
+   *
+   * @throws MalformedFrame where there was no such transfer.
+   */
+  abort(number: number): void {
+    if (number <= 0 || number > this.last) {
+      throw new MalformedFrame(`ABORT of transfer ${number}, which never was`);
+    }
+    this.finish(number);
+  }
+
+  private add(number: number, part: Uint8Array): Uint8Array | undefined {
+    const receiving = this.underWay.get(number) as Receiving;
+    if (part.length === 0 || part.length > this.limits.transferPartBytes) {
+      throw new MalformedFrame(`transfer ${number}: a part of ${part.length} bytes`);
+    }
+    const received = receiving.received + part.length;
+    if (received > Math.min(receiving.granted, receiving.total)) {
+      throw new MalformedFrame(
+        `transfer ${number}: byte ${received} of ${receiving.total}, granted ${receiving.granted}`,
+      );
+    }
+    receiving.parts.push(part);
+    receiving.received = received;
+    if (received < receiving.total) return undefined;
+    this.finish(number);
+    return joined(receiving.parts, received);
+  }
+
+  private finish(number: number): void {
+    const receiving = this.underWay.get(number);
+    if (receiving === undefined) return;
+    this.underWay.delete(number);
+    if (!this.waiting.remove(number)) this.reserved -= receiving.total;
+    this.grantWaiting();
+  }
+
+  private grantWaiting(): void {
+    for (let number = this.waiting.first; number !== undefined; number = this.waiting.first) {
+      const receiving = this.underWay.get(number) as Receiving;
+      if (this.reserved + receiving.total > this.limits.maxAssemblyBytes) return;
+      this.reserved += receiving.total;
+      receiving.granted = receiving.total;
+      this.waiting.shift();
+      this.replies.push(encodeMessage(Message.Grant, number, receiving.total));
+    }
+  }
+}
+
+function joined(parts: readonly Uint8Array[], length: number): Uint8Array {
+  const all = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
