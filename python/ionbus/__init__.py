@@ -1,7 +1,8 @@
 """Typed events, calls and streams between a Python process and an Electron window or a browser page."""
 
 from ionbus.broker import Broker as Broker
-from ionbus.client import Bus as Bus, connect as connect
+from ionbus.bus import Bus as Bus
+from ionbus.client import connect as connect
 from ionbus.context import Context as Context, ThreadContext as ThreadContext
 from ionbus.contract import (
     Call as Call,

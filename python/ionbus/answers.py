@@ -143,9 +143,9 @@ class Answers:
         if isinstance(handler, IonbusError):
             self._refuse(number, handler)
             return
-        deadline = options.get("deadline")
-        is_limited = type(deadline) is int and deadline >= 0
-        answer = Answer(number, name, peer.loop.time() + deadline / 1000 if is_limited else None)
+        left = options.get("deadline")
+        deadline = peer.loop.time() + left / 1000 if isinstance(left, int) and left >= 0 else None
+        answer = Answer(number, name, deadline)
         if kind == "stream":
             answer.granted = self._first_credit(options.get("credit"))
             work = self._answer_stream(answer, handler, message[3])

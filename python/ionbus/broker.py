@@ -11,7 +11,7 @@ from typing_extensions import TypeVar
 
 from ionbus.builtin import Ionbus
 from ionbus.channels.base import Accept
-from ionbus.contract import Contract
+from ionbus.contract import Contract, ContractInfo
 from ionbus.endpoints import Endpoint, Listening
 from ionbus.generated.protocol import Limits
 from ionbus.handlers import Handler, Handlers, check_contract, check_handled, make_handler
@@ -56,9 +56,10 @@ class Broker(Handlers, Generic[StateT]):
     ) -> None:
         names: set[str] = set()
         for contract in contracts:
-            if not (isinstance(contract, type) and issubclass(contract, Contract)):
+            info = getattr(contract, "__contract__", None)
+            if not isinstance(info, ContractInfo):
                 raise TypeError(f"Broker takes contracts, not {contract!r}")
-            name = contract.__contract__.name
+            name = info.name
             if name in names or name == Ionbus.__contract__.name:
                 raise TypeError(f"two contracts are named {name!r}; rename one")
             names.add(name)

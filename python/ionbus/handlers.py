@@ -15,10 +15,6 @@ P = TypeVar("P")
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
 ItemT = TypeVar("ItemT")
-RequestIn = TypeVar("RequestIn", contravariant=True)
-P_contra = TypeVar("P_contra", contravariant=True)
-ResponseT_co = TypeVar("ResponseT_co")
-ItemT_co = TypeVar("ItemT_co")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,103 +65,103 @@ def make_event_listener(member: Event[Any, Any], function: Callable[..., Any]) -
 # How a handler may look, for type checkers; `signatures` checks the same when it is registered.
 
 
-class ServesCall(Protocol[RequestIn, ResponseT_co]):
+class ServesCall(Protocol[RequestT, ResponseT]):
     """Takes a call's handler and gives it back."""
 
     @overload
     def __call__(
-        self, handler: Callable[[RequestIn], Awaitable[ResponseT_co]], /
-    ) -> Callable[[RequestIn], Awaitable[ResponseT_co]]: ...
+        self, handler: Callable[[RequestT], Awaitable[ResponseT]], /
+    ) -> Callable[[RequestT], Awaitable[ResponseT]]: ...
     @overload
     def __call__(
-        self, handler: Callable[[RequestIn, Context[Any]], Awaitable[ResponseT_co]], /
-    ) -> Callable[[RequestIn, Context[Any]], Awaitable[ResponseT_co]]: ...
+        self, handler: Callable[[RequestT, Context[Any]], Awaitable[ResponseT]], /
+    ) -> Callable[[RequestT, Context[Any]], Awaitable[ResponseT]]: ...
     @overload
     def __call__(
-        self, handler: Callable[[RequestIn], ResponseT_co], /
-    ) -> Callable[[RequestIn], ResponseT_co]: ...
+        self, handler: Callable[[RequestT], ResponseT], /
+    ) -> Callable[[RequestT], ResponseT]: ...
     @overload
     def __call__(
-        self, handler: Callable[[RequestIn, ThreadContext[Any]], ResponseT_co], /
-    ) -> Callable[[RequestIn, ThreadContext[Any]], ResponseT_co]: ...
+        self, handler: Callable[[RequestT, ThreadContext[Any]], ResponseT], /
+    ) -> Callable[[RequestT, ThreadContext[Any]], ResponseT]: ...
 
 
-class ServesPlainCall(Protocol[ResponseT_co]):
+class ServesPlainCall(Protocol[ResponseT]):
     """The same for a call whose request is nothing."""
 
     @overload
     def __call__(
-        self, handler: Callable[[], Awaitable[ResponseT_co]], /
-    ) -> Callable[[], Awaitable[ResponseT_co]]: ...
+        self, handler: Callable[[], Awaitable[ResponseT]], /
+    ) -> Callable[[], Awaitable[ResponseT]]: ...
     @overload
     def __call__(
-        self, handler: Callable[[Context[Any]], Awaitable[ResponseT_co]], /
-    ) -> Callable[[Context[Any]], Awaitable[ResponseT_co]]: ...
+        self, handler: Callable[[Context[Any]], Awaitable[ResponseT]], /
+    ) -> Callable[[Context[Any]], Awaitable[ResponseT]]: ...
     @overload
-    def __call__(self, handler: Callable[[], ResponseT_co], /) -> Callable[[], ResponseT_co]: ...
+    def __call__(self, handler: Callable[[], ResponseT], /) -> Callable[[], ResponseT]: ...
     @overload
     def __call__(
-        self, handler: Callable[[ThreadContext[Any]], ResponseT_co], /
-    ) -> Callable[[ThreadContext[Any]], ResponseT_co]: ...
+        self, handler: Callable[[ThreadContext[Any]], ResponseT], /
+    ) -> Callable[[ThreadContext[Any]], ResponseT]: ...
 
 
-class ServesStream(Protocol[RequestIn, ItemT_co]):
+class ServesStream(Protocol[RequestT, ItemT]):
     """Takes a stream's handler and gives it back."""
 
     @overload
     def __call__(
-        self, handler: Callable[[RequestIn], AsyncIterator[ItemT_co]], /
-    ) -> Callable[[RequestIn], AsyncIterator[ItemT_co]]: ...
+        self, handler: Callable[[RequestT], AsyncIterator[ItemT]], /
+    ) -> Callable[[RequestT], AsyncIterator[ItemT]]: ...
     @overload
     def __call__(
-        self, handler: Callable[[RequestIn, Context[Any]], AsyncIterator[ItemT_co]], /
-    ) -> Callable[[RequestIn, Context[Any]], AsyncIterator[ItemT_co]]: ...
+        self, handler: Callable[[RequestT, Context[Any]], AsyncIterator[ItemT]], /
+    ) -> Callable[[RequestT, Context[Any]], AsyncIterator[ItemT]]: ...
     @overload
     def __call__(
-        self, handler: Callable[[RequestIn], Iterator[ItemT_co]], /
-    ) -> Callable[[RequestIn], Iterator[ItemT_co]]: ...
+        self, handler: Callable[[RequestT], Iterator[ItemT]], /
+    ) -> Callable[[RequestT], Iterator[ItemT]]: ...
     @overload
     def __call__(
-        self, handler: Callable[[RequestIn, ThreadContext[Any]], Iterator[ItemT_co]], /
-    ) -> Callable[[RequestIn, ThreadContext[Any]], Iterator[ItemT_co]]: ...
+        self, handler: Callable[[RequestT, ThreadContext[Any]], Iterator[ItemT]], /
+    ) -> Callable[[RequestT, ThreadContext[Any]], Iterator[ItemT]]: ...
 
 
-class ServesPlainStream(Protocol[ItemT_co]):
+class ServesPlainStream(Protocol[ItemT]):
     """The same for a stream whose request is nothing."""
 
     @overload
     def __call__(
-        self, handler: Callable[[], AsyncIterator[ItemT_co]], /
-    ) -> Callable[[], AsyncIterator[ItemT_co]]: ...
+        self, handler: Callable[[], AsyncIterator[ItemT]], /
+    ) -> Callable[[], AsyncIterator[ItemT]]: ...
     @overload
     def __call__(
-        self, handler: Callable[[Context[Any]], AsyncIterator[ItemT_co]], /
-    ) -> Callable[[Context[Any]], AsyncIterator[ItemT_co]]: ...
+        self, handler: Callable[[Context[Any]], AsyncIterator[ItemT]], /
+    ) -> Callable[[Context[Any]], AsyncIterator[ItemT]]: ...
     @overload
-    def __call__(self, handler: Callable[[], Iterator[ItemT_co]], /) -> Callable[[], Iterator[ItemT_co]]: ...
+    def __call__(self, handler: Callable[[], Iterator[ItemT]], /) -> Callable[[], Iterator[ItemT]]: ...
     @overload
     def __call__(
-        self, handler: Callable[[ThreadContext[Any]], Iterator[ItemT_co]], /
-    ) -> Callable[[ThreadContext[Any]], Iterator[ItemT_co]]: ...
+        self, handler: Callable[[ThreadContext[Any]], Iterator[ItemT]], /
+    ) -> Callable[[ThreadContext[Any]], Iterator[ItemT]]: ...
 
 
-class ListensToEvent(Protocol[P_contra]):
+class ListensToEvent(Protocol[P]):
     """Takes an event's listener and gives it back; what it returns is not looked at."""
 
     @overload
     def __call__(
-        self, listener: Callable[[P_contra], Awaitable[object]], /
-    ) -> Callable[[P_contra], Awaitable[object]]: ...
+        self, listener: Callable[[P], Awaitable[object]], /
+    ) -> Callable[[P], Awaitable[object]]: ...
     @overload
     def __call__(
-        self, listener: Callable[[P_contra, Context[Any]], Awaitable[object]], /
-    ) -> Callable[[P_contra, Context[Any]], Awaitable[object]]: ...
+        self, listener: Callable[[P, Context[Any]], Awaitable[object]], /
+    ) -> Callable[[P, Context[Any]], Awaitable[object]]: ...
     @overload
-    def __call__(self, listener: Callable[[P_contra], object], /) -> Callable[[P_contra], object]: ...
+    def __call__(self, listener: Callable[[P], object], /) -> Callable[[P], object]: ...
     @overload
     def __call__(
-        self, listener: Callable[[P_contra, ThreadContext[Any]], object], /
-    ) -> Callable[[P_contra, ThreadContext[Any]], object]: ...
+        self, listener: Callable[[P, ThreadContext[Any]], object], /
+    ) -> Callable[[P, ThreadContext[Any]], object]: ...
 
 
 class ListensToPlainEvent(Protocol):

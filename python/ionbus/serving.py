@@ -64,7 +64,8 @@ class Serving:
         self.state: Any = None
         self.contracts: dict[str, ContractInfo] = {}
         self.members: dict[str, Member] = {}
-        for contract in (*contracts, Ionbus):
+        served: tuple[type[Contract], ...] = (*contracts, Ionbus)
+        for contract in served:
             info = contract.__contract__
             self.contracts[info.name] = info
             self.members.update({member.name: member for member in info.members.values()})

@@ -1,0 +1,188 @@
+"""The bus: what a Python client types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Literal, overload
+
+from typing_extensions import TypeVar
+
+from ionbus.client_session import ClientSession
+from ionbus.context import UNSET
+from ionbus.contract import Contract
+from ionbus.errors import IonbusError
+from ionbus.generated.states import ConnectionState
+from ionbus.handlers import ServesCall, ServesPlainCall, ServesPlainStream, ServesStream
+from ionbus.members import Call, Event, Stream
+from ionbus.received import Received
+from ionbus.requests import StreamReader
+from ionbus.session.connection import StateChange
+from ionbus.subscription import EventReader, Subscription
+
+P = TypeVar("P")
+RequestT = TypeVar("RequestT")
+ResponseT = TypeVar("ResponseT")
+ItemT = TypeVar("ItemT")
+
+
+class Bus:
+    """A client's side of its session with a broker; `connect` makes one.
+
+    Calls, events and subscriptions made while there is no channel wait for the next one.
+    """
+
+    def __init__(self, session: ClientSession) -> None:
+        self._session = session
+
+    def __repr__(self) -> str:
+        return f"<Bus {self.state}>"
+
+    # The connection.
+
+    @property
+    def state(self) -> ConnectionState:
+        """Where the connection is: connecting, open, unresponsive, reconnecting or closed."""
+        return self._session.link.state
+
+    def on_state(self, watch: Callable[[StateChange], object]) -> Callable[[], None]:
+        """Call a function with each change of state; gives a function that ends this."""
+        return _watch(self._session.state_watchers, watch)
+
+    def on_error(self, watch: Callable[[IonbusError], object]) -> Callable[[], None]:
+        """Call a function with what the broker refuses after it was accepted here; gives a function that ends this."""
+        return _watch(self._session.error_watchers, watch)
+
+    def reconnect(self) -> None:
+        """Try now instead of after the wait: the network is back."""
+        self._session.link.retry()
+
+    async def close(self) -> None:
+        """End the session. What was emitted before leaves first, as far as the channel takes it."""
+        await self._session.close()
+
+    # Requests and events.
+
+    @overload
+    def call(
+        self, call: Call[None, ResponseT, Literal["broker"]], *, timeout: float | None = ...
+    ) -> Coroutine[Any, Any, ResponseT]: ...
+    @overload
+    def call(
+        self, call: Call[RequestT, ResponseT, Literal["broker"]], request: RequestT, *, timeout: float | None = ...
+    ) -> Coroutine[Any, Any, ResponseT]: ...
+    def call(self, call: Any, request: Any = None, *, timeout: Any = UNSET) -> Coroutine[Any, Any, Any]:
+        """Call the broker and wait for its answer: `result = await bus.call(...)`.
+
+        Args:
+            call: a call that the broker serves.
+            request: its payload; left out where it is None.
+            timeout: seconds; None: for ever; the contract's where it is left out.
+
+        Raises:
+            InvalidPayload: the request does not fit the contract, or the answer does not.
+            ContractError: an error that the call declares.
+            CallTimeout: no answer in time; the handler is told to stop.
+            InternalError: the handler failed; its `incident_id` is in the broker's log.
+            NotFound, NotAllowed, TooLarge, ContractMismatch: the broker refuses it.
+            SessionLost, ConnectionLost: the session ended before the answer came.
+        """
+        return self._session.call(call, request, timeout=timeout)
+
+    @overload
+    def stream(
+        self, stream: Stream[None, ItemT, Literal["broker"]], *, timeout: float | None = ...
+    ) -> StreamReader[ItemT]: ...
+    @overload
+    def stream(
+        self, stream: Stream[RequestT, ItemT, Literal["broker"]], request: RequestT, *, timeout: float | None = ...
+    ) -> StreamReader[ItemT]: ...
+    def stream(self, stream: Any, request: Any = None, *, timeout: Any = UNSET) -> StreamReader[Any]:
+        """Read a stream: `async with bus.stream(...) as items: async for item in items`.
+
+        Leaving the block early stops the handler. Items come with back-pressure: the handler waits for a slow reader.
+
+        Args:
+            stream: a stream that the broker serves.
+            request: its payload; left out where it is None.
+            timeout: seconds for the whole stream; None: for ever; the contract's where it is left out.
+
+        Raises:
+            InvalidPayload: the request does not fit the contract.
+        """
+        return self._session.stream(stream, request, timeout=timeout)
+
+    @overload
+    def emit(self, event: Event[None, Literal["client", "any"]]) -> Coroutine[Any, Any, None]: ...
+    @overload
+    def emit(self, event: Event[P, Literal["client", "any"]], payload: P) -> Coroutine[Any, Any, None]: ...
+    def emit(self, event: Any, payload: Any = None) -> Coroutine[Any, Any, None]:
+        """Publish an event: `await bus.emit(...)`.
+
+        It is accepted when it is valid, permitted and in credit; a later refusal goes to `on_error`.
+
+        Raises:
+            InvalidPayload: the payload does not fit the contract.
+            NotAllowed: the event is the broker's.
+            SessionLost, ConnectionLost: the connection is closed.
+        """
+        return self._session.emit(event, payload)
+
+    # Subscriptions and handlers.
+
+    @overload
+    def on(self, what: Event[P, Any], listener: Callable[[P], object]) -> Subscription: ...
+    @overload
+    def on(self, what: str | type[Contract], listener: Callable[[Received[object]], object]) -> Subscription: ...
+    def on(self, what: Any, listener: Callable[[Any], object]) -> Subscription:
+        """Listen to events: a function that is called with each, or an `async def` that is started with each.
+
+        Listeners start in order and do not wait for one another.
+
+        Args:
+            what: an event, a contract (all its events), or a pattern as `"conductor.*"`. The last two give `Received`.
+            listener: what to call.
+
+        Returns:
+            The subscription; closing it ends this.
+        """
+        return self._session.on(what, listener)
+
+    @overload
+    def events(self, what: Event[P, Any]) -> EventReader[P]: ...
+    @overload
+    def events(self, what: str | type[Contract]) -> EventReader[Received[object]]: ...
+    def events(self, what: Any) -> EventReader[Any]:
+        """Take events one at a time: `async with bus.events(...) as events: async for event in events`.
+
+        An event counts as consumed when it is taken, so that a slow reader slows its sender down.
+
+        Args:
+            what: as for `on`.
+        """
+        return self._session.events(what)
+
+    @overload
+    def handle(self, member: Call[None, ResponseT, Literal["client"]]) -> ServesPlainCall[ResponseT]: ...
+    @overload
+    def handle(self, member: Call[RequestT, ResponseT, Literal["client"]]) -> ServesCall[RequestT, ResponseT]: ...
+    @overload
+    def handle(self, member: Stream[None, ItemT, Literal["client"]]) -> ServesPlainStream[ItemT]: ...
+    @overload
+    def handle(self, member: Stream[RequestT, ItemT, Literal["client"]]) -> ServesStream[RequestT, ItemT]: ...
+    def handle(self, member: Any) -> Any:
+        """Decorate the function that answers a call or stream of the broker.
+
+        Raises:
+            TypeError: the client does not serve it, it has a handler already, or the function does not fit it.
+        """
+        return self._session.handle(member)
+
+
+def _watch(watchers: list[Callable[[Any], object]], watch: Callable[[Any], object]) -> Callable[[], None]:
+    watchers.append(watch)
+
+    def stop() -> None:
+        if watch in watchers:
+            watchers.remove(watch)
+
+    return stop

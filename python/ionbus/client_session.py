@@ -1,0 +1,297 @@
+"""A client's side of its session: the twin of `served_session`, behind the typed `Bus`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from ionbus.channels.base import Opener
+from ionbus.context import UNSET, Context, Request, ThreadContext
+from ionbus.contract import Contract, ContractInfo
+from ionbus.dispatch import Peer
+from ionbus.errors import ConnectionLost, IonbusError, NotAllowed, NotFound, SessionLost, error_from_wire
+from ionbus.generated.protocol import Limits, Message
+from ionbus.generated.states import ConnectionState
+from ionbus.handlers import Handler, check_handled, make_handler
+from ionbus.latest import hashable
+from ionbus.link import Link
+from ionbus.members import Call, Event, Member, Stream
+from ionbus.patterns import pattern_problem
+from ionbus.received import Received
+from ionbus.requests import StreamReader
+from ionbus.session.connection import SessionReplaced, StateChange
+from ionbus.session.session import Delivered, Rejected
+from ionbus.subscription import Decode, EventReader, Subscription, Subscriptions
+from ionbus.threads import Threads
+from ionbus.wire import values
+from ionbus.wire.messages import encode_event, encode_message
+
+log = logging.getLogger("ionbus")
+
+
+class ClientSession:
+    """See the module.
+
+    Args:
+        opener: opens a channel, once an attempt.
+        contracts: told in HELLO.
+        limits: of this side.
+        agent: program and version, told in HELLO.
+        may_renew_token: the opener asks for the token anew at each attempt.
+    """
+
+    def __init__(
+        self,
+        opener: Opener,
+        *,
+        contracts: Sequence[type[Contract]],
+        limits: Limits,
+        agent: str,
+        may_renew_token: bool,
+    ) -> None:
+        infos = [contract.__contract__ for contract in contracts]
+        told = [(info.name, info.version, info.fingerprint) for info in infos]
+        self._in_hello = {info.name for info in infos}
+        self._announced: dict[str, ContractInfo] = {}
+        self._handled: dict[str, Handler] = {}
+        self.state_watchers: list[Callable[[StateChange], object]] = []
+        self.error_watchers: list[Callable[[IonbusError], object]] = []
+        self.link = Link(self, opener, told, limits, agent, may_renew_token=may_renew_token)
+        self._threads = Threads()
+        self.peer = Peer(self, self.link.connection.session, self.link.pump.flush_soon, limits, self._threads)
+        self._subscriptions = Subscriptions(self.peer)
+        self._task: asyncio.Task[None] | None = None
+        self._opened: asyncio.Future[None] = self.peer.loop.create_future()
+
+    async def start(self, *, wait: bool) -> None:
+        """Begin to connect, and where `wait` says so, wait for the first WELCOME or the first failure."""
+        self._task = self.peer.loop.create_task(self.link.run(), name="ionbus-link")
+        if wait:
+            await self._opened
+
+    async def close(self) -> None:
+        """End the session and everything that runs for it."""
+        if not self.link.is_over:
+            self.link.close()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self.peer.close()
+        await self._threads.stop(0.0)
+
+    # What the application does; Bus and Context are typed, and come here.
+
+    async def call(self, call: Any, request: Any = None, *, timeout: Any = UNSET) -> Any:
+        """Call the broker."""
+        if not isinstance(call, Call):
+            raise TypeError(f"call() takes a call, not {call!r}")
+        if call.served_by != "broker":
+            raise NotAllowed(f"{call.name} is served by the client; it cannot be called at the broker")
+        payload = call.request.encode(request)
+        self.announce(call)
+        seconds = call.timeout if timeout is UNSET else timeout
+        answer = await self.peer.requests.call(call.name, payload, seconds, call.raises, call.idempotent)
+        return call.response.decode(answer)
+
+    def stream(self, stream: Any, request: Any = None, *, timeout: Any = UNSET) -> StreamReader[Any]:
+        """Read a stream of the broker."""
+        if not isinstance(stream, Stream):
+            raise TypeError(f"stream() takes a stream, not {stream!r}")
+        if stream.served_by != "broker":
+            raise NotAllowed(f"{stream.name} is served by the client; it cannot be read from the broker")
+        payload = stream.request.encode(request)
+        self.announce(stream)
+        seconds = stream.timeout if timeout is UNSET else timeout
+        return StreamReader(self.peer, stream.name, payload, stream.item, seconds, stream.raises)
+
+    async def emit(self, event: Any, payload: Any = None) -> None:
+        """Publish an event."""
+        if not isinstance(event, Event):
+            raise TypeError(f"emit() takes an event, not {event!r}")
+        name = event.name
+        if event.source == "broker":
+            raise NotAllowed(f"{name} is published by the broker; a client cannot emit it")
+        key = None
+        if event.delivery == "latest":
+            payload = event.payload.validate(payload)
+            key = (name, hashable(event.key_of(payload)))
+        data = event.payload.encode(payload)
+        self.announce(event)
+        await self.peer.emit(encode_event(name, data), len(data), event.delivery, key)
+
+    def on(self, what: Any, listener: Callable[[Any], object]) -> Subscription:
+        """Listen to events."""
+        pattern, decode = self._what(what)
+        return self._subscriptions.add(pattern, decode, listener)
+
+    def events(self, what: Any) -> EventReader[Any]:
+        """Take events one at a time."""
+        return EventReader(self._subscriptions, *self._what(what))
+
+    def handle(self, member: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Decorate the function that answers a call or stream of the broker."""
+        check_handled(member, (), "client")
+
+        def register(function: Callable[..., Any]) -> Callable[..., Any]:
+            if member.name in self._handled:
+                raise TypeError(f"{member.name} has a handler already")
+            self._handled[member.name] = make_handler(member, function)
+            self.announce(member)
+            return function
+
+        return register
+
+    # What the link tells.
+
+    def arrived(self, arrival: Delivered | Rejected) -> None:
+        """A message has arrived."""
+        self.peer.receive(arrival)
+
+    def credit_changed(self) -> None:
+        """A frame has been taken."""
+        self.peer.credit_changed()
+
+    def changed(self, change: StateChange) -> None:
+        """The state is another."""
+        if change.after == ConnectionState.OPEN:
+            welcome = self.link.connection.welcome
+            limits = welcome.get("limits")
+            largest = limits.get("message") if isinstance(limits, dict) else None
+            if isinstance(largest, int):
+                self.peer.max_message_bytes = largest
+            names = welcome.get("names")
+            self.peer.names = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+            if not self._opened.done():
+                self._opened.set_result(None)
+        for watch in tuple(self.state_watchers):
+            _tell(watch, change)
+
+    def replaced(self, replaced: SessionReplaced) -> None:
+        """The session is a new one."""
+        error = SessionLost(f"the session was lost before the answer came ({replaced.code})")
+        self.peer.replace(self.link.connection.session, replaced.unnumbered, error, self._introduce)
+
+    def attempt_failed(self, code: str, message: str) -> None:
+        """A channel could not be opened, or was not greeted."""
+        self._fail_opening(error_from_wire(code, message))
+
+    def ended(self, code: str, message: str) -> None:
+        """It is over for good."""
+        error = ConnectionLost("the bus is closed") if code == "closed" else error_from_wire(code, message)
+        self.peer.end(error)
+        self._subscriptions.end(error)
+        self._fail_opening(error)
+
+    # What the peer asks.
+
+    def find_handler(self, name: str, kind: Literal["call", "stream"]) -> Handler | IonbusError:
+        """What answers a request of the broker."""
+        handler = self._handled.get(name)
+        if handler is None or isinstance(handler.member, Call) != (kind == "call"):
+            return NotFound(f"{name}: this client has no handler for such a {kind}")
+        return handler
+
+    def context_for(self, request: Request, *, is_async: bool) -> Context[Any] | ThreadContext[Any]:
+        """The context of a handler."""
+        if is_async:
+            return Context(self, None, None, request)
+        return ThreadContext(self, None, None, request, self.peer.loop)
+
+    def event(self, seq: int, name: str, payload: bytes) -> None:
+        """An event has arrived."""
+        subscriptions = self._subscriptions.matching(name)
+        if subscriptions:
+            self.peer.listeners.arrive(seq, name, payload, subscriptions)
+        else:
+            self.peer.consumed(len(payload))
+
+    def other(self, seq: int, message: list[Any]) -> bool:
+        """SUBSCRIBED, ENVELOPE, DESCRIBE."""
+        match message[0]:
+            case Message.SUBSCRIBED:
+                code = message[2] if len(message) > 2 else None
+                text = message[3] if len(message) > 3 and message[3] is not None else ""
+                error = None if code is None else error_from_wire(code, text)
+                if self._subscriptions.answered(message[1], error) is not None and error is not None:
+                    self.refused(error)
+            case Message.ENVELOPE:
+                name, payload = self.peer.name_of(message[2][1]), message[2][2]
+                found = self._subscriptions.numbered(message[1])
+                if found:
+                    self.peer.listeners.arrive(seq, name, payload, found)
+                else:
+                    self.peer.consumed(len(payload))
+            case Message.DESCRIBE:
+                for fingerprint in message[1]:
+                    self.peer.send(encode_message(Message.DESCRIPTION, fingerprint))
+            case _:
+                return False
+        return True
+
+    def refused(self, error: IonbusError) -> None:
+        """The broker has refused something later."""
+        if not self.error_watchers:
+            log.warning("the broker has refused something: %s", error)
+        for watch in tuple(self.error_watchers):
+            _tell(watch, error)
+
+    # Inside.
+
+    def _what(self, what: Any) -> tuple[str, Decode]:
+        """The pattern of what to listen to, and how its payloads are read."""
+        if isinstance(what, Event):
+            self.announce(what)
+            decode = what.payload.decode
+            return what.name, lambda _, payload: decode(payload)
+        if isinstance(what, type) and issubclass(what, Contract):
+            info = what.__contract__
+            members = {member.name: member for member in info.members.values() if isinstance(member, Event)}
+            for member in info.members.values():
+                self.announce(member)
+                break  # they all belong to one contract
+
+            def typed(name: str, payload: bytes) -> Received[object]:
+                member = members.get(name)
+                return Received(name, values.decode(payload) if member is None else member.payload.decode(payload))
+
+            return f"{info.name}.**", typed
+        if not isinstance(what, str):
+            raise TypeError(f"what to listen to is an event, a contract or a pattern, not {what!r}")
+        problem = pattern_problem(what)
+        if problem is not None:
+            raise ValueError(problem)
+        return what, lambda name, payload: Received(name, values.decode(payload))
+
+    def announce(self, member: Member) -> None:
+        """Tell the broker which contract this client was built with, before it is used for the first time."""
+        info = member.contract
+        if info.name in self._announced:
+            return
+        self._announced[info.name] = info
+        if info.name not in self._in_hello and not self.peer.is_ended:
+            self._send_announcement([info])
+
+    def _introduce(self) -> None:
+        """Tell a new session what the old one knew."""
+        infos = [info for info in self._announced.values() if info.name not in self._in_hello]
+        if infos:
+            self._send_announcement(infos)
+        self._subscriptions.tell_again()
+
+    def _send_announcement(self, infos: list[ContractInfo]) -> None:
+        told = [[info.name, info.version, info.fingerprint] for info in infos]
+        self.peer.send(encode_message(Message.ANNOUNCE, told))
+
+    def _fail_opening(self, error: IonbusError) -> None:
+        if not self._opened.done():
+            self._opened.set_exception(error)
+            self._opened.exception()  # nobody may be waiting
+
+
+def _tell(watch: Callable[[Any], object], told: object) -> None:
+    try:
+        watch(told)
+    except Exception:
+        log.exception("a watcher failed")
