@@ -104,7 +104,7 @@ export class RecordReader {
       records.push({
         kind,
         channel: view.getUint32(start + 5),
-        body: Uint8Array.prototype.slice.call(bytes, start + HEADER_BYTES, end),
+        body: new Uint8Array(bytes.subarray(start + HEADER_BYTES, end)),
       });
       start = end;
     }
