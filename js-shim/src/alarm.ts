@@ -1,0 +1,45 @@
+/**
+ * One timer for many deadlines. Deadlines mostly pass unused (an answer comes, an acknowledgement leaves with other
+ * data), so the timer is not moved when the deadline is: it fires once too early at most, and is then set anew.
+ */
+
+/** The longest delay that a timer takes. */
+const MAX_DELAY_MS = 2 ** 31 - 1;
+
+export interface Alarm {
+  /** See to it that `ring` is called at `deadline` (milliseconds of `now`) or earlier; infinity asks for nothing. */
+  wantBy(deadline: number): void;
+  /** Ring no more. */
+  stop(): void;
+}
+
+/** Milliseconds on a clock that never goes back. */
+export function now(): number {
+  return performance.now();
+}
+
+/** @param ring - called when time is up, or early; it looks what is due and calls `wantBy` with what is left. */
+export function createAlarm(ring: () => void): Alarm {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let ringsAt = Number.POSITIVE_INFINITY;
+
+  return {
+    wantBy(deadline) {
+      if (deadline >= ringsAt) return;
+      clearTimeout(timer);
+      ringsAt = deadline;
+      timer = setTimeout(
+        () => {
+          timer = undefined;
+          ringsAt = Number.POSITIVE_INFINITY;
+          ring();
+        },
+        Math.min(Math.max(0, deadline - now()), MAX_DELAY_MS),
+      );
+    },
+    stop() {
+      clearTimeout(timer);
+      ringsAt = Number.NEGATIVE_INFINITY;
+    },
+  };
+}

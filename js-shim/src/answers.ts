@@ -1,0 +1,254 @@
+/** The requests of the other side: each is run by its handler and answered exactly once (docs/protocol.md, section 5.1). */
+
+import { createAlarm, now } from "./alarm.js";
+import type { Peer } from "./dispatch.js";
+import {
+  CallCancelled,
+  CallTimeout,
+  errorToWire,
+  InternalError,
+  type IonbusError,
+  isIonbusError,
+  TooLarge,
+} from "./errors.js";
+import { Message } from "./generated/protocol.js";
+import { MalformedFrame } from "./wire/frames.js";
+import { encodeItem, encodeMessage, encodeResult } from "./wire/messages.js";
+import { encode } from "./wire/values.js";
+
+/** What a handler is told beside the request. */
+export interface HandlerContext {
+  /** Aborts when nobody waits for the answer any more: cancelled, timed out, or the session is gone. */
+  readonly signal: AbortSignal;
+  readonly requestId: number;
+}
+
+/** What answers one call or stream. */
+export interface Handler {
+  readonly kind: "call" | "stream";
+  readonly name: string;
+  /** Codes of the errors that reach the caller with their fields. */
+  readonly raises: readonly { readonly code: string }[];
+  /** @throws InvalidPayload */
+  readonly decodeRequest: (payload: Uint8Array) => unknown;
+  /** A result, or an item. @throws InvalidPayload */
+  readonly encodeAnswer: (value: unknown) => Uint8Array;
+  readonly run: (request: unknown, context: HandlerContext) => unknown;
+}
+
+type Reason = "cancelled" | "timeout" | "lost";
+
+/** One request under way. */
+export interface Answer {
+  readonly id: number;
+  readonly name: string;
+  readonly controller: AbortController;
+  expiresAt: number;
+  /** Why the handler was told to stop; only the first reason counts. */
+  reason: Reason | undefined;
+  isAnswered: boolean;
+  granted: [bytes: number, items: number];
+  sent: [bytes: number, items: number];
+  /** Goes on with the stream: there is credit, or it was stopped. */
+  wake: (() => void) | undefined;
+}
+
+/** The other side's requests of one session. */
+export class Answers {
+  readonly #peer: Peer;
+  #underWay = new Map<number, Answer>();
+  #highest = 0;
+  readonly #alarm = createAlarm(() => this.#expire());
+
+  /** @param peer - sends for them, and knows the handlers. */
+  constructor(peer: Peer) {
+    this.#peer = peer;
+  }
+
+  /** CALL or STREAM has arrived. */
+  begin(kind: Handler["kind"], id: number, name: string, payload: Uint8Array, options: unknown): void {
+    const peer = this.#peer;
+    if (id === 0 || this.#underWay.has(id)) throw new MalformedFrame(`request ${id} is under way already`);
+    this.#highest = Math.max(this.#highest, id);
+    if (this.#underWay.size >= peer.limits.maxRequests) {
+      this.#sendError(id, new TooLarge(`${name}: ${this.#underWay.size} requests are under way already`));
+      return;
+    }
+    const handler = peer.findHandler(name, kind);
+    if (isIonbusError(handler)) {
+      this.#sendError(id, handler);
+      return;
+    }
+    const { deadline, credit } = (options ?? {}) as { deadline?: unknown; credit?: unknown };
+    const answer: Answer = {
+      id,
+      name,
+      controller: new AbortController(),
+      expiresAt: typeof deadline === "number" ? now() + deadline : Number.POSITIVE_INFINITY,
+      reason: undefined,
+      isAnswered: false,
+      granted: firstCredit(credit, peer),
+      sent: [0, 0],
+      wake: undefined,
+    };
+    this.#underWay.set(id, answer);
+    this.#alarm.wantBy(answer.expiresAt);
+    void this.#run(answer, handler, payload);
+  }
+
+  /** CANCEL has arrived. */
+  cancel(id: number): void {
+    const answer = this.#find(id, "CANCEL");
+    if (answer !== undefined) this.#stop(answer, "cancelled");
+  }
+
+  /** STREAM_CREDIT has arrived. */
+  credit(id: number, bytes: number, items: number): void {
+    const answer = this.#find(id, "STREAM_CREDIT");
+    if (answer === undefined) return;
+    answer.granted = [Math.max(answer.granted[0], bytes), Math.max(answer.granted[1], items)];
+    if (hasCredit(answer)) answer.wake?.();
+  }
+
+  /** The session is gone: stop every handler, and begin anew. */
+  stopAll(): void {
+    for (const answer of [...this.#underWay.values()]) this.#stop(answer, "lost");
+    this.#underWay = new Map();
+    this.#highest = 0;
+  }
+
+  /** The other side does not take the answer's message. */
+  rejected(answer: Answer, error: IonbusError): void {
+    this.#sendError(answer.id, error);
+  }
+
+  async #run(answer: Answer, handler: Handler, payload: Uint8Array): Promise<void> {
+    try {
+      const request = this.#decode(answer, handler, payload);
+      if (request === undefined) return;
+      const { controller, id } = answer;
+      const result = handler.run(request.value, { signal: controller.signal, requestId: id });
+      if (handler.kind === "call") {
+        const data = handler.encodeAnswer(await result);
+        this.#send(answer, encodeResult(id, data));
+      } else {
+        await this.#sendItems(answer, handler, result as AsyncIterable<unknown>);
+        this.#send(answer, encodeMessage(Message.End, id));
+      }
+    } catch (error) {
+      this.#fail(answer, handler, error);
+    } finally {
+      if (this.#underWay.get(answer.id) === answer) this.#underWay.delete(answer.id);
+    }
+  }
+
+  #decode(answer: Answer, handler: Handler, payload: Uint8Array): { value: unknown } | undefined {
+    try {
+      return { value: handler.decodeRequest(payload) };
+    } catch (error) {
+      if (!isIonbusError(error)) throw error;
+      this.#send(answer, this.#error(answer.id, error));
+      return undefined;
+    }
+  }
+
+  async #sendItems(answer: Answer, handler: Handler, items: AsyncIterable<unknown>): Promise<void> {
+    for await (const item of items) {
+      const payload = handler.encodeAnswer(item);
+      while (!hasCredit(answer) && answer.reason === undefined) {
+        await new Promise<void>((resolve) => {
+          answer.wake = resolve;
+        });
+      }
+      if (answer.reason !== undefined) return;
+      answer.sent = [answer.sent[0] + payload.length, answer.sent[1] + 1];
+      this.#peer.send(encodeItem(answer.id, payload), -answer.id, answer);
+    }
+  }
+
+  /** Tell the handler to stop, and its caller at once that it was: a handler may take its time. */
+  #stop(answer: Answer, reason: Reason): void {
+    if (answer.reason !== undefined || answer.isAnswered) return;
+    answer.reason = reason;
+    const error =
+      reason === "timeout"
+        ? new CallTimeout(`${answer.name}: its deadline has passed`)
+        : new CallCancelled(`${answer.name}: ${reason === "lost" ? "the session is gone" : "cancelled"}`);
+    if (reason === "lost") answer.isAnswered = true;
+    else this.#send(answer, this.#error(answer.id, error));
+    answer.controller.abort(error);
+    answer.wake?.();
+  }
+
+  #fail(answer: Answer, handler: Handler, error: unknown): void {
+    if (answer.isAnswered) return;
+    const isDeclared = isIonbusError(error) && handler.raises.some(({ code }) => code === error.code);
+    const told = isDeclared || error instanceof TooLarge ? error : internalError(answer.name, error);
+    this.#send(answer, this.#error(answer.id, told));
+  }
+
+  #send(answer: Answer, message: Uint8Array): void {
+    if (answer.isAnswered) return;
+    answer.isAnswered = true;
+    try {
+      this.#peer.send(message, -answer.id, answer);
+    } catch (error) {
+      if (!(error instanceof TooLarge)) throw error;
+      this.#sendError(answer.id, error);
+    }
+  }
+
+  #sendError(id: number, error: IonbusError): void {
+    this.#peer.send(this.#error(id, error), -id);
+  }
+
+  #error(id: number, error: IonbusError): Uint8Array {
+    const [code, message, details] = errorToWire(error);
+    const hasDetails = Object.keys(details).length > 0;
+    return encodeMessage(Message.Error, id, code, message, hasDetails ? encode(details) : undefined);
+  }
+
+  #find(id: number, what: string): Answer | undefined {
+    const answer = this.#underWay.get(id);
+    if (answer === undefined && (id < 1 || id > this.#highest)) {
+      throw new MalformedFrame(`${what} for request ${id}, which never was`);
+    }
+    return answer;
+  }
+
+  #expire(): void {
+    const time = now();
+    for (const answer of [...this.#underWay.values()]) {
+      if (answer.expiresAt <= time) this.#stop(answer, "timeout");
+      else this.#alarm.wantBy(answer.expiresAt);
+    }
+  }
+}
+
+function hasCredit({ sent, granted }: Answer): boolean {
+  return sent[0] < granted[0] && sent[1] < granted[1];
+}
+
+function firstCredit(credit: unknown, { limits }: Peer): [number, number] {
+  if (Array.isArray(credit) && Number.isSafeInteger(credit[0]) && Number.isSafeInteger(credit[1])) {
+    return [Number(credit[0]), Number(credit[1])];
+  }
+  return [limits.streamCreditBytes, limits.streamCreditMessages];
+}
+
+/** Log what a handler threw under a new incident id, and give what its caller is told: nothing but that id. */
+function internalError(name: string, error: unknown): InternalError {
+  const incidentId = randomHex(6);
+  console.error(`ionbus: incident ${incidentId}: the handler of ${name} failed:`, error);
+  return new InternalError(`${name}: the handler failed; its log has the reason under ${incidentId}`, {
+    incidentId,
+  });
+}
+
+function randomHex(bytes: number): string {
+  return Array.from({ length: bytes }, () =>
+    Math.floor(Math.random() * 256)
+      .toString(16)
+      .padStart(2, "0"),
+  ).join("");
+}

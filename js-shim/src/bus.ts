@@ -1,0 +1,438 @@
+/** A client: its calls, streams, events and handlers, over one session that outlives its channels. */
+
+import type { Handler, HandlerContext } from "./answers.js";
+import type { Opener } from "./channels/base.js";
+import type {
+  AnyCall,
+  AnyEvent,
+  AnyStream,
+  CallDescriptor,
+  ContractNamespace,
+  ContractReference,
+  EventDescriptor,
+  Received,
+  ReceivedOf,
+  Source,
+  StreamDescriptor,
+} from "./contract.js";
+import { Peer } from "./dispatch.js";
+import {
+  errorFromWire,
+  InvalidPayload,
+  type IonbusError,
+  NotAllowed,
+  NotFound,
+  type PayloadProblem,
+} from "./errors.js";
+import { DEFAULT_LIMITS, type Limits, Message } from "./generated/protocol.js";
+import type { ConnectionState } from "./generated/states.js";
+import { createLink, endError } from "./link.js";
+import { reportListenerError, type Target } from "./listeners.js";
+import { matcher, patternProblem } from "./patterns.js";
+import { entropy, toHex } from "./platform.js";
+import type { ItemStream } from "./requests.js";
+import type { Outcome } from "./session/connection.js";
+import { createListening, createSubscription, type Subscription } from "./subscription.js";
+import { encodeEvent, encodeMessage } from "./wire/messages.js";
+import { decode, encode, ValueRefused } from "./wire/values.js";
+
+export interface CallOptions {
+  /** How long to wait for the answer, in milliseconds; null: for ever. Default: what the contract says. */
+  readonly timeoutMs?: number | null | undefined;
+  /** Aborting it gives the call up; it rejects with `CallCancelled`, whose `cause` is the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A payload that may be nothing may be left out. */
+export type RequestArguments<Request> = null extends Request
+  ? [request?: Request | undefined, options?: CallOptions | undefined]
+  : [request: Request, options?: CallOptions | undefined];
+
+/** What a handler gives; where nothing is answered, it may return nothing. */
+export type Answered<Response> = OrNothing<Response> | PromiseLike<OrNothing<Response>>;
+// biome-ignore lint/suspicious/noConfusingVoidType: what a function without `return` returns
+type OrNothing<Response> = null extends Response ? Response | void : Response;
+
+/** A step from one state of the connection to another. */
+export interface StateChange {
+  readonly from: ConnectionState;
+  readonly to: ConnectionState;
+  /** Why, in words; undefined where there is nothing to tell. */
+  readonly reason: string | undefined;
+  /** Why, as a code of docs/protocol.md, section 9; undefined where there is none. */
+  readonly code: string | undefined;
+  /** On becoming open: the session goes on, is the first, or is a new one in place of one that was lost. */
+  readonly outcome: Outcome | undefined;
+  /** Whether the session goes on where it was: nothing was lost, doubled or reordered. */
+  readonly resumed: boolean;
+  /** Of a lost session: how many of our events may not have arrived. */
+  readonly lostEvents: number;
+}
+
+/** What part of a member a payload is. */
+export type PayloadPart = "event" | "request" | "answer";
+
+/** Tells what is wrong with a payload; an empty list: nothing. */
+export type Validator = (payload: unknown) => readonly PayloadProblem[];
+
+/** Validators by the member's full name; an answer is a call's result or a stream's item. */
+export type Validators = Readonly<
+  Record<string, Partial<Readonly<Record<PayloadPart, Validator | undefined>>>>
+>;
+
+export interface BusOptions {
+  /** Contracts to announce at once; others are when first used. */
+  readonly contracts?: readonly ContractNamespace[] | undefined;
+  /** What to check payloads with, sent and received. Default: the generated types are trusted. */
+  readonly validators?: Validators | undefined;
+  /** Other bounds than the default ones. */
+  readonly limits?: Partial<Limits> | undefined;
+}
+
+export interface Bus {
+  readonly state: ConnectionState;
+
+  /** Listen to an event. Listeners are started in order; one that returns a promise does not make others wait. */
+  on<Name extends string, Payload, Sent, By extends Source>(
+    event: EventDescriptor<Name, Payload, Sent, By>,
+    listener: (payload: Payload) => unknown,
+  ): Subscription;
+  /** Listen to all events of a contract and of those in it. */
+  on<Contract extends ContractNamespace>(
+    contract: Contract,
+    listener: (received: ReceivedOf<Contract>) => unknown,
+  ): Subscription;
+  /** Listen to all events whose name matches, as in "conductor.*" or "conductor.**". */
+  on(pattern: string, listener: (received: Received) => unknown): Subscription;
+
+  /**
+   * Publish an event. Resolves when it is accepted: valid, permitted, and in credit.
+   *
+   * @throws InvalidPayload; @throws NotAllowed the broker's event, or no right to it.
+   */
+  emit<Name extends string, Payload, Sent>(
+    event: EventDescriptor<Name, Payload, Sent, "client" | "any">,
+    ...payload: null extends Sent ? [payload?: Sent] : [payload: Sent]
+  ): Promise<void>;
+
+  /**
+   * Call the broker.
+   *
+   * @throws the errors that the call declares; @throws CallTimeout, CallCancelled, SessionLost, InvalidPayload, …
+   */
+  call<Name extends string, Request, Response>(
+    call: CallDescriptor<Name, Request, Response, "broker">,
+    ...request: RequestArguments<Request>
+  ): Promise<Response>;
+
+  /** Ask the broker for a stream; it is asked for at once, and ends when the loop over it is left. */
+  stream<Name extends string, Request, Item>(
+    stream: StreamDescriptor<Name, Request, Item, "broker">,
+    ...request: RequestArguments<Request>
+  ): ItemStream<Item>;
+
+  /** Answer a call that the broker makes. @throws NotAllowed it has a handler already. */
+  handle<Name extends string, Request, Response>(
+    call: CallDescriptor<Name, Request, Response, "client">,
+    handler: (request: Request, context: HandlerContext) => Answered<NoInfer<Response>>,
+  ): Subscription;
+  /** Answer a stream that the broker asks for. @throws NotAllowed it has a handler already. */
+  handle<Name extends string, Request, Item>(
+    stream: StreamDescriptor<Name, Request, Item, "client">,
+    handler: (request: Request, context: HandlerContext) => AsyncIterable<Item>,
+  ): Subscription;
+
+  /** Be told of each change of the connection's state. */
+  onState(listener: (change: StateChange) => void): Subscription;
+  /** Be told what the broker refused later: an event, a subscription. Without a listener it goes to the console. */
+  onError(listener: (refused: IonbusError) => void): Subscription;
+  /** End the session. What still waits is rejected. */
+  close(): Promise<void>;
+}
+
+/** The contract of what every broker serves besides its own; it needs no announcement. */
+export const BUILT_IN: ContractReference = { name: "ionbus", version: "1.0", fingerprint: "" };
+
+/** A listener's place: what to hand to it, and its number and pattern at the broker. */
+interface Listener extends Target {
+  readonly number: number;
+  readonly pattern: string;
+  readonly matches: (name: string) => boolean;
+}
+
+/** What finds a channel at each attempt, and whether it also finds a new token. */
+export interface Route {
+  readonly open: Opener;
+  readonly mayRenewToken: boolean;
+}
+
+/** Make a bus over what `route` opens. */
+export function createBus(route: Route, options: BusOptions = {}): Bus {
+  const limits: Limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const validators = options.validators ?? {};
+  const handlers = new Map<string, Handler>();
+  const listeners = new Map<number, Listener>();
+  /** Which listeners an event's name has found so far; forgotten when they change. */
+  const found = new Map<string, Listener[]>();
+  const contracts = new Set<ContractReference>();
+  const stateListeners = createListening<StateChange>((error) => reportListenerError("the state", error));
+  const errorListeners = createListening<IonbusError>((error) => reportListenerError("refusals", error));
+  let lastListener = 0;
+  let mayEmit: ((name: string) => boolean) | undefined;
+  let mayCall: ((name: string) => boolean) | undefined;
+
+  const link = createLink(route, limits, {
+    delivered: (seq, message) => peer.receive(seq, message),
+    rejected: (tag, code, message) => peer.rejected(tag, code, message),
+    frameReceived: () => peer.creditChanged(),
+    welcomed(welcome) {
+      peer.maxMessageBytes = welcome.maxMessageBytes ?? limits.maxMessageBytes;
+      peer.names = welcome.names;
+      mayEmit = anyOf(welcome.emitRights);
+      mayCall = anyOf(welcome.callRights);
+      peer.creditChanged();
+    },
+    stateChanged: (change) => stateListeners.call(change),
+    replaced: (session, code, unnumbered) =>
+      peer.replace(session, unnumbered, lostWith(code), subscribeAgain),
+    ended: (code, message) => peer.end(endError(code, message)),
+  });
+
+  const peer = new Peer(
+    {
+      findHandler(name, kind) {
+        const handler = handlers.get(name);
+        if (handler !== undefined && handler.kind === kind) return handler;
+        return new NotFound(`${name}: no ${kind} by this name is handled here`);
+      },
+      event(seq, name, payload) {
+        const targets = listenersOf(name);
+        if (targets.length === 0) peer.consumed(payload.length);
+        else peer.listeners.arrive(seq, name, payload, targets);
+      },
+      other(seq, message) {
+        const [kind, first, second, third] = message;
+        if (kind === Message.Envelope) {
+          const numbers = first as number[];
+          const [, name, payload] = second as [number, string | number, Uint8Array];
+          const targets = numbers.flatMap((number) => listeners.get(number) ?? []);
+          if (targets.length === 0) peer.consumed(payload.length);
+          else peer.listeners.arrive(seq, peer.nameOf(name), payload, targets);
+          return true;
+        }
+        if (kind === Message.Describe) return true; // this side has no descriptions to give
+        if (kind !== Message.Subscribed) return false;
+        if (typeof second === "string")
+          refused(errorFromWire(second, typeof third === "string" ? third : ""));
+        return true;
+      },
+      refused,
+    },
+    link.session,
+    link.flushSoon,
+    limits,
+    toHex(entropy(8)),
+  );
+
+  for (const contract of options.contracts ?? []) announce(contract.__contract__);
+  link.start();
+
+  function refused(error: IonbusError): void {
+    if (errorListeners.size === 0) console.error("ionbus: refused by the broker:", error);
+    errorListeners.call(error);
+  }
+
+  function lostWith(code: string): IonbusError {
+    return errorFromWire("session_lost", `the session was lost (${code}) before this was answered`);
+  }
+
+  function announce(contract: ContractReference): void {
+    if (contracts.has(contract) || contract === BUILT_IN) return;
+    contracts.add(contract);
+    const { name, version, fingerprint } = contract;
+    if (link.announce([name, version, fingerprint])) {
+      peer.send(encodeMessage(Message.Announce, [[name, version, fingerprint]]));
+    }
+  }
+
+  function subscribe({ number, pattern }: Listener): void {
+    peer.send(encodeMessage(Message.Subscribe, number, pattern));
+  }
+
+  function subscribeAgain(): void {
+    const late = link.announcedLate();
+    if (late.length > 0) peer.send(encodeMessage(Message.Announce, late));
+    for (const listener of listeners.values()) subscribe(listener);
+  }
+
+  function listenersOf(name: string): Listener[] {
+    let matching = found.get(name);
+    if (matching === undefined) {
+      matching = [...listeners.values()].filter((listener) => listener.matches(name));
+      if (found.size >= MAX_FOUND) found.clear();
+      found.set(name, matching);
+    }
+    return matching;
+  }
+
+  function listen(pattern: string, hand: Target["hand"]): Subscription {
+    lastListener += 1;
+    const number = lastListener;
+    const listener: Listener = { number, pattern, matches: matcher(pattern), decode: unpackEvent, hand };
+    listeners.set(number, listener);
+    found.clear();
+    if (peer.endedWith === undefined) subscribe(listener);
+    return createSubscription(() => {
+      listeners.delete(number);
+      found.clear();
+      if (peer.endedWith === undefined) peer.send(encodeMessage(Message.Unsubscribe, number));
+    });
+  }
+
+  function pack(name: string, part: PayloadPart, value: unknown): Uint8Array {
+    try {
+      check(name, part, value);
+      return encode(value);
+    } catch (error) {
+      throw invalid(name, error, "refused before it was sent");
+    }
+  }
+
+  function unpack(name: string, part: PayloadPart, payload: Uint8Array): unknown {
+    try {
+      const value = decode(payload);
+      check(name, part, value);
+      return value;
+    } catch (error) {
+      throw invalid(name, error, "refused on arrival");
+    }
+  }
+
+  function unpackEvent(name: string, payload: Uint8Array): unknown {
+    return unpack(name, "event", payload);
+  }
+
+  function check(name: string, part: PayloadPart, value: unknown): void {
+    const problems = validators[name]?.[part]?.(value);
+    if (problems !== undefined && problems.length > 0) throw new Problems(problems);
+  }
+
+  function request(member: AnyCall | AnyStream, payload: unknown, { timeoutMs, signal }: CallOptions) {
+    const { name, servedBy, raises, idempotent } = member;
+    announce(member.contract);
+    if (servedBy === "client") throw new NotAllowed(`${name}: is served by clients; the broker calls it`);
+    if (mayCall?.(name) === false) throw new NotAllowed(`${name}: the broker gave no right to call it`);
+    return {
+      name,
+      payload: pack(name, "request", payload),
+      timeoutMs: timeoutMs === undefined ? member.timeoutMs : timeoutMs,
+      signal,
+      raises,
+      isIdempotent: idempotent,
+    };
+  }
+
+  const bus: Bus = {
+    get state() {
+      return link.state;
+    },
+    on(what: AnyEvent | ContractNamespace | string, listener: (value: never) => unknown): Subscription {
+      const receive = listener as (value: unknown) => unknown; // the overloads vouch for it
+      if (typeof what !== "string" && "kind" in what) {
+        const { name } = what;
+        announce(what.contract);
+        return listen(name, (_, value) => receive(value));
+      }
+      if (typeof what !== "string") announce(what.__contract__);
+      const pattern = typeof what === "string" ? what : `${what.__contract__.name}.**`;
+      const problem = patternProblem(pattern);
+      if (problem !== undefined) throw new TypeError(`bus.on: ${problem}`);
+      return listen(pattern, (name, payload) => receive({ name, payload }));
+    },
+    async emit(event: AnyEvent, payload?: unknown): Promise<void> {
+      const { name, source, delivery, key } = event;
+      announce(event.contract);
+      if (source === "broker") throw new NotAllowed(`${name}: is published by the broker only`);
+      if (mayEmit?.(name) === false) throw new NotAllowed(`${name}: the broker gave no right to publish it`);
+      const packed = pack(name, "event", payload);
+      const latest = delivery === "latest" ? `${name} ${keyOf(payload, key)}` : undefined;
+      await peer.emit(encodeEvent(name, packed), packed.length, delivery, latest);
+    },
+    call(call: AnyCall, payload?: unknown, callOptions: CallOptions = {}) {
+      try {
+        const { name } = call;
+        // The result's type is the descriptor's.
+        return peer.requests.call(
+          request(call, payload, callOptions),
+          (result) => unpack(name, "answer", result) as never,
+        );
+      } catch (error) {
+        return Promise.reject(error);
+      }
+    },
+    stream(stream: AnyStream, payload?: unknown, callOptions: CallOptions = {}) {
+      const { name } = stream;
+      return peer.requests.stream(
+        request(stream, payload, callOptions),
+        (item) => unpack(name, "answer", item) as never,
+      );
+    },
+    handle(
+      member: AnyCall | AnyStream,
+      handler: (request: never, context: HandlerContext) => unknown,
+    ): Subscription {
+      const { kind, name, servedBy, raises } = member;
+      if (servedBy !== "client")
+        throw new NotAllowed(`${name}: is served by the broker; a client cannot handle it`);
+      if (handlers.has(name)) throw new NotAllowed(`${name}: has a handler already; close that one first`);
+      announce(member.contract);
+      const added: Handler = {
+        kind,
+        name,
+        raises,
+        decodeRequest: (payload) => unpack(name, "request", payload),
+        encodeAnswer: (value) => pack(name, "answer", value),
+        run: handler as Handler["run"], // the overloads vouch for it
+      };
+      handlers.set(name, added);
+      return createSubscription(() => {
+        if (handlers.get(name) === added) handlers.delete(name);
+      });
+    },
+    onState: (listener) => stateListeners.add(listener),
+    onError: (listener) => errorListeners.add(listener),
+    close() {
+      link.close();
+      return Promise.resolve();
+    },
+  };
+  return bus;
+}
+
+const MAX_FOUND = 10_000;
+
+class Problems extends Error {
+  constructor(readonly problems: readonly PayloadProblem[]) {
+    super();
+  }
+}
+
+function invalid(name: string, error: unknown, when: string): unknown {
+  let problems: readonly PayloadProblem[];
+  if (error instanceof ValueRefused) problems = [[error.path, error.problem]];
+  else if (error instanceof Problems) problems = error.problems;
+  else return error;
+  const [path = "", problem = ""] = problems[0] ?? [];
+  const where = path === "" ? problem : `${path}: ${problem}`;
+  return new InvalidPayload(`${name}: ${where} (payload ${when})`, { paths: problems });
+}
+
+function keyOf(payload: unknown, fields: readonly string[]): string {
+  const values = payload as Record<string, unknown> | null | undefined;
+  return JSON.stringify(fields.map((field) => String(values?.[field])));
+}
+
+function anyOf(patterns: readonly string[] | undefined): ((name: string) => boolean) | undefined {
+  const matchers = patterns?.map(matcher);
+  return matchers && ((name) => matchers.some((matches) => matches(name)));
+}

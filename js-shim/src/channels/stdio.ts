@@ -1,0 +1,217 @@
+/**
+ * The parent's side of a child's pipes: many channels over one pair (docs/protocol.md, section 2.2).
+ *
+ * A dead pipe is a change of state, never an exception: whoever listens to a channel is told, and so is the pipe's owner.
+ */
+
+import type { Readable, Writable } from "node:stream";
+import { DEFAULT_LIMITS, Record } from "../generated/protocol.js";
+import { encodeRecord, RecordReader } from "../wire/records.js";
+import { decode, encode } from "../wire/values.js";
+import { type Channel, type PeerIdentity, type Receiver, tooLarge } from "./base.js";
+
+/** How many of the first bytes are shown of what is no record. */
+const SHOWN_BYTES = 200;
+
+/** A child's pipes with ionbus's records on them. */
+export interface Pipe {
+  /** False once either direction has ended. */
+  readonly isOpen: boolean;
+  /** Open one more channel. On a pipe that has ended it is lost at once. */
+  open(identity: PeerIdentity, receiver: Receiver): Channel;
+  /** End the child's input, which ends the broker; every channel is lost. */
+  close(): void;
+}
+
+interface Lane {
+  readonly receiver: Receiver;
+  readonly channel: Channel;
+  readonly waiting: Uint8Array[];
+  isTold: boolean;
+}
+
+/**
+ * Speak ionbus over the pipes of a child process.
+ *
+ * @param input - the child's standard input.
+ * @param output - the child's standard output; it is read without pause.
+ * @param ended - called once when the pipe has ended by itself, with what is known of why.
+ */
+export function stdioPipe(input: Writable, output: Readable, ended: (reason: string) => void): Pipe {
+  const lanes = new Map<number, Lane>();
+  const reader = new RecordReader();
+  let lastChannel = 0;
+  let isOpen = true;
+  let isBlocked = false;
+  let isFirst = true;
+
+  function write(record: Uint8Array): void {
+    if (isOpen && !input.write(record)) isBlocked = true;
+  }
+
+  /** Each channel with something to send gets one frame, in turns, until the pipe is behind again. */
+  function drained(): void {
+    isBlocked = false;
+    let hasMore = true;
+    while (hasMore && !isBlocked) {
+      hasMore = false;
+      for (const lane of lanes.values()) {
+        const record = lane.waiting.shift();
+        if (record === undefined) continue;
+        write(record);
+        hasMore = true;
+        if (isBlocked) return;
+      }
+    }
+    for (const lane of [...lanes.values()]) {
+      if (isBlocked) return;
+      if (!lane.isTold) continue;
+      lane.isTold = false;
+      lane.receiver.writable();
+    }
+  }
+
+  function end(reason: string): void {
+    if (!isOpen) return;
+    isOpen = false;
+    input.end();
+    const open = [...lanes.values()];
+    lanes.clear();
+    for (const { receiver } of open) receiver.closed(false, "connection_lost", reason);
+    ended(reason);
+  }
+
+  function take(chunk: Buffer): void {
+    if (!isOpen) return;
+    let records: ReturnType<RecordReader["feed"]>;
+    try {
+      records = reader.feed(chunk);
+    } catch (error) {
+      const what = isFirst ? "is not ionbus's" : "has ceased to be ionbus's";
+      const told = error instanceof Error ? error.message : String(error);
+      end(`the child's standard output ${what} (${told}); it wrote ${shown(chunk)}`);
+      return;
+    }
+    isFirst = false;
+    for (const { kind, channel: id, body } of records) {
+      const lane = lanes.get(id);
+      if (lane === undefined) {
+        // A channel that was closed. One that was never opened means that we do not understand each other.
+        if (id <= lastChannel) continue;
+        end(`the child wrote to channel ${id}, which was never opened`);
+        return;
+      }
+      if (kind === Record.Data) deliver(id, lane, body);
+      else if (kind === Record.Close) closedByChild(id, lane, body);
+    }
+  }
+
+  function deliver(id: number, { receiver, channel }: Lane, frame: Uint8Array): void {
+    if (frame.length <= channel.maxFrameBytes) {
+      receiver.frameReceived(frame);
+      return;
+    }
+    const message = tooLarge(frame.length, channel.maxFrameBytes);
+    lanes.delete(id);
+    write(closeRecord(id, false, "too_large", message));
+    receiver.closed(false, "too_large", message);
+  }
+
+  function closedByChild(id: number, { receiver }: Lane, body: Uint8Array): void {
+    lanes.delete(id);
+    const [over, code, message] = closeFields(body);
+    receiver.closed(over, code, message);
+  }
+
+  input.on("drain", drained);
+  input.on("error", (error: NodeJS.ErrnoException) =>
+    end(`its input is closed (${error.code ?? error.message})`),
+  );
+  input.on("close", () => end("its input was closed"));
+  output.on("data", take);
+  output.on("error", (error: Error) => end(`its output cannot be read (${error.message})`));
+  output.on("end", () => end("its output has ended"));
+  output.on("close", () => end("its output was closed"));
+
+  return {
+    get isOpen() {
+      return isOpen;
+    },
+    open(identity, receiver) {
+      lastChannel += 1;
+      const id = lastChannel;
+      const waiting: Uint8Array[] = [];
+      const channel: Channel = {
+        kind: "stdio",
+        silenceIsFatal: false,
+        get isWritable() {
+          if (!isBlocked) return true;
+          lane.isTold = true;
+          return false;
+        },
+        maxFrameBytes: DEFAULT_LIMITS.maxGreetingBytes,
+        send(frame) {
+          if (!lanes.has(id)) return;
+          const record = encodeRecord(Record.Data, id, frame);
+          if (isBlocked) waiting.push(record);
+          else write(record);
+        },
+        close(over = false, code = "closed", message = "") {
+          if (!lanes.delete(id)) return;
+          for (const record of waiting.splice(0)) write(record);
+          write(closeRecord(id, over, code, message));
+        },
+      };
+      const lane: Lane = { receiver, channel, waiting, isTold: false };
+      if (!isOpen) {
+        queueMicrotask(() => receiver.closed(false, "connection_lost", "the broker's pipe has ended"));
+        return channel;
+      }
+      lanes.set(id, lane);
+      const { role, origin, details } = identity;
+      write(
+        encodeRecord(
+          Record.Open,
+          id,
+          encode({ role, ...details, ...(origin === undefined ? {} : { origin }) }),
+        ),
+      );
+      return channel;
+    },
+    close() {
+      if (!isOpen) return;
+      isOpen = false;
+      input.end();
+      const open = [...lanes.values()];
+      lanes.clear();
+      for (const { receiver } of open)
+        receiver.closed(false, "connection_lost", "the broker was told to stop");
+    },
+  };
+}
+
+function closeRecord(channel: number, over: boolean, code: string, message: string): Uint8Array {
+  return encodeRecord(Record.Close, channel, encode([over, code, message]));
+}
+
+function closeFields(body: Uint8Array): [over: boolean, code: string, message: string] {
+  try {
+    const fields = decode(body);
+    if (Array.isArray(fields)) {
+      const [over, code, message] = fields as unknown[];
+      if (typeof code === "string" && typeof message === "string") return [over === true, code, message];
+    }
+  } catch {
+    // Told below.
+  }
+  return [false, "protocol_error", "the broker closed the channel without saying properly why"];
+}
+
+/** The first bytes of a chunk, as text where they are text. */
+function shown(chunk: Buffer): string {
+  const start = chunk.subarray(0, SHOWN_BYTES);
+  const more = chunk.length > SHOWN_BYTES ? "…" : "";
+  const text = start.toString("utf8");
+  const isText = !/[^\P{C}\t\r\n]|\uFFFD/u.test(text);
+  return isText ? JSON.stringify(text + more) : `the bytes ${start.subarray(0, 32).toString("hex")}${more}`;
+}

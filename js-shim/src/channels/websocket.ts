@@ -1,0 +1,107 @@
+/** WebSocket, of the platform or of whoever provides one (docs/protocol.md, section 2.1). */
+
+import { ConnectionLost } from "../errors.js";
+import { DEFAULT_LIMITS, SUBPROTOCOL } from "../generated/protocol.js";
+import { findWebSocket } from "../platform.js";
+import { type Channel, type Receiver, tooLarge } from "./base.js";
+
+/** Above this many unsent bytes the channel is not writable. */
+const HIGH_WATER_BYTES = 262_144;
+/** How often to look whether they have left: a WebSocket has no event for it. */
+const DRAIN_POLL_MS = 10;
+
+/**
+ * Open a WebSocket to a broker.
+ *
+ * @throws NotFound there is no WebSocket; @throws ConnectionLost the broker cannot be reached or refuses.
+ */
+export function openWebSocket(url: string, receiver: Receiver): Promise<Channel> {
+  return new Promise((resolve, reject) => {
+    const WebSocketClass = findWebSocket();
+    const socket = new WebSocketClass(url, SUBPROTOCOL);
+    socket.binaryType = "arraybuffer";
+    let isOpen = false;
+    let isClosed = false;
+    let drain: ReturnType<typeof setInterval> | undefined;
+
+    function stopPolling(): void {
+      clearInterval(drain);
+      drain = undefined;
+    }
+
+    function poll(): void {
+      if (socket.bufferedAmount > HIGH_WATER_BYTES) return;
+      stopPolling();
+      if (!isClosed) receiver.writable();
+    }
+
+    function end(code: string, message: string): void {
+      stopPolling();
+      if (isClosed) return;
+      isClosed = true;
+      if (isOpen) receiver.closed(false, code, message);
+      else reject(new ConnectionLost(`${withoutQuery(url)}: ${message}`));
+    }
+
+    const channel: Channel = {
+      kind: "websocket",
+      silenceIsFatal: true,
+      get isWritable() {
+        if (socket.bufferedAmount <= HIGH_WATER_BYTES) return true;
+        drain ??= setInterval(poll, DRAIN_POLL_MS);
+        return false;
+      },
+      maxFrameBytes: DEFAULT_LIMITS.maxGreetingBytes,
+      send(frame) {
+        // A WebSocket takes any view; its type has ArrayBuffers in mind, and frames never live in shared memory.
+        if (!isClosed) socket.send(frame as Uint8Array<ArrayBuffer>);
+      },
+      close() {
+        if (isClosed) return;
+        isClosed = true;
+        stopPolling();
+        socket.close(1000);
+      },
+    };
+
+    socket.addEventListener("open", () => {
+      isOpen = true;
+      if (socket.protocol === SUBPROTOCOL) {
+        resolve(channel);
+        return;
+      }
+      isOpen = false;
+      socket.close(1002);
+      end("protocol_error", `a WebSocket server that does not speak ${SUBPROTOCOL}`);
+    });
+    socket.addEventListener("message", ({ data }: MessageEvent<unknown>) => {
+      if (isClosed) return;
+      if (!(data instanceof ArrayBuffer)) {
+        end("protocol_error", "a text message on a WebSocket: frames are binary");
+        socket.close(1002);
+      } else if (data.byteLength > channel.maxFrameBytes) {
+        end("too_large", tooLarge(data.byteLength, channel.maxFrameBytes));
+        socket.close(1009);
+      } else {
+        receiver.frameReceived(new Uint8Array(data));
+      }
+    });
+    // What went wrong no browser tells; `close` follows. Node.js's `ws` throws where nobody listens.
+    socket.addEventListener("error", (event) => {
+      const { message } = event as { message?: unknown };
+      if (typeof message === "string" && !isOpen) end("connection_lost", message);
+    });
+    socket.addEventListener("close", ({ code, reason }: CloseEvent) => {
+      const said = reason === "" ? "" : `: ${reason}`;
+      end(
+        "connection_lost",
+        isOpen ? `the WebSocket was closed (${code}${said})` : "cannot be reached, or refuses",
+      );
+    });
+  });
+}
+
+/** An address without what may hold a secret. */
+function withoutQuery(url: string): string {
+  return url.replace(/[?#].*$/, "");
+}

@@ -1,0 +1,66 @@
+/** `connect`: finds a channel wherever it runs, and makes a bus over it. */
+
+import { type Bus, type BusOptions, createBus, type Route } from "./bus.js";
+import type { Opener } from "./channels/base.js";
+import { openWebSocket } from "./channels/websocket.js";
+import { electronOpener, hasPreload } from "./electron/page.js";
+import { ConnectionLost } from "./errors.js";
+
+/** A value, or what gives it, asked at each attempt. */
+export type Source<Value> = Value | (() => Value | Promise<Value>);
+
+export interface ConnectOptions extends BusOptions {
+  /** The broker's address, as "ws://127.0.0.1:8765". Default: whatever this platform has, see `connect`. */
+  readonly url?: Source<string> | undefined;
+  /** Who we are. Default: `IONBUS_TOKEN` in Node.js, else none. It never becomes part of the address. */
+  readonly token?: Source<string | undefined> | undefined;
+  /** Opens a channel of another kind, once an attempt. */
+  readonly open?: Opener | undefined;
+}
+
+/**
+ * Connect to a broker. Returns at once: what is sent before the connection is open waits for it.
+ *
+ * Without `url` and `open` it looks, in this order, for the preload of an Electron window, for the origin of a page that a broker
+ * served, and for `IONBUS_URL` in the environment.
+ *
+ * @throws ConnectionLost it finds none of them.
+ */
+export function connect(options: ConnectOptions = {}): Bus {
+  const { url, token, open, ...busOptions } = options;
+  return createBus(routeOf(url, token, open), busOptions);
+}
+
+function routeOf(
+  url: ConnectOptions["url"],
+  token: ConnectOptions["token"],
+  open: Opener | undefined,
+): Route {
+  if (open !== undefined) return { open, mayRenewToken: false };
+  if (url !== undefined) return webSocketRoute(url, token);
+  if (hasPreload()) return { open: electronOpener("main"), mayRenewToken: true };
+  const { location, process } = globalThis as {
+    location?: { readonly protocol: string; readonly host: string };
+    process?: { readonly env?: Readonly<Record<string, string | undefined>> };
+  };
+  if (location !== undefined && /^https?:$/.test(location.protocol)) {
+    return webSocketRoute(`${location.protocol.replace("http", "ws")}//${location.host}`, token);
+  }
+  const { IONBUS_URL: known, IONBUS_TOKEN: secret } = process?.env ?? {};
+  if (known !== undefined && known !== "") return webSocketRoute(known, token ?? secret);
+  throw new ConnectionLost(
+    "connect: no broker found; looked for an Electron preload with ionbus in it, for a page that was loaded over http, " +
+      "and for IONBUS_URL in the environment. Pass `url`.",
+  );
+}
+
+function webSocketRoute(url: Source<string>, token: Source<string | undefined> | undefined): Route {
+  return {
+    mayRenewToken: typeof token === "function",
+    async open(receiver) {
+      const address = typeof url === "function" ? await url() : url;
+      const secret = typeof token === "function" ? await token() : token;
+      return { channel: await openWebSocket(address, receiver), token: secret };
+    },
+  };
+}

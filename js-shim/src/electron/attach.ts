@@ -1,0 +1,228 @@
+/**
+ * One window's access to a broker: who may ask, and what becomes of its channels.
+ *
+ * Only the window's main frame gets a channel, and only while it shows the window's own content. A session belongs to
+ * one document: when that is gone, by navigation, reload or crash, its channels are closed and its sessions are over. Those of other
+ * windows, and of the document that follows, are not concerned.
+ */
+
+import { type BrowserWindow, type IpcMainEvent, MessageChannelMain, type WebFrameMain } from "electron";
+import { BUILT_IN } from "../bus.js";
+import type { Channel, PeerIdentity, Receiver } from "../channels/base.js";
+import { CLOSED, listenToPort, ownBuffer, type PortLike } from "../channels/port.js";
+import { call } from "../contract.js";
+import { DEFAULT_LIMITS } from "../generated/protocol.js";
+import type { Supervisor } from "../node/supervisor.js";
+import { createSubscription, type Subscription } from "../subscription.js";
+import { ANSWER, ASK, type HandOver } from "./messages.js";
+
+export interface AttachOptions {
+  /**
+   * "port": frames are relayed between the page's MessagePort and the broker's pipe, without being decoded.
+   * "websocket": the page connects to the broker itself, on the loopback interface, with a token that is good once.
+   * Default: "port".
+   */
+  readonly transport?: "port" | "websocket" | undefined;
+  /**
+   * Origins whose pages may connect, as "https://app.example" or "file://". Default: the origin of what this window
+   * shows when it is attached, or else of the first page that it is told to load.
+   */
+  readonly origins?: readonly string[] | undefined;
+}
+
+/** What every broker serves to its parent: a loopback WebSocket, for pages of this origin, and a token that is good once. */
+const endpoint = call<"ionbus.endpoint", { origin: string }, { url: string; token: string }, "broker">({
+  name: "ionbus.endpoint",
+  contract: BUILT_IN,
+});
+
+/** One channel of one document. */
+interface Lent {
+  readonly frame: string;
+  end(): void;
+}
+
+/** Let a window connect to a broker. */
+export function attachWindow(
+  broker: Supervisor,
+  name: string,
+  window: BrowserWindow,
+  options: AttachOptions = {},
+): Subscription {
+  const { webContents } = window;
+  const { transport = "port" } = options;
+  const lent = new Set<Lent>();
+  /** The channels of the document that is being left. */
+  let leaving: Lent[] = [];
+  let origins =
+    options.origins ?? (webContents.getURL() === "" ? undefined : [originOf(webContents.getURL())]);
+
+  function refusal({ senderFrame }: IpcMainEvent): string | undefined {
+    const { mainFrame } = webContents;
+    if (frameKey(senderFrame) !== frameKey(mainFrame)) return "only the window's main frame may connect";
+    const origin = originOf(senderFrame.url);
+    if (origins?.includes(origin)) return undefined;
+    return `a page of ${origin} may not connect: this window was attached for ${origins?.join(", ") ?? "none yet"}`;
+  }
+
+  function asked(event: IpcMainEvent, askedName: unknown): void {
+    if (askedName !== name) return;
+    const { senderFrame } = event;
+    const problem = refusal(event);
+    if (problem !== undefined) {
+      broker.log(`ionbus: refused: ${problem}`);
+      answer(senderFrame, { problem });
+    } else if (transport === "port") {
+      lendPort(senderFrame);
+    } else {
+      broker.bus
+        .call(endpoint, { origin: originOf(senderFrame.url) })
+        .then(({ url, token }) => answer(senderFrame, { url, token }))
+        .catch((error: Error) => answer(senderFrame, { problem: error.message }));
+    }
+  }
+
+  function answer(
+    frame: WebFrameMain,
+    told: Omit<HandOver, "ionbus" | "name">,
+    port?: Electron.MessagePortMain,
+  ): void {
+    const handOver: HandOver = { ionbus: 1, name, ...told };
+    try {
+      frame.postMessage(ANSWER, handOver, port === undefined ? [] : [port]);
+    } catch {
+      port?.close(); // the frame went while the answer was made
+    }
+  }
+
+  function lendPort(frame: WebFrameMain): void {
+    const { port1, port2 } = new MessageChannelMain();
+    const identity: PeerIdentity = {
+      role: "window",
+      origin: originOf(frame.url),
+      details: { web_contents: webContents.id, frame: frame.routingId },
+    };
+    const key = frameKey(frame);
+    let isOver = false;
+    const one: Lent = {
+      frame: key,
+      end() {
+        isOver = true;
+        lent.delete(one);
+        relay.end();
+      },
+    };
+    const relay = createRelay(port1, () => lent.delete(one));
+    lent.add(one);
+    broker
+      .open(identity, relay.receiver)
+      .then((channel) => {
+        if (isOver) {
+          channel.close(true, "closed", "the page is gone");
+          return;
+        }
+        relay.begin(channel);
+        answer(frame, { token: broker.token }, port2);
+      })
+      .catch((error: Error) => {
+        lent.delete(one);
+        port1.close();
+        answer(frame, { problem: error.message });
+      });
+  }
+
+  function endAll(): void {
+    for (const one of [...lent]) one.end();
+  }
+
+  function navigationStarted(_: unknown, url: string, isInPlace: boolean, isMainFrame: boolean): void {
+    if (isInPlace || !isMainFrame) return;
+    origins ??= [originOf(url)];
+    leaving = [...lent];
+  }
+
+  /** A navigation that became a download, or was stopped, leaves the document where it is: so only now. */
+  function navigated(): void {
+    for (const one of leaving) one.end();
+    leaving = [];
+  }
+
+  webContents.ipc.on(ASK, asked);
+  webContents.on("did-start-navigation", navigationStarted);
+  webContents.on("did-navigate", navigated);
+  webContents.on("render-process-gone", endAll);
+  webContents.on("destroyed", endAll);
+  return createSubscription(() => {
+    endAll();
+    if (webContents.isDestroyed()) return;
+    webContents.ipc.removeListener(ASK, asked);
+    webContents.removeListener("did-start-navigation", navigationStarted);
+    webContents.removeListener("did-navigate", navigated);
+    webContents.removeListener("render-process-gone", endAll);
+    webContents.removeListener("destroyed", endAll);
+  });
+}
+
+interface Relay {
+  readonly receiver: Receiver;
+  begin(channel: Channel): void;
+  /** The page is gone: its session is over. */
+  end(): void;
+}
+
+/** Carry frames between a port and a channel, as they are. */
+function createRelay(port: PortLike, gone: () => void): Relay {
+  let channel: Channel | undefined;
+  let isOver = false;
+
+  function finish(): boolean {
+    if (isOver) return false;
+    isOver = true;
+    gone();
+    port.close();
+    return true;
+  }
+
+  function closeChannel(over: boolean, code: string, message: string): void {
+    if (finish()) channel?.close(over, code, message);
+  }
+
+  return {
+    receiver: {
+      frameReceived: (frame) => port.postMessage(ownBuffer(frame)),
+      writable() {},
+      closed() {
+        if (isOver) return;
+        port.postMessage(CLOSED);
+        finish();
+      },
+    },
+    begin(opened) {
+      channel = opened;
+      channel.maxFrameBytes = DEFAULT_LIMITS.maxFrameBytes; // the page bounds what it takes, before WELCOME and after
+      listenToPort(
+        port,
+        (message) => {
+          if (message === CLOSED) closeChannel(false, "closed", "the page closed its port");
+          else if (!(message instanceof Uint8Array))
+            closeChannel(false, "protocol_error", "a port's message is bytes");
+          else if (message.length <= DEFAULT_LIMITS.maxFrameBytes) opened.send(message);
+          else closeChannel(false, "too_large", `a frame of ${message.length} bytes`);
+        },
+        () => closeChannel(true, "closed", "the page is gone"),
+      );
+    },
+    end: () => closeChannel(true, "closed", "the page is gone"),
+  };
+}
+
+/** Electron frees routing ids within a process for reuse, and process ids; together they name one frame. */
+function frameKey({ processId, routingId }: WebFrameMain): string {
+  return `${processId}:${routingId}`;
+}
+
+/** Scheme and host: `origin` is "null" for file: and for schemes of an application's own. */
+function originOf(url: string): string {
+  const { protocol, host } = new URL(url);
+  return `${protocol}//${host}`;
+}

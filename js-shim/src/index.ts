@@ -1,0 +1,47 @@
+/** `ionbus`: connect to a broker from a page, an Electron renderer, or Node.js. */
+
+export type { HandlerContext } from "./answers.js";
+export type {
+  Bus,
+  BusOptions,
+  CallOptions,
+  PayloadPart,
+  RequestArguments,
+  StateChange,
+  Validator,
+  Validators,
+} from "./bus.js";
+export type { Channel, Opened, Opener, Receiver } from "./channels/base.js";
+export { type PortLike, portChannel } from "./channels/port.js";
+export { type ConnectOptions, connect } from "./connect.js";
+export * from "./contract.js";
+export {
+  CallCancelled,
+  CallTimeout,
+  ConnectionLost,
+  ContractError,
+  type ContractErrorClass,
+  type ContractErrorOptions,
+  ContractMismatch,
+  type ErrorDetails,
+  InternalError,
+  InvalidPayload,
+  IonbusError,
+  type IonbusErrorOptions,
+  isIonbusError,
+  LocalProtocolError,
+  NotAllowed,
+  NotFound,
+  type PayloadProblem,
+  ProtocolError,
+  RemoteProtocolError,
+  SessionLost,
+  SlowConsumer,
+  TooLarge,
+  Unauthenticated,
+} from "./errors.js";
+export type { Limits } from "./generated/protocol.js";
+export type { ConnectionState } from "./generated/states.js";
+export type { ItemStream } from "./requests.js";
+export type { Subscription } from "./subscription.js";
+export { DateTime, Decimal, Duration, PlainDate, PlainTime, Uuid } from "./wire/values.js";

@@ -1,0 +1,304 @@
+/**
+ * Joins a connection's engine to its channels, the event loop's timers and the application.
+ *
+ * Flushing: the first message of a turn asks for a flush in a microtask, behind the code that runs now. When that comes, and more was
+ * sent meanwhile, the flush steps back behind the microtasks that are queued then (continuations of other answers of the
+ * same frame, mostly), a few times at most. So messages of one turn leave in one frame, and a lone message leaves before the
+ * event loop turns: a macrotask would make it wait behind whatever is queued, 4 ms in a page's nested timers.
+ */
+
+import { createAlarm, now } from "./alarm.js";
+import type { StateChange } from "./bus.js";
+import type { Channel, Opener, Receiver } from "./channels/base.js";
+import { ConnectionLost, errorFromWire, type IonbusError, isIonbusError, SessionLost } from "./errors.js";
+import type { Limits } from "./generated/protocol.js";
+import type { ConnectionState } from "./generated/states.js";
+import { entropy } from "./platform.js";
+import {
+  Connection,
+  type ConnectionEffect,
+  type ContractTriple,
+  type Welcome,
+} from "./session/connection.js";
+import type { Entry } from "./session/outbox.js";
+import type { Session } from "./session/session.js";
+import { MalformedFrame } from "./wire/frames.js";
+
+/** In a page it tells when the network is back; Node.js does not. */
+const page = globalThis as Partial<Pick<EventTarget, "addEventListener" | "removeEventListener">>;
+
+const AGENT = "ionbus-js/0.1.0";
+
+/** How often a flush steps back while messages are still being made. */
+const MAX_STEPS = 8;
+
+/** What WELCOME tells the application's side. */
+export interface Welcomed {
+  readonly names: readonly string[];
+  readonly emitRights: readonly string[] | undefined;
+  readonly callRights: readonly string[] | undefined;
+  readonly maxMessageBytes: number | undefined;
+}
+
+/** Who is above a link. */
+export interface Application {
+  /** @throws MalformedFrame the message breaks the protocol. */
+  delivered(seq: number, message: readonly unknown[]): void;
+  rejected(tag: unknown, code: string, message: string): void;
+  /** A frame was taken: credit may have come. */
+  frameReceived(): void;
+  welcomed(welcome: Welcomed): void;
+  stateChanged(change: StateChange): void;
+  replaced(session: Session, code: string, unnumbered: readonly Entry[]): void;
+  ended(code: string, message: string): void;
+}
+
+export interface Link {
+  readonly state: ConnectionState;
+  readonly session: Session;
+  /** Open the first channel. */
+  start(): void;
+  /** Send what there is at the end of this turn. */
+  flushSoon(): void;
+  /** Tell of a contract in every HELLO from now on. True: one has left, so this one has to be announced by message. */
+  announce(contract: ContractTriple): boolean;
+  /** Contracts that the newest HELLO did not tell of. */
+  announcedLate(): readonly ContractTriple[];
+  close(): void;
+}
+
+/** Make a link; nothing happens before `start`. */
+export function createLink(
+  route: { readonly open: Opener; readonly mayRenewToken: boolean },
+  limits: Limits,
+  application: Application,
+): Link {
+  const connection = new Connection(limits, now(), entropy, Math.random, AGENT, [], route.mayRenewToken);
+  const alarm = createAlarm(() => {
+    const time = now();
+    if (connection.deadline() <= time) connection.tick(time);
+    settle();
+  });
+  let channel: Channel | undefined;
+  let attempt = 0;
+  let announced = 0;
+  let isFlushDue = false;
+  let flushAgain = false;
+  let isSettling = false;
+
+  /** Open a channel; what comes from an older one is ignored from now on. */
+  async function openChannel(): Promise<void> {
+    attempt += 1;
+    const own = attempt;
+    const receiver: Receiver = {
+      frameReceived(frame) {
+        if (own === attempt) take(frame);
+      },
+      writable() {
+        if (own === attempt) flush();
+      },
+      closed(_over, code, message) {
+        if (own !== attempt) return;
+        forgetChannel();
+        connection.lost(code, message, now());
+        settle();
+      },
+    };
+    try {
+      const opened = await route.open(receiver);
+      if (own !== attempt) {
+        opened.channel.close();
+        return;
+      }
+      channel = opened.channel;
+      announced = connection.contracts.length;
+      connection.opened(opened.token, channel.silenceIsFatal, now());
+    } catch (error) {
+      if (own !== attempt) return;
+      attempt += 1;
+      const message = error instanceof Error ? error.message : String(error);
+      if (isIonbusError(error) && isFinal(error)) connection.refused(error.code, message, now());
+      else connection.failed(message, now());
+    }
+    settle();
+  }
+
+  /** The platform says that the network is back: no reason to wait for the next attempt. */
+  function online(): void {
+    connection.retry(now());
+    settle();
+  }
+
+  function forgetChannel(): void {
+    attempt += 1;
+    channel = undefined;
+  }
+
+  function closeChannel(over: boolean, code: string, message: string): void {
+    flush();
+    const closing = channel;
+    forgetChannel();
+    closing?.close(over, code, message);
+  }
+
+  function take(frame: Uint8Array): void {
+    connection.receive(frame, now());
+    settle();
+    application.frameReceived();
+    flushSoon();
+  }
+
+  /** Do what the engine wants done, then send what it has. */
+  function settle(): void {
+    if (isSettling) return; // an application that calls back in: the loop below goes on
+    isSettling = true;
+    try {
+      for (let effects = connection.effects(); effects.length > 0; effects = connection.effects()) {
+        let problem: string | undefined;
+        for (const effect of effects) problem = perform(effect) ?? problem;
+        if (problem !== undefined) connection.violated(problem, now());
+      }
+    } finally {
+      isSettling = false;
+    }
+    flushSoon();
+  }
+
+  /** Do one thing; what it gives is how a message breaks the protocol. */
+  function perform(effect: ConnectionEffect): string | undefined {
+    switch (effect.type) {
+      case "delivered":
+        try {
+          application.delivered(effect.seq, effect.message);
+        } catch (error) {
+          if (!(error instanceof MalformedFrame)) throw error;
+          return error.message;
+        }
+        break;
+      case "rejected":
+        application.rejected(effect.tag, effect.code, effect.message);
+        break;
+      case "open_channel":
+        void openChannel();
+        break;
+      case "close_channel":
+        closeChannel(effect.over, effect.code, effect.message);
+        break;
+      case "state_change": {
+        if (effect.outcome !== undefined) {
+          if (channel !== undefined) channel.maxFrameBytes = limits.maxFrameBytes;
+          application.welcomed(welcomedOf(connection.welcome));
+        }
+        application.stateChanged({
+          from: effect.before,
+          to: effect.after,
+          reason: effect.reason || undefined,
+          code: effect.code || undefined,
+          outcome: effect.outcome,
+          resumed: effect.outcome === "resumed",
+          lostEvents: effect.lostEvents,
+        });
+        break;
+      }
+      case "session_replaced":
+        application.replaced(connection.session, effect.code, effect.unnumbered);
+        break;
+      case "session_ended":
+        alarm.stop();
+        page.removeEventListener?.("online", online);
+        application.ended(effect.code, effect.message);
+        break;
+    }
+    return undefined;
+  }
+
+  function flush(): void {
+    const time = now();
+    if (channel !== undefined) {
+      while (channel.isWritable) {
+        const frame = connection.nextFrame(time);
+        if (frame === undefined) break;
+        channel.send(frame);
+      }
+    }
+    alarm.wantBy(connection.deadline());
+  }
+
+  function flushSoon(): void {
+    if (isFlushDue) {
+      flushAgain = true;
+      return;
+    }
+    isFlushDue = true;
+    let steps = 0;
+    const step = (): void => {
+      if (flushAgain && steps < MAX_STEPS) {
+        flushAgain = false;
+        steps += 1;
+        queueMicrotask(step);
+        return;
+      }
+      isFlushDue = false;
+      flushAgain = false;
+      flush();
+    };
+    queueMicrotask(step);
+  }
+
+  return {
+    get state() {
+      return connection.state;
+    },
+    get session() {
+      return connection.session;
+    },
+    start() {
+      page.addEventListener?.("online", online);
+      settle();
+    },
+    flushSoon,
+    announce(contract) {
+      connection.contracts.push(contract);
+      return announced > 0 || channel !== undefined;
+    },
+    announcedLate: () => connection.contracts.slice(announced),
+    close() {
+      flush(); // what was sent before leaves first
+      connection.close(now());
+      settle();
+    },
+  };
+}
+
+/** Whether there is no sense in trying again after an opener's error. */
+function isFinal(error: IonbusError): boolean {
+  return error.code === "not_found" || error.code === "unauthenticated";
+}
+
+/** What everything that waits fails with when the connection has ended for good. */
+export function endError(code: string, message: string): IonbusError {
+  if (code === "closed") return new ConnectionLost(`the bus is closed: ${message}`);
+  const error = errorFromWire(code, message);
+  return error.constructor === SessionLost || error.name !== "IonbusError"
+    ? error
+    : new SessionLost(`${message} (${code})`);
+}
+
+function welcomedOf(welcome: Welcome | undefined): Welcomed {
+  const rights = recordOf(welcome?.rights);
+  const { message } = recordOf(welcome?.limits) as { message?: unknown };
+  return {
+    names: textsOf(welcome?.names) ?? [],
+    emitRights: textsOf(rights["emit"]),
+    callRights: textsOf(rights["call"]),
+    maxMessageBytes: typeof message === "number" ? message : undefined,
+  };
+}
+
+function recordOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+}
+
+function textsOf(value: unknown): readonly string[] | undefined {
+  return Array.isArray(value) ? value.filter((each): each is string => typeof each === "string") : undefined;
+}

@@ -1,0 +1,96 @@
+/** One session's events on their way to their listeners: started in order, and none waits for another. */
+
+/** Something that is handed events. */
+export interface Target {
+  /** The event's value as this target wants it. @throws InvalidPayload */
+  decode(name: string, payload: Uint8Array): unknown;
+  /** Take an event: start the listener, and give what runs on. */
+  hand(name: string, value: unknown): unknown;
+}
+
+interface Arrival {
+  readonly seq: number;
+  readonly name: string;
+  readonly payload: Uint8Array;
+  readonly targets: Iterable<Target>;
+}
+
+/** Starts listeners in order, at most so many at a time; what exceeds them waits, and costs its sender credit. */
+export class Listeners {
+  readonly #maxRunning: number;
+  readonly #consumed: (cost: number) => void;
+  readonly #refuse: (seq: number, error: unknown) => void;
+  #running = 0;
+  #waiting: Arrival[] = [];
+
+  /**
+   * @param maxRunning - how many may be under way.
+   * @param consumed - told the cost of each event that has been handed to everybody.
+   * @param refuse - told the number of an event that is not valid, and why.
+   */
+  constructor(
+    maxRunning: number,
+    consumed: (cost: number) => void,
+    refuse: (seq: number, error: unknown) => void,
+  ) {
+    this.#maxRunning = maxRunning;
+    this.#consumed = consumed;
+    this.#refuse = refuse;
+  }
+
+  /** An event has arrived for `targets`. */
+  arrive(seq: number, name: string, payload: Uint8Array, targets: Iterable<Target>): void {
+    const arrival = { seq, name, payload, targets };
+    if (this.#waiting.length > 0 || this.#running >= this.#maxRunning) this.#waiting.push(arrival);
+    else this.#hand(arrival);
+  }
+
+  /** Drop what waits: the session has ended. */
+  clear(): void {
+    this.#waiting = [];
+  }
+
+  #hand({ seq, name, payload, targets }: Arrival): void {
+    try {
+      // Each gets a value of its own, so that no listener sees what another did to it.
+      const handed = [...targets].map((target) => [target, target.decode(name, payload)] as const);
+      for (const [target, value] of handed) this.#start(target, name, value);
+    } catch (error) {
+      this.#refuse(seq, error);
+    }
+    this.#consumed(payload.length);
+  }
+
+  #start(target: Target, name: string, value: unknown): void {
+    try {
+      const result = target.hand(name, value);
+      if (!isThenable(result)) return;
+      this.#running += 1;
+      const ended = (): void => {
+        this.#running -= 1;
+        while (this.#running < this.#maxRunning) {
+          const next = this.#waiting.shift();
+          if (next === undefined) return;
+          this.#hand(next);
+        }
+      };
+      result.then(ended, (error: unknown) => {
+        reportListenerError(name, error);
+        ended();
+      });
+    } catch (error) {
+      reportListenerError(name, error);
+    }
+  }
+}
+
+/** Say that a listener failed, where the platform says such things; nothing else is disturbed by it. */
+export function reportListenerError(name: string, error: unknown): void {
+  const { reportError } = globalThis as { reportError?: (error: unknown) => void };
+  if (reportError === undefined) console.error(`ionbus: a listener of ${name} failed:`, error);
+  else reportError(error);
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && typeof Reflect.get(value, "then") === "function";
+}

@@ -1,0 +1,418 @@
+/** The calls and streams that this side makes in a session, until each has ended (docs/protocol.md, section 5.1). */
+
+import { createAlarm, now } from "./alarm.js";
+import type { Peer } from "./dispatch.js";
+import type { ContractErrorClass } from "./errors.js";
+import { CallCancelled, CallTimeout, errorFromWire, type IonbusError } from "./errors.js";
+import { Message } from "./generated/protocol.js";
+import type { Entry } from "./session/outbox.js";
+import { MalformedFrame } from "./wire/frames.js";
+import { encodeCall, encodeMessage } from "./wire/messages.js";
+import { decode } from "./wire/values.js";
+
+/** How a request is made. */
+export interface RequestOptions {
+  readonly name: string;
+  readonly payload: Uint8Array;
+  /** How long to wait, in milliseconds; null: for ever. */
+  readonly timeoutMs: number | null;
+  readonly signal: AbortSignal | undefined;
+  readonly raises: readonly ContractErrorClass[];
+  readonly isIdempotent: boolean;
+}
+
+/** What waits for the answer of a request. */
+export interface Pending {
+  readonly kind: "call" | "stream";
+  readonly id: number;
+  readonly options: RequestOptions;
+  entry: Entry | undefined;
+  expiresAt: number;
+  /** Calls: the result's payload. Streams: an item's; false where it came without credit. */
+  take(payload: Uint8Array): boolean;
+  /** The stream has ended well. */
+  end(): void;
+  fail(error: IonbusError): void;
+}
+
+/** The requests of one side. */
+export class Requests {
+  readonly #peer: Peer;
+  readonly #pending = new Map<number, Pending>();
+  /** Given up, and not answered yet. */
+  readonly #abandoned = new Set<number>();
+  #queue: (() => void)[] = [];
+  #last = 0;
+  readonly #alarm = createAlarm(() => this.#expire());
+
+  /** @param peer - sends and receives for them. */
+  constructor(peer: Peer) {
+    this.#peer = peer;
+  }
+
+  /** Send a call; `decodeResult` makes its result of the payload. */
+  call<Response>(
+    options: RequestOptions,
+    decodeResult: (payload: Uint8Array) => Response,
+  ): Promise<Response> {
+    return new Promise((resolve, reject) => {
+      this.#start(
+        "call",
+        options,
+        (id) => ({
+          kind: "call",
+          id,
+          options,
+          entry: undefined,
+          expiresAt: Number.POSITIVE_INFINITY,
+          take(payload) {
+            try {
+              resolve(decodeResult(payload));
+            } catch (error) {
+              reject(error);
+            }
+            return true;
+          },
+          end() {},
+          fail: reject,
+        }),
+        reject,
+      );
+    });
+  }
+
+  /** Ask for a stream. Reading may start at once; what goes wrong comes out there. */
+  stream<Item>(options: RequestOptions, decodeItem: (payload: Uint8Array) => Item): ItemStream<Item> {
+    const reader = createReader(this.#peer, decodeItem, (pending, error) => {
+      this.#giveUp(pending);
+      pending.fail(error);
+    });
+    this.#start("stream", options, (id) => reader.begin(id, options), reader.fail);
+    return reader.stream;
+  }
+
+  /** RESULT has arrived. */
+  result(id: number, payload: Uint8Array): void {
+    this.#end(id, "RESULT", "call")?.take(payload);
+  }
+
+  /** ERROR has arrived. */
+  error(id: number, code: string, message: string, details: Uint8Array | null | undefined): void {
+    const pending = this.#end(id, "ERROR");
+    pending?.fail(errorFromWire(code, message, decodeDetails(details), pending.options.raises));
+  }
+
+  /** ITEM has arrived. */
+  item(id: number, payload: Uint8Array): void {
+    const pending = this.#find(id, "ITEM", "stream");
+    if (pending?.take(payload) === false) throw new MalformedFrame(`ITEM of request ${id} without credit`);
+  }
+
+  /** END has arrived. */
+  end(id: number): void {
+    this.#end(id, "END", "stream")?.end();
+  }
+
+  /** The other side does not take the request's message. */
+  rejected(pending: Pending, error: IonbusError): void {
+    if (!this.#pending.delete(pending.id)) return;
+    pending.fail(error);
+    this.#makeRoom();
+  }
+
+  /**
+   * The session was replaced: fail what the old one may have carried out.
+   *
+   * @param kept - requests that never left.
+   * @returns calls that left and may be sent again.
+   */
+  carryOver(kept: ReadonlySet<unknown>, error: IonbusError): Pending[] {
+    this.#abandoned.clear();
+    const again: Pending[] = [];
+    for (const pending of [...this.#pending.values()]) {
+      if (kept.has(pending)) continue;
+      if (pending.kind === "call" && pending.options.isIdempotent) {
+        again.push(pending);
+      } else {
+        this.#pending.delete(pending.id);
+        pending.fail(error);
+      }
+    }
+    this.#makeRoom();
+    return again;
+  }
+
+  /** The session has ended. */
+  failAll(error: IonbusError): void {
+    const failed = [...this.#pending.values()];
+    this.#pending.clear();
+    this.#abandoned.clear();
+    this.#alarm.stop();
+    for (const pending of failed) pending.fail(error);
+    this.#makeRoom();
+  }
+
+  #start(
+    kind: Pending["kind"],
+    options: RequestOptions,
+    make: (id: number) => Pending,
+    fail: (error: IonbusError) => void,
+  ): void {
+    const { signal } = options;
+    if (signal?.aborted) {
+      fail(cancelled(options.name, signal));
+    } else if (this.#peer.endedWith !== undefined) {
+      fail(this.#peer.endedWith);
+    } else if (this.#hasRoom) {
+      this.#send(kind, options, make, fail);
+    } else {
+      this.#queue.push(() => this.#start(kind, options, make, fail));
+    }
+  }
+
+  #send(
+    kind: Pending["kind"],
+    options: RequestOptions,
+    make: (id: number) => Pending,
+    fail: (error: IonbusError) => void,
+  ): void {
+    const { name, payload, timeoutMs, signal, isIdempotent } = options;
+    const peer = this.#peer;
+    this.#last += 1;
+    const id = this.#last;
+    const pending = make(id);
+    const known: { deadline?: number; key?: string; credit?: number[] } = {};
+    if (timeoutMs !== null) known.deadline = Math.max(1, Math.trunc(timeoutMs));
+    if (isIdempotent) known.key = peer.uniqueKey();
+    try {
+      if (kind === "call") {
+        const options = timeoutMs !== null || isIdempotent ? known : undefined;
+        pending.entry = peer.send(encodeCall(id, name, payload, options), id, pending);
+      } else {
+        known.credit = [peer.limits.streamCreditBytes, peer.limits.streamCreditMessages];
+        pending.entry = peer.send(encodeMessage(Message.Stream, id, name, payload, known), id, pending);
+      }
+    } catch (error) {
+      fail(error as IonbusError); // TooLarge, from `peer.send`
+      return;
+    }
+    this.#pending.set(id, pending);
+    if (timeoutMs !== null) {
+      pending.expiresAt = now() + timeoutMs;
+      this.#alarm.wantBy(pending.expiresAt);
+    }
+    if (signal !== undefined) this.#listen(signal, pending);
+  }
+
+  #listen(signal: AbortSignal, pending: Pending): void {
+    const { take, end, fail } = pending;
+    const abort = (): void => {
+      this.#giveUp(pending);
+      fail.call(pending, cancelled(pending.options.name, signal));
+    };
+    signal.addEventListener("abort", abort, { once: true });
+    const forget = (): void => signal.removeEventListener("abort", abort);
+    Object.assign(pending, {
+      take(payload: Uint8Array) {
+        if (pending.kind === "call") forget();
+        return take.call(pending, payload);
+      },
+      end() {
+        forget();
+        end.call(pending);
+      },
+      fail(error: IonbusError) {
+        forget();
+        fail.call(pending, error);
+      },
+    });
+  }
+
+  /** Nobody waits for the answer any more: take the request back, or send CANCEL. */
+  #giveUp(pending: Pending): void {
+    if (!this.#pending.delete(pending.id)) return;
+    const peer = this.#peer;
+    if (pending.entry === undefined || peer.endedWith !== undefined || peer.withdraw(pending.entry)) {
+      this.#makeRoom();
+    } else {
+      this.#abandoned.add(pending.id);
+      peer.send(encodeMessage(Message.Cancel, pending.id), pending.id);
+    }
+  }
+
+  #expire(): void {
+    const time = now();
+    for (const pending of [...this.#pending.values()]) {
+      if (pending.expiresAt > time) {
+        this.#alarm.wantBy(pending.expiresAt);
+        continue;
+      }
+      this.#giveUp(pending);
+      const { name, timeoutMs } = pending.options;
+      pending.fail(new CallTimeout(`${name}: not answered within ${timeoutMs} ms`));
+    }
+  }
+
+  /** The request that an answer is for; undefined where it has ended. */
+  #find(id: number, what: string, kind?: Pending["kind"]): Pending | undefined {
+    const pending = this.#pending.get(id);
+    if (pending === undefined) {
+      if (id < 1 || id > this.#last) throw new MalformedFrame(`${what} for request ${id}, which never was`);
+    } else if (kind !== undefined && pending.kind !== kind) {
+      throw new MalformedFrame(`${what} for request ${id}, which is none that it answers`);
+    }
+    return pending;
+  }
+
+  #end(id: number, what: string, kind?: Pending["kind"]): Pending | undefined {
+    const pending = this.#find(id, what, kind);
+    if (pending === undefined) this.#abandoned.delete(id);
+    else this.#pending.delete(id);
+    if (this.#queue.length > 0) this.#makeRoom();
+    return pending;
+  }
+
+  get #hasRoom(): boolean {
+    return this.#pending.size + this.#abandoned.size < this.#peer.limits.maxRequests;
+  }
+
+  #makeRoom(): void {
+    while (this.#queue.length > 0 && (this.#hasRoom || this.#peer.endedWith !== undefined))
+      this.#queue.shift()?.();
+  }
+}
+
+/**
+ * A stream being read: `for await (const item of stream)`. Leaving the loop early, or `close`, tells the other side to
+ * stop. Items that are not taken hold the other side back, once its credit is used up.
+ */
+export interface ItemStream<Item> extends AsyncIterableIterator<Item> {
+  return(): Promise<IteratorResult<Item>>;
+  /** Stop reading. */
+  close(): void;
+}
+
+interface Reader<Item> {
+  readonly stream: ItemStream<Item>;
+  begin(id: number, options: RequestOptions): Pending;
+  fail(error: IonbusError): void;
+}
+
+interface Waiter<Item> {
+  readonly resolve: (result: IteratorResult<Item>) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+function createReader<Item>(
+  peer: Peer,
+  decodeItem: (payload: Uint8Array) => Item,
+  giveUp: (pending: Pending, error: IonbusError) => void,
+): Reader<Item> {
+  const { streamCreditBytes: windowBytes, streamCreditMessages: windowItems } = peer.limits;
+  const items: Uint8Array[] = [];
+  const waiters: Waiter<Item>[] = [];
+  let pending: Pending | undefined;
+  let isOver = false;
+  let failure: IonbusError | undefined;
+  let received: [bytes: number, items: number] = [0, 0];
+  let taken: [bytes: number, items: number] = [0, 0];
+  let granted: [bytes: number, items: number] = [windowBytes, windowItems];
+
+  /** The oldest item is taken: renew the credit when half of the window is. */
+  function takeItem(payload: Uint8Array): void {
+    taken = [taken[0] + payload.length, taken[1] + 1];
+    const grant: [number, number] = [taken[0] + windowBytes, taken[1] + windowItems];
+    const isDue = (grant[0] - granted[0]) * 2 >= windowBytes || (grant[1] - granted[1]) * 2 >= windowItems;
+    if (!isDue || isOver || pending === undefined) return;
+    granted = grant;
+    peer.send(encodeMessage(Message.StreamCredit, pending.id, ...grant), pending.id);
+  }
+
+  /** Serve who waits, as far as there is something to give. */
+  function serve(): void {
+    while (waiters.length > 0) {
+      const payload = items.shift();
+      if (payload === undefined && !isOver) return;
+      const waiter = waiters.shift();
+      if (payload !== undefined) {
+        takeItem(payload);
+        try {
+          waiter?.resolve({ done: false, value: decodeItem(payload) });
+        } catch (error) {
+          waiter?.reject(error);
+        }
+      } else if (failure !== undefined) {
+        waiter?.reject(failure);
+        failure = undefined;
+      } else {
+        waiter?.resolve({ done: true, value: undefined });
+      }
+    }
+  }
+
+  function finish(error?: IonbusError): void {
+    if (isOver) return;
+    isOver = true;
+    failure = error;
+    serve();
+  }
+
+  function close(): void {
+    items.length = 0;
+    if (isOver || pending === undefined) return;
+    giveUp(pending, new CallCancelled("the reader has closed the stream"));
+    failure = undefined;
+  }
+
+  const stream: ItemStream<Item> = {
+    next: () =>
+      new Promise((resolve, reject) => {
+        waiters.push({ resolve, reject });
+        serve();
+      }),
+    return() {
+      close();
+      return Promise.resolve({ done: true, value: undefined });
+    },
+    close,
+    [Symbol.asyncIterator]: () => stream,
+  };
+
+  return {
+    stream,
+    fail: finish,
+    begin(id, options) {
+      pending = {
+        kind: "stream",
+        id,
+        options,
+        entry: undefined,
+        expiresAt: Number.POSITIVE_INFINITY,
+        take(payload) {
+          if (received[0] >= granted[0] || received[1] >= granted[1]) return false;
+          received = [received[0] + payload.length, received[1] + 1];
+          items.push(payload);
+          serve();
+          return true;
+        },
+        end: () => finish(),
+        fail: finish,
+      };
+      return pending;
+    },
+  };
+}
+
+/** An error's details; empty where there are none, or none that make sense. */
+export function decodeDetails(details: Uint8Array | null | undefined): unknown {
+  if (details === null || details === undefined) return {};
+  try {
+    return decode(details);
+  } catch {
+    return {};
+  }
+}
+
+function cancelled(name: string, signal: AbortSignal): CallCancelled {
+  return new CallCancelled(`${name}: given up by its caller`, { cause: signal.reason });
+}

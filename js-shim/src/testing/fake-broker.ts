@@ -1,0 +1,253 @@
+/** A broker in memory with fake handlers. What lies between it and a bus is the real thing: codec, engine, reconnection. */
+
+import type { Handler, HandlerContext } from "../answers.js";
+import {
+  type Answered,
+  type Bus,
+  type BusOptions,
+  type CallOptions,
+  createBus,
+  type RequestArguments,
+} from "../bus.js";
+import { MemoryListener } from "../channels/memory.js";
+import type {
+  AnyCall,
+  AnyEvent,
+  AnyStream,
+  CallDescriptor,
+  EventDescriptor,
+  StreamDescriptor,
+} from "../contract.js";
+import type { Owner } from "../dispatch.js";
+import { ConnectionLost, type IonbusError, NotFound } from "../errors.js";
+import { DEFAULT_LIMITS, type Limits, Message } from "../generated/protocol.js";
+import { matcher, patternProblem } from "../patterns.js";
+import type { ItemStream } from "../requests.js";
+import { createListening, createSubscription, type Listening, type Subscription } from "../subscription.js";
+import { encodeEvent, encodeMessage } from "../wire/messages.js";
+import { decode, encode } from "../wire/values.js";
+import { type Accepted, createAcceptor } from "./acceptor.js";
+
+export interface FakeBrokerOptions {
+  /** Bounds and times of both sides, other than the default ones. */
+  readonly limits?: Partial<Limits> | undefined;
+}
+
+export interface FakeBroker {
+  /** A client of this broker, which connects when it is first asked for. */
+  readonly bus: Bus;
+  /** Another client. */
+  connect(options?: BusOptions): Bus;
+
+  /** Answer a call; a later handler takes the place of an earlier one until it is closed. */
+  handle<Name extends string, Request, Response>(
+    call: CallDescriptor<Name, Request, Response, "broker">,
+    handler: (request: Request, context: HandlerContext) => Answered<NoInfer<Response>>,
+  ): Subscription;
+  /** Answer a stream. */
+  handle<Name extends string, Request, Item>(
+    stream: StreamDescriptor<Name, Request, Item, "broker">,
+    handler: (request: Request, context: HandlerContext) => AsyncIterable<Item>,
+  ): Subscription;
+
+  /** Listen to what clients publish. */
+  on<Name extends string, Payload, Sent>(
+    event: EventDescriptor<Name, Payload, Sent, "client" | "any">,
+    listener: (payload: Payload) => void,
+  ): Subscription;
+
+  /** Publish an event to every client that listens. */
+  emit<Name extends string, Payload, Sent>(
+    event: EventDescriptor<Name, Payload, Sent, "broker" | "any">,
+    ...payload: null extends Payload ? [payload?: Payload] : [payload: Payload]
+  ): Promise<void>;
+
+  /** Call the client that connected last. */
+  call<Name extends string, Request, Response>(
+    call: CallDescriptor<Name, Request, Response, "client">,
+    ...request: RequestArguments<Request>
+  ): Promise<Response>;
+  /** Ask the client that connected last for a stream. */
+  stream<Name extends string, Request, Item>(
+    stream: StreamDescriptor<Name, Request, Item, "client">,
+    ...request: RequestArguments<Request>
+  ): ItemStream<Item>;
+
+  /** Cut the channel that was opened last: its client reconnects, and its session goes on. */
+  cut(): void;
+  /** Be another process: every channel is cut, and every client that returns gets a new session. */
+  restart(): void;
+  /** Whether connections are refused. */
+  isRefusing: boolean;
+  /** How often somebody has tried to connect. */
+  readonly attempts: number;
+  /** Close every bus. */
+  close(): Promise<void>;
+}
+
+/**
+ * Make a broker in memory.
+ *
+ * ```ts
+ * const broker = fakeBroker();
+ * broker.handle(Conductor.execute, () => ({ files: 12 }));
+ * await run(broker.bus);
+ * ```
+ */
+export function fakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
+  const limits: Limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const handlers = new Map<string, Handler[]>();
+  const listeners = new Map<string, Listening<unknown>>();
+  /** The newest message of each key of each "latest" event. */
+  const latest = new Map<
+    string,
+    { readonly name: string; readonly message: Uint8Array; readonly cost: number }
+  >();
+  const buses: Bus[] = [];
+
+  function find(name: string, kind: Handler["kind"]): Handler | IonbusError {
+    const handler = handlers.get(name)?.find((each) => each.kind === kind);
+    return handler ?? new NotFound(`${name}: the fake broker has no handler for this ${kind}`);
+  }
+
+  function subscribe(session: Accepted, number: number, pattern: string): void {
+    const problem = patternProblem(pattern);
+    if (problem !== undefined) {
+      session.peer.send(encodeMessage(Message.Subscribed, number, "not_found", problem));
+      return;
+    }
+    session.subscriptions.set(number, pattern);
+    session.peer.send(encodeMessage(Message.Subscribed, number));
+    const matches = matcher(pattern);
+    for (const [key, { name, message, cost }] of latest) {
+      if (matches(name)) void session.peer.emit(message, cost, "latest", key);
+    }
+  }
+
+  function isSubscribed({ subscriptions }: Accepted, name: string): boolean {
+    return [...subscriptions.values()].some((pattern) => matcher(pattern)(name));
+  }
+
+  function ownerOf(session: Accepted): Owner {
+    return {
+      findHandler: find,
+      event(_seq, name, payload) {
+        listeners.get(name)?.call(decode(payload));
+        session.peer.consumed(payload.length);
+        for (const other of acceptor.sessions) {
+          if (other === session || !isSubscribed(other, name)) continue;
+          void other.peer.emit(encodeEvent(name, payload), payload.length, "session");
+        }
+      },
+      other(_seq, [kind, number, pattern]) {
+        if (kind === Message.Subscribe) subscribe(session, number as number, pattern as string);
+        else if (kind === Message.Unsubscribe) session.subscriptions.delete(number as number);
+        else return kind === Message.Announce || kind === Message.Description;
+        return true;
+      },
+      refused(error) {
+        console.error("ionbus: a client refused what the fake broker sent:", error);
+      },
+    };
+  }
+
+  const acceptor = createAcceptor(limits, ownerOf);
+  const listener = new MemoryListener(acceptor.accept);
+
+  function connect(busOptions: BusOptions = {}): Bus {
+    const connected = createBus(
+      { open: listener.open, mayRenewToken: false },
+      { ...busOptions, limits: { ...options.limits, ...busOptions.limits } },
+    );
+    buses.push(connected);
+    return connected;
+  }
+
+  function newest(): Accepted {
+    const session = acceptor.sessions[acceptor.sessions.length - 1];
+    if (session === undefined) throw new ConnectionLost("no client has connected to the fake broker yet");
+    return session;
+  }
+
+  function request(member: AnyCall | AnyStream, payload: unknown, { timeoutMs, signal }: CallOptions) {
+    const { name, raises, idempotent } = member;
+    return {
+      name,
+      payload: encode(payload),
+      timeoutMs: timeoutMs === undefined ? member.timeoutMs : timeoutMs,
+      signal,
+      raises,
+      isIdempotent: idempotent,
+    };
+  }
+
+  let bus: Bus | undefined;
+
+  return {
+    get bus() {
+      bus ??= connect();
+      return bus;
+    },
+    connect,
+    handle(
+      { kind, name, raises }: AnyCall | AnyStream,
+      handler: (request: never, context: HandlerContext) => unknown,
+    ) {
+      const added: Handler = {
+        kind,
+        name,
+        raises,
+        decodeRequest: decode,
+        encodeAnswer: encode,
+        run: handler as Handler["run"], // the overloads vouch for it
+      };
+      handlers.set(name, [added, ...(handlers.get(name) ?? [])]);
+      return createSubscription(() => {
+        handlers.set(name, handlers.get(name)?.filter((each) => each !== added) ?? []);
+      });
+    },
+    on(event: AnyEvent, listen: (payload: never) => void) {
+      let listening = listeners.get(event.name);
+      if (listening === undefined) {
+        listening = createListening((error) =>
+          console.error(`ionbus: a listener of ${event.name} failed:`, error),
+        );
+        listeners.set(event.name, listening);
+      }
+      return listening.add(listen as (payload: unknown) => void);
+    },
+    async emit({ name, delivery, key: fields }: AnyEvent, payload?: unknown) {
+      const packed = encode(payload);
+      const message = encodeEvent(name, packed);
+      const values = payload as Readonly<Record<string, unknown>>;
+      const key =
+        delivery === "latest" ? JSON.stringify([name, ...fields.map((field) => values[field])]) : undefined;
+      if (key !== undefined) latest.set(key, { name, message, cost: packed.length });
+      const receivers = acceptor.sessions.filter((session) => isSubscribed(session, name));
+      await Promise.all(receivers.map(({ peer }) => peer.emit(message, packed.length, delivery, key)));
+    },
+    async call(call: AnyCall, payload?: unknown, options: CallOptions = {}) {
+      return newest().peer.requests.call(request(call, payload, options), decode) as Promise<never>;
+    },
+    stream(stream: AnyStream, payload?: unknown, options: CallOptions = {}) {
+      return newest().peer.requests.stream(request(stream, payload, options), decode) as ItemStream<never>;
+    },
+    cut: () => listener.wire?.cut(),
+    restart() {
+      acceptor.restart();
+      listener.wire?.cut("the broker was restarted");
+    },
+    get isRefusing() {
+      return listener.isRefusing;
+    },
+    set isRefusing(isRefusing) {
+      listener.isRefusing = isRefusing;
+    },
+    get attempts() {
+      return listener.attempts;
+    },
+    async close() {
+      await Promise.all(buses.map((each) => each.close()));
+    },
+  };
+}

@@ -1,0 +1,110 @@
+import { expect, it } from "vitest";
+import { createBus } from "../src/bus.js";
+import type { Channel } from "../src/channels/base.js";
+import { MemoryListener } from "../src/channels/memory.js";
+import { DEFAULT_LIMITS, Frame } from "../src/generated/protocol.js";
+import { createAcceptor } from "../src/testing/acceptor.js";
+import { decodeFrame } from "../src/wire/frames.js";
+import { Conductor } from "./conductor.js";
+
+/** A bus that answers every ping, and the number of elements in each DATA frame that it sends. */
+function countingBus() {
+  const batches: number[] = [];
+  const acceptor = createAcceptor(DEFAULT_LIMITS, () => ({
+    findHandler: (name) => ({
+      kind: "call",
+      name,
+      raises: [],
+      decodeRequest: () => null,
+      encodeAnswer: () => new Uint8Array([0xc0]),
+      run: () => null,
+    }),
+    event() {},
+    other: () => true,
+    refused() {},
+  }));
+  const listener = new MemoryListener((channel, identity) => {
+    const receiver = acceptor.accept(channel, identity);
+    return {
+      ...receiver,
+      frameReceived(frame) {
+        const decoded = decodeFrame(frame);
+        if (decoded[0] === Frame.Data) batches.push(decoded.length - 3);
+        receiver.frameReceived(frame);
+      },
+    };
+  });
+  return { bus: createBus({ open: listener.open, mayRenewToken: false }), batches, listener };
+}
+
+it("sends what one turn makes in one frame", async () => {
+  const { bus, batches } = countingBus();
+  await bus.call(Conductor.ping);
+  batches.length = 0;
+  await Promise.all(Array.from({ length: 64 }, () => bus.call(Conductor.ping)));
+  expect(batches).toEqual([64]);
+  await bus.close();
+});
+
+it("sends what the answers of one frame lead to in one frame", async () => {
+  const { bus, batches } = countingBus();
+  await bus.call(Conductor.ping);
+  batches.length = 0;
+  const twice = async (): Promise<void> => {
+    await bus.call(Conductor.ping);
+    await bus.call(Conductor.ping);
+  };
+  await Promise.all(Array.from({ length: 64 }, twice));
+  expect(batches).toEqual([64, 64]);
+  await bus.close();
+});
+
+it("sends a lone message before the event loop turns", async () => {
+  const { bus, batches } = countingBus();
+  await bus.call(Conductor.ping);
+  batches.length = 0;
+  let hasTurned = false;
+  setImmediate(() => {
+    hasTurned = true;
+  });
+  await bus.call(Conductor.ping);
+  expect(hasTurned).toBe(false);
+  expect(batches).toEqual([1]);
+  await bus.close();
+});
+
+it("ignores what an abandoned attempt still brings", async () => {
+  const { listener, bus } = countingBus();
+  await bus.call(Conductor.ping);
+  const old = listener.wire;
+  old?.cut();
+  await bus.call(Conductor.ping);
+  old?.broker.send(new Uint8Array([0xff]));
+  await bus.call(Conductor.ping);
+  expect(bus.state).toBe("open");
+  await bus.close();
+});
+
+it("drops a channel that opens after the bus was closed", async () => {
+  let finish: ((channel: Channel) => void) | undefined;
+  const bus = createBus({
+    mayRenewToken: false,
+    open: () =>
+      new Promise((resolve) => {
+        finish = (channel) => resolve({ channel });
+      }),
+  });
+  await bus.close();
+  const closed = new Promise<void>((resolve) => {
+    finish?.({
+      kind: "memory",
+      silenceIsFatal: false,
+      isWritable: true,
+      maxFrameBytes: 0,
+      send() {},
+      close: () => resolve(),
+    });
+  });
+  await closed;
+  expect(bus.state).toBe("closed");
+});
