@@ -95,7 +95,7 @@ async def open_flow(request: OpenFlow, ctx: Context[State]) -> OpenedFlow:
         files = await asyncio.to_thread(find_files, folder)
     except (OSError, StepFailed) as error:
         raise FolderMissing(folder=str(folder), message=f"{folder} cannot be read: {error}") from error
-    ctx.state.book.write(f"Opened {folder}")
+    ctx.state.book.write(f"Opened {folder.name}")
     return OpenedFlow(
         flow=sample_flow(), folder=str(folder), file_count=len(files), is_sample=request.folder is None
     )

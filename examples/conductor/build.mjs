@@ -3,9 +3,18 @@ import { copyFile, mkdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
-process.chdir(fileURLToPath(new URL(".", import.meta.url)));
+const folder = fileURLToPath(new URL(".", import.meta.url));
+process.chdir(folder);
 
-const shared = { bundle: true, charset: "utf8", logLevel: "warning", sourcemap: true };
+const shared = {
+  absWorkingDir: folder,
+  bundle: true,
+  charset: "utf8",
+  logLevel: "warning",
+  // ionbus/electron-main looks for its preload beside itself, and knows that in a bundle there is none.
+  logOverride: { "empty-import-meta": "silent" },
+  sourcemap: true,
+};
 const outside = { ...shared, platform: "node", target: "node16", format: "cjs", external: ["electron"] };
 
 await mkdir("build", { recursive: true });

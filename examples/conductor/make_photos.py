@@ -244,7 +244,7 @@ NOTES = {
         " two days of sand, and a sky with more stars than any of us had ever counted.\n"
     ),
     "notes/packing list.txt": "sketchbook\nwatercolours\ntwo brushes\nwarm socks\nthermos\nmap 1:25,000\nhead torch\n",
-    "notes/été au 日本.txt": "Cet été : Hokkaidō, à vélo, de Sapporo à Wakkanai. 夏は北海道へ。\n",
+    "notes/été à Kraków.txt": "L'été prochain : Kraków, à vélo, le long de la Wisła. 自転車で。\n",
     "notes/distances.csv": "day,from,to,km\n1,valley,ridge,14.5\n2,ridge,lake,21.0\n3,lake,harbour,17.2\n",
 }
 

@@ -81,7 +81,7 @@ async def list_folder(step: Step, _: Mapping[str, Any]) -> list[Path]:
     if len(files) > MAX_FILES:
         await step.log(f"Only the first {MAX_FILES:,} of {len(files):,} files are taken", LogLevel.WARNING)
         files = files[:MAX_FILES]
-    await step.log(f"Found {count_of(len(files), 'file')} in {step.folder}")
+    await step.log(f"Found {count_of(len(files), 'file')} in {step.folder.name}")
     await step.progress(1, 1, count_of(len(files), "file"))
     return files
 
@@ -166,7 +166,7 @@ async def write_report(step: Step, inputs: Mapping[str, Any]) -> Written:
     )
     path = step.output / "report.html"
     await asyncio.to_thread(write_file, path, report.as_html(content))
-    await step.log(f"Wrote {path}")
+    await step.log(f"Wrote {path.name}")
     await step.progress(1, 1, path.name)
     return Written(path=path, content=content)
 

@@ -3,7 +3,7 @@ import type { Bus, ConnectionState } from "ionbus";
 import { byId } from "./dom.js";
 import { Conductor } from "./generated/conductor.js";
 
-const PING_EVERY_MS = 5000;
+const PING_EVERY_MS = 2000;
 
 const NAMES: Record<ConnectionState, string> = {
   connecting: "Connecting",
@@ -28,7 +28,7 @@ export function showConnection(bus: Bus): void {
   let reason = "";
 
   function show(): void {
-    state.dataset["state"] = bus.state;
+    state.dataset["state"] = document.body.dataset["state"] = bus.state;
     name.textContent = NAMES[bus.state];
     if (bus.state !== "open") detail.textContent = reason;
   }
@@ -49,9 +49,8 @@ export function showConnection(bus: Bus): void {
     if (change.outcome !== undefined) session = SESSIONS[change.outcome];
     reason = change.reason ?? "";
     show();
-    void ping();
+    void ping().then(ping); // the first call after a start takes longer than those after it
   });
   setInterval(() => void ping(), PING_EVERY_MS);
   show();
-  void ping();
 }
