@@ -159,7 +159,11 @@ class Answers:
 
     def _first_credit(self, credit: Any) -> tuple[int, int]:
         limits = self._peer.limits
-        if type(credit) is list and len(credit) == 2 and all(type(part) is int and part >= 0 for part in credit):
+        if (
+            type(credit) is list
+            and len(credit) == 2
+            and all(type(part) is int and part >= 0 for part in credit)
+        ):
             return credit[0], credit[1]
         return limits.stream_credit_bytes, limits.stream_credit_messages
 
@@ -172,7 +176,7 @@ class Answers:
             else:
                 result = await self._peer.threads.run(partial(handler.function, *arguments))
             data = handler.encode(result)
-        except BaseException as error:  # noqa: BLE001 - each request is answered, whatever ended its handler
+        except BaseException as error:
             self._fail(answer, handler, error)
             if isinstance(error, KeyboardInterrupt):
                 raise
@@ -191,7 +195,7 @@ class Answers:
             else:
                 run = partial(self._run_items, answer, handler, handler.function(*arguments))
                 await self._peer.threads.run(run)
-        except BaseException as error:  # noqa: BLE001 - as above
+        except BaseException as error:
             self._fail(answer, handler, error)
             if isinstance(error, KeyboardInterrupt):
                 raise
@@ -299,4 +303,6 @@ def internal_error(name: str, error: BaseException) -> InternalError:
     """Log what code of the user's raised under a new incident id, and give what its caller is told: nothing but that id."""
     incident_id = uuid4().hex[:12]
     log.error("incident %s: %s failed", incident_id, name, exc_info=error)
-    return InternalError(f"{name} failed; the reason is in its log, under {incident_id}", incident_id=incident_id)
+    return InternalError(
+        f"{name} failed; the reason is in its log, under {incident_id}", incident_id=incident_id
+    )

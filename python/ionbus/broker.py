@@ -29,6 +29,7 @@ StateT = TypeVar("StateT", default=Any)
 
 Lifespan = Callable[["Broker[Any]"], AbstractAsyncContextManager[StateT]]
 
+
 class Broker(Handlers, Generic[StateT]):
     """Serves contracts. It binds to no event loop until it is served.
 
@@ -89,7 +90,9 @@ class Broker(Handlers, Generic[StateT]):
         self._included.add(id(handlers))
 
     @contextmanager
-    def override(self, member: Call[Any, Any, Any] | Stream[Any, Any, Any], fake: Callable[..., Any]) -> Iterator[None]:
+    def override(
+        self, member: Call[Any, Any, Any] | Stream[Any, Any, Any], fake: Callable[..., Any]
+    ) -> Iterator[None]:
         """Answer a call or stream by another function, in a test.
 
         Args:
@@ -291,5 +294,7 @@ class Broker(Handlers, Generic[StateT]):
 
     def _live(self) -> Serving:
         if self._serving is None:
-            raise RuntimeError("the broker is not served; use `async with broker.serve(...)` or `connect(broker)`")
+            raise RuntimeError(
+                "the broker is not served; use `async with broker.serve(...)` or `connect(broker)`"
+            )
         return self._serving

@@ -68,7 +68,11 @@ class Bus:
     ) -> Coroutine[Any, Any, ResponseT]: ...
     @overload
     def call(
-        self, call: Call[RequestT, ResponseT, Literal["broker"]], request: RequestT, *, timeout: float | None = ...
+        self,
+        call: Call[RequestT, ResponseT, Literal["broker"]],
+        request: RequestT,
+        *,
+        timeout: float | None = ...,
     ) -> Coroutine[Any, Any, ResponseT]: ...
     def call(self, call: Any, request: Any = None, *, timeout: Any = UNSET) -> Coroutine[Any, Any, Any]:
         """Call the broker and wait for its answer: `result = await bus.call(...)`.
@@ -94,7 +98,11 @@ class Bus:
     ) -> StreamReader[ItemT]: ...
     @overload
     def stream(
-        self, stream: Stream[RequestT, ItemT, Literal["broker"]], request: RequestT, *, timeout: float | None = ...
+        self,
+        stream: Stream[RequestT, ItemT, Literal["broker"]],
+        request: RequestT,
+        *,
+        timeout: float | None = ...,
     ) -> StreamReader[ItemT]: ...
     def stream(self, stream: Any, request: Any = None, *, timeout: Any = UNSET) -> StreamReader[Any]:
         """Read a stream: `async with bus.stream(...) as items: async for item in items`.
@@ -132,7 +140,9 @@ class Bus:
     @overload
     def on(self, what: Event[P, Any], listener: Callable[[P], object]) -> Subscription: ...
     @overload
-    def on(self, what: str | type[Contract], listener: Callable[[Received[object]], object]) -> Subscription: ...
+    def on(
+        self, what: str | type[Contract], listener: Callable[[Received[object]], object]
+    ) -> Subscription: ...
     def on(self, what: Any, listener: Callable[[Any], object]) -> Subscription:
         """Listen to events: a function that is called with each, or an `async def` that is started with each.
 
@@ -164,7 +174,9 @@ class Bus:
     @overload
     def handle(self, member: Call[None, ResponseT, Literal["client"]]) -> ServesPlainCall[ResponseT]: ...
     @overload
-    def handle(self, member: Call[RequestT, ResponseT, Literal["client"]]) -> ServesCall[RequestT, ResponseT]: ...
+    def handle(
+        self, member: Call[RequestT, ResponseT, Literal["client"]]
+    ) -> ServesCall[RequestT, ResponseT]: ...
     @overload
     def handle(self, member: Stream[None, ItemT, Literal["client"]]) -> ServesPlainStream[ItemT]: ...
     @overload

@@ -18,9 +18,9 @@ from ionbus.client_session import ClientSession
 from ionbus.contract import Contract
 from ionbus.errors import ConnectionLost
 from ionbus.generated.protocol import Limits
-from ionbus.serving import agent
+from ionbus.version import AGENT
 
-Source = str | Callable[[], str | None | Awaitable[str | None]] | None
+Source = str | Callable[[], str | Awaitable[str | None] | None] | None
 """A text, or a function, sync or async, that is asked before each attempt."""
 
 
@@ -82,7 +82,7 @@ async def connect(
             opener,
             contracts=contracts,
             limits=limits or Limits(),
-            agent=agent(),
+            agent=AGENT,
             may_renew_token=may_renew_token,
         )
         stack.push_async_callback(session.close)

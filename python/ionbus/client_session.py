@@ -162,7 +162,9 @@ class ClientSession:
             if isinstance(largest, int):
                 self.peer.max_message_bytes = largest
             names = welcome.get("names")
-            self.peer.names = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+            self.peer.names = (
+                [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+            )
             if not self._opened.done():
                 self._opened.set_result(None)
         for watch in tuple(self.state_watchers):
@@ -254,7 +256,9 @@ class ClientSession:
 
             def typed(name: str, payload: bytes) -> Received[object]:
                 member = members.get(name)
-                return Received(name, values.decode(payload) if member is None else member.payload.decode(payload))
+                return Received(
+                    name, values.decode(payload) if member is None else member.payload.decode(payload)
+                )
 
             return f"{info.name}.**", typed
         if not isinstance(what, str):

@@ -128,7 +128,11 @@ class Context(_ContextFacts[StateT]):
     ) -> ResponseT: ...
     @overload
     async def call(
-        self, call: Call[RequestT, ResponseT, Literal["client"]], request: RequestT, *, timeout: float | None = ...
+        self,
+        call: Call[RequestT, ResponseT, Literal["client"]],
+        request: RequestT,
+        *,
+        timeout: float | None = ...,
     ) -> ResponseT: ...
     async def call(self, call: Any, request: Any = None, *, timeout: Any = UNSET) -> Any:
         """Call the caller's own side.
@@ -149,7 +153,11 @@ class Context(_ContextFacts[StateT]):
     ) -> StreamReader[ItemT]: ...
     @overload
     def stream(
-        self, stream: Stream[RequestT, ItemT, Literal["client"]], request: RequestT, *, timeout: float | None = ...
+        self,
+        stream: Stream[RequestT, ItemT, Literal["client"]],
+        request: RequestT,
+        *,
+        timeout: float | None = ...,
     ) -> StreamReader[ItemT]: ...
     def stream(self, stream: Any, request: Any = None, *, timeout: Any = UNSET) -> StreamReader[Any]:
         """Read a stream that the client serves: `async with ctx.stream(...) as items`."""
@@ -198,7 +206,11 @@ class ThreadContext(_ContextFacts[StateT]):
     ) -> ResponseT: ...
     @overload
     def call(
-        self, call: Call[RequestT, ResponseT, Literal["client"]], request: RequestT, *, timeout: float | None = ...
+        self,
+        call: Call[RequestT, ResponseT, Literal["client"]],
+        request: RequestT,
+        *,
+        timeout: float | None = ...,
     ) -> ResponseT: ...
     def call(self, call: Any, request: Any = None, *, timeout: Any = UNSET) -> Any:
         """As `Context.call`, blocking."""
@@ -210,7 +222,11 @@ class ThreadContext(_ContextFacts[StateT]):
     ) -> ThreadStream[ItemT]: ...
     @overload
     def stream(
-        self, stream: Stream[RequestT, ItemT, Literal["client"]], request: RequestT, *, timeout: float | None = ...
+        self,
+        stream: Stream[RequestT, ItemT, Literal["client"]],
+        request: RequestT,
+        *,
+        timeout: float | None = ...,
     ) -> ThreadStream[ItemT]: ...
     def stream(self, stream: Any, request: Any = None, *, timeout: Any = UNSET) -> ThreadStream[Any]:
         """Read a stream that the client serves: `with ctx.stream(...) as items`."""
@@ -251,9 +267,7 @@ def wait_in_thread(work: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop
 class ThreadStream(Generic[ItemT]):
     """A stream read on a thread: a context manager and an iterator."""
 
-    def __init__(
-        self, reader: StreamReader[ItemT], wait: Callable[[Coroutine[Any, Any, Any]], Any]
-    ) -> None:
+    def __init__(self, reader: StreamReader[ItemT], wait: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
         self._reader = reader
         self._wait = wait
 

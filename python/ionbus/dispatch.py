@@ -25,6 +25,7 @@ from ionbus.wire import values
 from ionbus.wire.frames import MalformedFrame
 from ionbus.wire.messages import encode_message
 
+
 class Owner(Protocol):
     """Who a peer belongs to: a session at the broker, the bus at a client."""
 
@@ -201,7 +202,9 @@ class Peer:
         """Tell the other side that its event was refused."""
         told = error if isinstance(error, IonbusError) else internal_error("an event's validation", error)
         code, text, details = error_to_wire(told)
-        self.send(encode_message(Message.REFUSED, seq, code, text, values.encode(details) if details else None))
+        self.send(
+            encode_message(Message.REFUSED, seq, code, text, values.encode(details) if details else None)
+        )
 
     def consumed(self, cost: int) -> None:
         """An event was dropped or taken."""

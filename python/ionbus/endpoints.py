@@ -74,7 +74,9 @@ class Listening:
     ) -> None:
         missing = unhandled(broker.contracts, broker.handled)
         if missing:
-            raise TypeError(f"these have no handler, so that the broker cannot be served: {', '.join(missing)}")
+            raise TypeError(
+                f"these have no handler, so that the broker cannot be served: {', '.join(missing)}"
+            )
         for url in urls:
             if url != STDIO:
                 _host_and_port(url)
@@ -153,7 +155,9 @@ class Listening:
             async with self._window_lock:
                 if self._window_server is None:
                     # Nobody gets in here but with a one-use token, which the session's carrier looks at first.
-                    server = await serve_websocket("127.0.0.1", 0, serving.accept(_nobody), limits=serving.limits)
+                    server = await serve_websocket(
+                        "127.0.0.1", 0, serving.accept(_nobody), limits=serving.limits
+                    )
                     self._window_server = server
                     self._servers.append(server)
             origin = "file://" if request is None else request.origin.lower()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar, overload
 
 from ionbus.context import Context, ThreadContext
-from ionbus.contract import Contract, ContractInfo
+from ionbus.contract import Contract
 from ionbus.members import Call, Event, Member, Stream
 from ionbus.signatures import Signature, read_signature
 
@@ -38,7 +38,9 @@ class EventListener:
     signature: Signature
 
 
-def make_handler(member: Call[Any, Any, Any] | Stream[Any, Any, Any], function: Callable[..., Any]) -> Handler:
+def make_handler(
+    member: Call[Any, Any, Any] | Stream[Any, Any, Any], function: Callable[..., Any]
+) -> Handler:
     """Check a function against its contract.
 
     Raises:
@@ -77,9 +79,7 @@ class ServesCall(Protocol[RequestT, ResponseT]):
         self, handler: Callable[[RequestT, Context[Any]], Awaitable[ResponseT]], /
     ) -> Callable[[RequestT, Context[Any]], Awaitable[ResponseT]]: ...
     @overload
-    def __call__(
-        self, handler: Callable[[RequestT], ResponseT], /
-    ) -> Callable[[RequestT], ResponseT]: ...
+    def __call__(self, handler: Callable[[RequestT], ResponseT], /) -> Callable[[RequestT], ResponseT]: ...
     @overload
     def __call__(
         self, handler: Callable[[RequestT, ThreadContext[Any]], ResponseT], /
@@ -149,9 +149,7 @@ class ListensToEvent(Protocol[P]):
     """Takes an event's listener and gives it back; what it returns is not looked at."""
 
     @overload
-    def __call__(
-        self, listener: Callable[[P], Awaitable[object]], /
-    ) -> Callable[[P], Awaitable[object]]: ...
+    def __call__(self, listener: Callable[[P], Awaitable[object]], /) -> Callable[[P], Awaitable[object]]: ...
     @overload
     def __call__(
         self, listener: Callable[[P, Context[Any]], Awaitable[object]], /
@@ -176,7 +174,9 @@ class ListensToPlainEvent(Protocol):
     @overload
     def __call__(self, listener: Callable[[], object], /) -> Callable[[], object]: ...
     @overload
-    def __call__(self, listener: Callable[[ThreadContext[Any]], object], /) -> Callable[[ThreadContext[Any]], object]: ...
+    def __call__(
+        self, listener: Callable[[ThreadContext[Any]], object], /
+    ) -> Callable[[ThreadContext[Any]], object]: ...
 
 
 FromClients = Literal["client", "any"]
@@ -202,7 +202,9 @@ class Handlers:
     @overload
     def handle(self, member: Call[None, ResponseT, Literal["broker"]]) -> ServesPlainCall[ResponseT]: ...
     @overload
-    def handle(self, member: Call[RequestT, ResponseT, Literal["broker"]]) -> ServesCall[RequestT, ResponseT]: ...
+    def handle(
+        self, member: Call[RequestT, ResponseT, Literal["broker"]]
+    ) -> ServesCall[RequestT, ResponseT]: ...
     @overload
     def handle(self, member: Stream[None, ItemT, Literal["broker"]]) -> ServesPlainStream[ItemT]: ...
     @overload
@@ -271,7 +273,9 @@ def check_contract(member: Member, contracts: tuple[type[Contract], ...]) -> Non
         raise TypeError(f"{member.name} belongs to the contract {member.contract.name}; this has {names}")
 
 
-def check_handled(member: object, contracts: tuple[type[Contract], ...], side: Literal["broker", "client"]) -> None:
+def check_handled(
+    member: object, contracts: tuple[type[Contract], ...], side: Literal["broker", "client"]
+) -> None:
     """Refuse what cannot be handled on this side.
 
     Raises:
@@ -282,18 +286,19 @@ def check_handled(member: object, contracts: tuple[type[Contract], ...], side: L
     if side == "broker":
         check_contract(member, contracts)
     if member.served_by != side:
-        raise TypeError(f"{member.name} is served by the {member.served_by}; it cannot be handled by the {side}")
+        raise TypeError(
+            f"{member.name} is served by the {member.served_by}; it cannot be handled by the {side}"
+        )
 
 
 def unhandled(contracts: tuple[type[Contract], ...], handled: dict[str, Handler]) -> list[str]:
     """Names of the calls and streams that the broker serves and that nothing handles."""
-    missing: list[str] = []
-    for contract in contracts:
-        info: ContractInfo = contract.__contract__
-        for member in info.members.values():
-            if isinstance(member, (Call, Stream)) and member.served_by == "broker" and member.name not in handled:
-                missing.append(member.name)
-    return missing
+    return [
+        member.name
+        for contract in contracts
+        for member in contract.__contract__.members.values()
+        if isinstance(member, (Call, Stream)) and member.served_by == "broker" and member.name not in handled
+    ]
 
 
 def _called(handler: Handler) -> str:

@@ -68,7 +68,7 @@ class _Listening:
         if self._link is not None:
             self._link.writable()
 
-    def closed(self, over: bool, code: str, message: str) -> None:  # noqa: ARG002 - the next WELCOME says what is over
+    def closed(self, over: bool, code: str, message: str) -> None:
         if self._early is not None:
             self._end = (code, message)
         elif self._link is not None:
@@ -142,7 +142,7 @@ class Link:
             except Unauthenticated as error:
                 receiver.drop()
                 self.connection.refused(error.code, str(error), self.pump.now())
-            except Exception as error:  # noqa: BLE001 - whatever it was, there is no channel, and the next attempt comes
+            except Exception as error:
                 receiver.drop()
                 text = str(error) or type(error).__name__
                 if not isinstance(error, (IonbusError, OSError)):

@@ -105,7 +105,9 @@ class Listeners:
             self._hand(*self._waiting.popleft())
 
 
-def start(function: Callable[..., Any], loop: asyncio.AbstractEventLoop, *arguments: Any) -> asyncio.Future[Any] | None:
+def start(
+    function: Callable[..., Any], loop: asyncio.AbstractEventLoop, *arguments: Any
+) -> asyncio.Future[Any] | None:
     """Call a listener on the loop; gives the task of what it returned to be awaited."""
     result = function(*arguments)
     if inspect.iscoroutine(result):

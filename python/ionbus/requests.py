@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from uuid import uuid4
 
 from ionbus.errors import CallTimeout, IonbusError, error_from_wire
@@ -84,7 +84,9 @@ class PendingStream:
         payload = self.items.popleft()
         size, count = self._taken = (self._taken[0] + len(payload), self._taken[1] + 1)
         grant = (size + self._window[0], count + self._window[1])
-        if (grant[0] - self._granted[0]) * 2 < self._window[0] and (grant[1] - self._granted[1]) * 2 < self._window[1]:
+        if (grant[0] - self._granted[0]) * 2 < self._window[0] and (
+            grant[1] - self._granted[1]
+        ) * 2 < self._window[1]:
             return payload, None
         self._granted = grant
         return payload, grant
@@ -257,7 +259,9 @@ class Requests:
             self.give_up(request)
             request.fail(CallTimeout(f"{request.name}: not answered within {timeout:g} s"))
 
-    def _find(self, number: int, what: str, kind: type[Pending] | tuple[type[Pending], ...]) -> Pending | None:
+    def _find(
+        self, number: int, what: str, kind: type[Pending] | tuple[type[Pending], ...]
+    ) -> Pending | None:
         """The request that an answer is for; None where it has ended."""
         request = self._pending.get(number)
         if request is None:
@@ -318,8 +322,10 @@ class StreamReader(Generic[ItemT]):
         self._raises = raises
         self._pending: PendingStream | None = None
 
-    async def __aenter__(self) -> StreamReader[ItemT]:
-        self._pending = await self._peer.requests.stream(self._name, self._payload, self._timeout, self._raises)
+    async def __aenter__(self) -> Self:
+        self._pending = await self._peer.requests.stream(
+            self._name, self._payload, self._timeout, self._raises
+        )
         return self
 
     async def __aexit__(

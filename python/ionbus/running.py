@@ -8,7 +8,7 @@ import signal
 import ssl as tls
 import sys
 from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ionbus.channels.stdio import Stdio, take_over_stdio
@@ -103,10 +103,8 @@ async def _signals() -> AsyncIterator[asyncio.Event]:
         yield stop
     finally:
         for number, handler in before.items():
-            try:
+            with suppress(NotImplementedError):
                 loop.remove_signal_handler(number)
-            except NotImplementedError:
-                pass
             signal.signal(number, handler)
 
 

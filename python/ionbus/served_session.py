@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -159,10 +160,8 @@ class Session:
 
     async def wait_while_reading(self) -> None:
         """Wait until what is queued has credit, as long as the client goes on taking events."""
-        try:
+        with suppress(IonbusError):  # it has ended meanwhile: nothing waits for it
             await self._peer.backlog_gone(PATIENCE, lambda: self.is_connected)
-        except IonbusError:
-            pass  # it has ended meanwhile: nothing waits for it
 
     # What its channel does; the carrier calls these.
 
@@ -233,7 +232,10 @@ class Session:
         """What answers a request of the client."""
         handler = self._serving.handlers.get(name)
         if handler is not None and isinstance(handler.member, Call) == (kind == "call"):
-            if self._mismatched and (mismatch := self._mismatched.get(handler.member.contract.name)) is not None:
+            if (
+                self._mismatched
+                and (mismatch := self._mismatched.get(handler.member.contract.name)) is not None
+            ):
                 return mismatch
             return handler
         builtin = self._serving.builtin.get(name)
@@ -282,7 +284,9 @@ class Session:
                 self._subscriptions.remove(message[1])
                 self._serving.subscriptions_changed()
             case Message.ANNOUNCE:
-                self.announced([(name, version, fingerprint) for name, version, fingerprint, *_ in message[1]])
+                self.announced(
+                    [(name, version, fingerprint) for name, version, fingerprint, *_ in message[1]]
+                )
             case Message.DESCRIPTION:
                 pass
             case _:
@@ -371,7 +375,7 @@ class _Published:
         self._session = session
         self._member = member
 
-    def decode(self, name: str, payload: bytes) -> tuple[Any, bytes]:  # noqa: ARG002
+    def decode(self, name: str, payload: bytes) -> tuple[Any, bytes]:
         """The validated value and its bytes."""
         return self._member.payload.decode(payload), payload
 

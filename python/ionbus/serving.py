@@ -6,7 +6,6 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version as package_version
 from typing import Any
 
 from ionbus.builtin import Ionbus
@@ -22,18 +21,11 @@ from ionbus.served_session import Session
 from ionbus.session.acceptor import Acceptor, Attended, Ended, refusal
 from ionbus.threads import Threads
 from ionbus.tokens import Authenticate, OneUseTokens
+from ionbus.version import AGENT
 from ionbus.wire.messages import encode_event
 
 TICK = 1.0
 """Seconds between two looks at the sessions that are absent."""
-
-
-def agent() -> str:
-    """Program and version, for the other side's log."""
-    try:
-        return f"ionbus-py/{package_version('ionbus')}"
-    except PackageNotFoundError:  # run from a source tree
-        return "ionbus-py"
 
 
 class Serving:
@@ -80,7 +72,7 @@ class Serving:
         self.builtin: dict[str, Handler] = {}
         self.carriers: set[Carrier] = set()
         told = [(info.name, info.version, info.fingerprint) for info in self.contracts.values()]
-        self.acceptor = Acceptor(limits, secrets.token_bytes, agent(), told)
+        self.acceptor = Acceptor(limits, secrets.token_bytes, AGENT, told)
         self._sessions: dict[bytes, Session] = {}
         self._subscribers: dict[str, tuple[Session, ...]] = {}
         self._finishing: set[asyncio.Future[Any]] = set()

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+)
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -60,7 +68,9 @@ def read_signature(
         if parameter.kind == parameter.KEYWORD_ONLY and parameter.default is parameter.empty
     ]
     if needed:
-        raise TypeError(f"{subject} needs {needed[0].name} by keyword; handlers are given a payload and a context")
+        raise TypeError(
+            f"{subject} needs {needed[0].name} by keyword; handlers are given a payload and a context"
+        )
     wanted = Context if flow in ("async", "async_items") else ThreadContext
     takes_payload = takes_context = False
     for parameter in parameters:

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from ionbus.errors import IonbusError
 from ionbus.generated.protocol import Message
@@ -28,7 +28,12 @@ class Subscription:
     """One listener. Calling it, `close()` and leaving its `with` block all end it."""
 
     def __init__(
-        self, subscriptions: Subscriptions, number: int, pattern: str, decode: Decode, function: Callable[..., Any]
+        self,
+        subscriptions: Subscriptions,
+        number: int,
+        pattern: str,
+        decode: Decode,
+        function: Callable[..., Any],
     ) -> None:
         self.pattern = pattern
         self.number = number
@@ -53,7 +58,7 @@ class Subscription:
     def __call__(self) -> None:
         self.close()
 
-    def __enter__(self) -> Subscription:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -75,7 +80,7 @@ class Subscription:
         """What the listener is given."""
         return self._decode(name, payload)
 
-    def hand(self, name: str, value: Any, delivery: Delivery) -> list[asyncio.Future[Any]]:  # noqa: ARG002
+    def hand(self, name: str, value: Any, delivery: Delivery) -> list[asyncio.Future[Any]]:
         """Start the listener."""
         future = start(self._function, self._subscriptions.peer.loop, value)
         return [] if future is None else [future]
@@ -171,7 +176,7 @@ class _Queued(Subscription):
         super().__init__(*arguments)
         self.events: deque[tuple[Any, Delivery]] = deque()
 
-    def hand(self, name: str, value: Any, delivery: Delivery) -> list[asyncio.Future[Any]]:  # noqa: ARG002
+    def hand(self, name: str, value: Any, delivery: Delivery) -> list[asyncio.Future[Any]]:
         delivery.takers += 1
         self.events.append((value, delivery))
         self._function()
@@ -189,7 +194,7 @@ class EventReader(Generic[P]):
         self._waiter: asyncio.Future[None] | None = None
         self._end: IonbusError | None = None
 
-    async def __aenter__(self) -> EventReader[P]:
+    async def __aenter__(self) -> Self:
         queue = self._subscriptions.add(self._pattern, self._decode, self._wake, _Queued)
         assert isinstance(queue, _Queued)
         self._queue = queue

@@ -1,6 +1,6 @@
 """A bounded pool of daemon threads for `def` handlers.
 
-Unlike `concurrent.futures` its threads never keep the process from exiting: a handler that hangs is left behind.
+Unlike those of `concurrent.futures` they never keep the process from exiting: a handler that hangs is left behind.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
@@ -24,7 +25,7 @@ class _Job:
 
 
 class Threads:
-    """Runs functions on threads, started as they are needed and kept.
+    """Runs functions on threads, which are started as they are needed and kept.
 
     Args:
         max_threads: how many run at a time; what exceeds it waits, in order.
@@ -36,10 +37,10 @@ class Threads:
         self._name = name
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._lock = threading.Lock()
-        self._threads = 0
+        self._started = 0
         self._idle = 0
         self._busy = 0
-        self._is_over = threading.Condition(self._lock)
+        self._quiet: _Job | None = None  # its future is settled when nothing runs any more
 
     @property
     def busy(self) -> int:
@@ -49,60 +50,57 @@ class Threads:
     def run(self, function: Callable[[], Any]) -> asyncio.Future[Any]:
         """Run a function; cancelling the future leaves a running one alone, and keeps a waiting one from starting."""
         job = _Job(function, asyncio.get_running_loop())
-        self._queue.put(job)
         with self._lock:
             if self._idle:
                 self._idle -= 1
-            elif self._threads < self._max_threads:
-                self._threads += 1
-                threading.Thread(target=self._work, name=f"{self._name}-{self._threads}", daemon=True).start()
+            elif self._started < self._max_threads:
+                self._started += 1
+                threading.Thread(target=self._work, name=f"{self._name}-{self._started}", daemon=True).start()
+        self._queue.put(job)
         return job.future
 
     async def stop(self, grace: float) -> bool:
         """Let the threads end after what they do now; False where one is still busy after `grace` seconds."""
-        for _ in range(self._threads):
+        for _ in range(self._started):
             self._queue.put(None)
-        if not self._busy:
-            return True
-        deadline = asyncio.get_running_loop().time() + grace
-        while self._busy:
-            left = deadline - asyncio.get_running_loop().time()
-            if left <= 0:
-                return False
-            await asyncio.sleep(min(0.02, left))
-        return True
+        with self._lock:
+            if not self._busy:
+                return True
+            self._quiet = _Job(int, asyncio.get_running_loop())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._quiet.future
+        return not self._busy
 
     def _work(self) -> None:
         while (job := self._queue.get()) is not None:
-            if not job.future.cancelled():
-                with self._lock:
-                    self._busy += 1
-                try:
-                    self._run(job)
-                finally:
-                    with self._lock:
-                        self._busy -= 1
             with self._lock:
+                self._busy += 1
+            if not job.future.cancelled():
+                _run(job)
+            with self._lock:
+                self._busy -= 1
                 self._idle += 1
+                if not self._busy and self._quiet is not None:
+                    _tell(self._quiet, None, None)
 
-    def _run(self, job: _Job) -> None:
-        try:
-            result = job.context.run(job.function)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the waiting task is told
-            _tell(job, None, error)
-        else:
-            _tell(job, result, None)
+
+def _run(job: _Job) -> None:
+    try:
+        result = job.context.run(job.function)
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the waiting task is told
+        _tell(job, None, error)
+    else:
+        _tell(job, result, None)
 
 
 def _tell(job: _Job, result: object, error: BaseException | None) -> None:
-    try:
+    with suppress(RuntimeError):  # the loop is closed: nobody waits
         job.loop.call_soon_threadsafe(_settle, job.future, result, error)
-    except RuntimeError:
-        pass  # the loop is closed: nobody waits
 
 
 def _settle(future: asyncio.Future[Any], result: object, error: BaseException | None) -> None:
-    if future.cancelled():
+    if future.done():
         return
     if error is None:
         future.set_result(result)

@@ -1,0 +1,82 @@
+"""`ionbus serve`: run a broker."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ionbus.channels.stdio import Stdio, take_over_stdio
+from ionbus.endpoints import STDIO
+
+
+@click.command()
+@click.argument("target", metavar="MODULE:BROKER")
+@click.option(
+    "--ws", "addresses", multiple=True, metavar="HOST:PORT", help="Serve WebSocket; port 0 takes a free one."
+)
+@click.option("--stdio", is_flag=True, help="Serve the program that started this one, over its pipe.")
+@click.option("--origin", "origins", multiple=True, help="A page's origin that may connect besides our own.")
+@click.option("--reload", is_flag=True, help="Start anew when a Python file below this folder changes.")
+@click.option("--grace", default=5.0, show_default=True, help="Seconds that handlers have to end.")
+def serve(
+    target: str,
+    addresses: tuple[str, ...],
+    origins: tuple[str, ...],
+    grace: float,
+    *,
+    stdio: bool,
+    reload: bool,
+) -> None:
+    """Serve the broker in MODULE:BROKER, as myapp:broker.
+
+    Without --ws and --stdio: stdio where launchBroker or connect(stdio=...) started it, else ws://127.0.0.1:0. The URL
+    and the token are printed; IONBUS_TOKEN sets the token.
+    """
+    from ionbus.running import is_launched, run_broker  # noqa: PLC0415 - the other commands start faster without it
+
+    is_stdio = stdio or (is_launched() and not addresses)
+    if reload:
+        from ionbus.cli.reload import reload_broker  # noqa: PLC0415 - as above
+
+        sys.exit(reload_broker(target, addresses, origins, grace, is_stdio=is_stdio))
+    taken: Stdio | None = (
+        take_over_stdio() if is_stdio else None
+    )  # before the application's modules can print
+    broker = load_broker(target)
+    urls = [*(f"ws://{address}" for address in addresses), *((STDIO,) if is_stdio else ())]
+    try:
+        run_broker(broker, urls, origins=origins, grace=grace, stdio=taken)
+    except (TypeError, ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def load_broker(target: str) -> Any:
+    """The broker that MODULE:BROKER means; a function that makes one is called."""
+    from ionbus.broker import Broker  # noqa: PLC0415 - as above
+
+    name, colon, attribute = target.partition(":")
+    if not name or not colon or not attribute:
+        raise click.UsageError(f"{target!r} is not MODULE:BROKER, as myapp:broker")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found: Any = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
+            raise click.ClickException(
+                f"there is no module {error.name!r} here; run from the folder that holds it"
+            ) from error
+        raise
+    for step in attribute.split("."):
+        found = getattr(found, step, None)
+    if isinstance(found, Callable) and not isinstance(found, Broker):  # type: ignore[arg-type]
+        found = found()
+    if not isinstance(found, Broker):
+        raise click.ClickException(f"{attribute!r} in {name} is no Broker")
+    return found

@@ -1,0 +1,158 @@
+"""`ionbus call`, `emit`, `tap`, `stream`: talk to a running broker by name, without its contract."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import click
+
+from ionbus.channels.websocket_client import websocket_opener
+from ionbus.cli.output import fail, show, show_event
+from ionbus.client_session import ClientSession
+from ionbus.errors import IonbusError
+from ionbus.generated.protocol import Limits
+from ionbus.requests import StreamReader
+from ionbus.version import AGENT
+from ionbus.wire import values
+from ionbus.wire.messages import encode_event
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def reaches_a_broker(command: Command) -> Command:
+    """Add the options that say which broker, and how to print."""
+    options = (
+        click.option(
+            "--url", envvar="IONBUS_URL", required=True, help="Where the broker is; else IONBUS_URL."
+        ),
+        click.option("--token", envvar="IONBUS_TOKEN", help="Who you are; else IONBUS_TOKEN."),
+        click.option("--json", "as_json", is_flag=True, help="Print JSON lines."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def json_value(text: str) -> object:
+    """An argument that is JSON."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is no JSON: {error}") from error
+
+
+payload_argument = click.argument("payload", type=json_value, required=False, metavar="[JSON]")
+
+
+@click.command()
+@click.argument("name")
+@payload_argument
+@click.option("--timeout", default=30.0, show_default=True, help="Seconds to wait for the answer.")
+@reaches_a_broker
+def call(name: str, payload: object, timeout: float, url: str, token: str | None, *, as_json: bool) -> None:
+    """Call NAME and print its result."""
+
+    async def work(session: ClientSession) -> None:
+        requests = session.peer.requests
+        answer = await requests.call(name, values.encode(payload), timeout, (), is_idempotent=False)
+        show(values.decode(answer), as_json=as_json)
+
+    _run(work, url, token, as_json=as_json)
+
+
+@click.command()
+@click.argument("name")
+@payload_argument
+@reaches_a_broker
+def emit(name: str, payload: object, url: str, token: str | None, *, as_json: bool) -> None:
+    """Publish the event NAME, as a client may."""
+
+    async def work(session: ClientSession) -> None:
+        refused: list[IonbusError] = []
+        session.error_watchers.append(refused.append)
+        data = values.encode(payload)
+        await session.peer.emit(encode_event(name, data), len(data), "session")
+        # The answer to a subscription comes after the refusal of an event that was sent before it.
+        await session.on("ionbus.nothing.*", lambda _: None).confirmed()
+        if refused:
+            raise refused[0]
+
+    _run(work, url, token, as_json=as_json)
+
+
+@click.command()
+@click.argument("pattern")
+@click.option("--count", type=click.IntRange(min=1), help="End after so many events.")
+@reaches_a_broker
+def tap(pattern: str, count: int | None, url: str, token: str | None, *, as_json: bool) -> None:
+    """Print the events that match PATTERN, as 'conductor.*' or 'conductor.**', until interrupted."""
+
+    async def work(session: ClientSession) -> None:
+        left = count
+        async with session.events(pattern) as events:
+            if not as_json:
+                click.echo(f"listening to {pattern}", err=True)
+            async for event in events:
+                show_event(event.name, event.payload, as_json=as_json)
+                if left is not None:
+                    left -= 1
+                    if not left:
+                        return
+
+    _run(work, url, token, as_json=as_json)
+
+
+@click.command()
+@click.argument("name")
+@payload_argument
+@click.option("--count", type=click.IntRange(min=1), help="Stop after so many items.")
+@reaches_a_broker
+def stream(
+    name: str, payload: object, count: int | None, url: str, token: str | None, *, as_json: bool
+) -> None:
+    """Read the stream NAME and print each item."""
+
+    async def work(session: ClientSession) -> None:
+        left = count
+        reader: StreamReader[object] = StreamReader(
+            session.peer, name, values.encode(payload), None, None, ()
+        )
+        async with reader as items:
+            async for item in items:
+                show(item, as_json=as_json)
+                if left is not None:
+                    left -= 1
+                    if not left:
+                        return
+
+    _run(work, url, token, as_json=as_json)
+
+
+def _run(
+    work: Callable[[ClientSession], Coroutine[Any, Any, None]], url: str, token: str | None, *, as_json: bool
+) -> None:
+    async def run() -> None:
+        async with _connected(url, token) as session:
+            await work(session)
+
+    try:
+        asyncio.run(run())
+    except KeyboardInterrupt:
+        pass
+    except (IonbusError, ValueError) as error:
+        fail(error, as_json=as_json)
+
+
+@asynccontextmanager
+async def _connected(url: str, token: str | None) -> AsyncIterator[ClientSession]:
+    opener = websocket_opener(url, token)
+    session = ClientSession(opener, contracts=(), limits=Limits(), agent=AGENT, may_renew_token=False)
+    try:
+        await session.start(wait=True)
+        yield session
+    finally:
+        await session.close()
