@@ -8,7 +8,6 @@
  */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -38,6 +37,10 @@ const application = await _electron.launch({
 });
 application.process().stderr?.on("data", (chunk) => stderr.push(String(chunk)));
 let page;
+let isInterrupted = false;
+process.once("SIGINT", () => {
+  isInterrupted = true;
+});
 
 try {
   page = await application.firstWindow();
@@ -49,16 +52,20 @@ try {
   await play();
   assert.deepEqual(complaints, []);
 } catch (error) {
-  console.error(`\n✗ ${error instanceof Error ? error.message : error}`);
-  for (const complaint of complaints) console.error(complaint);
-  console.error(stderr.join("").split("\n").slice(-30).join("\n"));
-  await page?.screenshot({ path: path.join(pictures, "failed.png") }).catch(() => {});
-  process.exitCode = 1;
+  process.exitCode = isInterrupted ? 130 : 1;
+  if (!isInterrupted) await complain(error);
 } finally {
   await application.close().catch(() => {});
   await rm(scratch, { recursive: true, force: true });
 }
-if (process.exitCode !== 1) say(`Everything happened. Pictures: ${path.relative(process.cwd(), pictures)}/`);
+if (!process.exitCode) say(`Everything happened. Pictures: ${path.relative(process.cwd(), pictures)}/`);
+
+async function complain(error) {
+  console.error(`\n✗ ${error instanceof Error ? error.message : error}`);
+  for (const complaint of complaints) console.error(complaint);
+  console.error(stderr.join("").split("\n").slice(-30).join("\n"));
+  await page?.screenshot({ path: path.join(pictures, "failed.png") }).catch(() => {});
+}
 
 async function play() {
   await watchStates();
@@ -291,13 +298,15 @@ async function otherFolder() {
   return folder;
 }
 
-function isAlive(pid) {
-  if (existsSync(`/proc/${pid}`)) return true;
+/** Whether a process still runs; on Linux one that has ended may stay in the table until somebody asks for its status. */
+async function isAlive(pid) {
   try {
-    return process.kill(pid, 0);
+    process.kill(pid, 0);
   } catch {
     return false;
   }
+  const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+  return !stat.includes(") Z ");
 }
 
 /** Ask until the answer is the expected one. */

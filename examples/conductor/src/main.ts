@@ -10,7 +10,11 @@ const broker = launchBroker({
   cwd: path.join(__dirname, ".."), // where app.py is, seen from build/
 });
 broker.onLog((line) => console.error(line));
-broker.ready.catch((error: unknown) => console.error(error));
+broker.ready.catch(async (error: Error) => {
+  console.error(error);
+  await app.whenReady();
+  await dialog.showMessageBox({ type: "error", message: "Python did not start", detail: error.message });
+});
 
 const bus = broker.connect();
 bus.handle(Conductor.shell.pickFolder, async () => {
