@@ -33,7 +33,7 @@ const PLAIN_KEY = /^[A-Za-z_$][A-Za-z0-9_$]*$/;
 /** The segment of a path for what is under a key. */
 export function underKey(key: unknown): string {
   if (typeof key === "string") return PLAIN_KEY.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`;
-  return typeof key === "number" || typeof key === "bigint" ? `[${key}]` : "[key]";
+  return typeof key === "bigint" || Number.isSafeInteger(key) ? `[${key}]` : "[key]";
 }
 
 const FIRST_BYTES = 4_096;

@@ -568,6 +568,8 @@ function isRootPrototype(prototype: object): boolean {
   return Object.getPrototypeOf(prototype) === null;
 }
 
+const ODD = "a mapping is one array of keys and values";
+
 class ValueReader extends Reader {
   protected override extension(code: number, length: number, depth: number): unknown {
     switch (code) {
@@ -588,11 +590,9 @@ class ValueReader extends Reader {
         if (length !== 16) throw new Refusal(`a UUID has 16 bytes, not ${length}`);
         return Uuid.fromBytes(this.bin(16));
       case Extension.Set:
-        return this.container(length, depth, "a set is one array", () => this.set(depth));
+        return this.set(length, depth);
       case Extension.Mapping:
-        return this.container(length, depth, "a mapping is one array of keys and values", () =>
-          this.mapping(depth),
-        );
+        return this.mapping(length, depth);
       case Extension.TypedArray:
         return this.typedArray(length);
       default:
@@ -647,28 +647,34 @@ class ValueReader extends Reader {
     return value;
   }
 
-  private set(depth: number): Set<unknown> {
-    const members = this.value(depth) as unknown[];
+  private set(length: number, depth: number): Set<unknown> {
+    const members = this.container(length, depth, "a set is one array", () => this.value(depth) as unknown[]);
     const distinct = new Set(members);
     if (distinct.size !== members.length) throw new Refusal("two members of the set are equal");
     return distinct;
   }
 
-  private mapping(depth: number): Map<unknown, unknown> {
-    const length = this.arrayLength();
+  private mapping(length: number, depth: number): Map<unknown, unknown> {
     const mapping = new Map<unknown, unknown>();
-    for (let index = 0; index < length; index += 2) {
-      const key = this.value(depth + 1);
-      if (index + 1 === length) throw new Refusal("a mapping is one array of keys and values");
+    const count = this.container(length, depth, ODD, () => this.entries(mapping, depth + 1));
+    if (count % 2 === 1) throw new Refusal(ODD);
+    if (mapping.size * 2 !== count) throw new Refusal("two keys of the mapping are equal");
+    return mapping;
+  }
+
+  /** Reads keys and values into `mapping`; gives their number. */
+  private entries(mapping: Map<unknown, unknown>, depth: number): number {
+    const count = this.arrayLength();
+    for (let index = 0; index < count; index += 2) {
+      const key = this.value(depth);
       try {
         if (key === "__proto__") throw new Refusal(PROTO);
-        mapping.set(key, this.value(depth + 1));
+        if (index + 1 < count) mapping.set(key, this.value(depth));
       } catch (error) {
         throw Refusal.under(error, underKey(key));
       }
     }
-    if (mapping.size * 2 !== length) throw new Refusal("two keys of the mapping are equal");
-    return mapping;
+    return count;
   }
 }
 

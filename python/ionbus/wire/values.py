@@ -422,7 +422,7 @@ def _under_key(path: Path, key: object) -> Path:
         if _PLAIN_KEY.fullmatch(key):
             return path, f".{key}"
         return path, f"[{json.dumps(key, ensure_ascii=False).encode('utf-8', 'backslashreplace').decode()}]"
-    return path, f"[{key}]" if isinstance(key, int) else "[key]"
+    return path, f"[{key}]" if type(key) is int else "[key]"
 
 
 def _refusal(path: Path, problem: str) -> ValueRefused:
@@ -494,6 +494,10 @@ def _lowered_container(value: object, path: Path, depth: int, open_ids: set[int]
             raise _refusal(path, "two keys are equal")
         return mapping
     return ExtType(Extension.MAPPING, _packed([part for entry in entries for part in entry]))
+
+
+def _begins_text(head: int) -> bool:
+    return 0xA0 <= head < 0xC0 or 0xD9 <= head <= 0xDB
 
 
 class _StrictReader:
@@ -578,9 +582,10 @@ class _StrictReader:
         self._enter(path, depth)
         mapping: dict[str, object] = {}
         for _ in range(length):
-            key = self.value(path, depth + 1)
-            if not isinstance(key, str):
+            if self.at < len(self.data) and not _begins_text(self.data[self.at]):
                 raise _refusal(path, "a key that is not text")
+            key = self.value(path, depth + 1)
+            assert isinstance(key, str)
             under = _under_key(path, key)
             if key == "__proto__":
                 raise _refusal(under, PROTO)
