@@ -11,6 +11,7 @@ import textwrap
 import msgpack
 import pytest
 
+from ionbus.channels import pipe
 from ionbus.channels.stdio import Stdio, serve_stdio
 from ionbus.generated.protocol import Record as Kind
 from ionbus.wire.records import RecordReader, encode_record
@@ -157,7 +158,8 @@ async def test_what_was_sent_leaves_before_the_pipe_closes(served) -> None:
     assert not ended.is_set()
 
 
-async def test_closing_does_not_wait_for_a_parent_that_does_not_read(served) -> None:
+async def test_closing_does_not_wait_for_a_parent_that_does_not_read(served, monkeypatch) -> None:
+    monkeypatch.setattr(pipe, "CLOSE_TIMEOUT", 0.05)
     server, broker, parent, _ = served
     await parent.write(OPEN)
     await broker.count(1)
@@ -173,7 +175,8 @@ async def test_closing_does_not_wait_for_a_parent_that_does_not_read(served) -> 
 BROKER = textwrap.dedent(
     """
     import asyncio, os, subprocess, sys
-    from ionbus.channels.stdio import serve_stdio
+    from ionbus.channels import pipe
+from ionbus.channels.stdio import serve_stdio
 
     print("printed before the pipe was taken")
 

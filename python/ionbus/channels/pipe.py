@@ -27,6 +27,9 @@ CLOSE_TIMEOUT: Final = 1.0
 class PipeUser(Protocol):
     """Who uses a pipe."""
 
+    def opened(self, pipe: BytePipe) -> None:
+        """The pipe is open; nothing was read yet."""
+
     def received(self, chunk: bytes) -> None:
         """Bytes came in."""
 
@@ -54,9 +57,7 @@ class BytePipe(Protocol):
         """Wait until the output is closed."""
 
 
-async def open_pipe(
-    input_fd: int, output_fd: int, user: PipeUser, *, threads: bool | None = None
-) -> BytePipe:
+async def open_pipe(input_fd: int, output_fd: int, user: PipeUser, *, threads: bool | None = None) -> None:
     """Take over two descriptors.
 
     Args:
@@ -68,12 +69,15 @@ async def open_pipe(
     if threads is None:
         threads = not (_loop_can_wait_for(input_fd) and _loop_can_wait_for(output_fd))
     if threads:
-        return _ThreadPipe(input_fd, output_fd, user)
+        thread_pipe = _ThreadPipe(output_fd, user)
+        user.opened(thread_pipe)
+        thread_pipe.read(input_fd)
+        return
     loop = asyncio.get_running_loop()
     pipe = _LoopPipe(user)
-    await loop.connect_read_pipe(lambda: _Input(pipe), os.fdopen(input_fd, "rb", 0))
     await loop.connect_write_pipe(lambda: _Output(pipe), os.fdopen(output_fd, "wb", 0))
-    return pipe
+    user.opened(pipe)
+    await loop.connect_read_pipe(lambda: _Input(pipe), os.fdopen(input_fd, "rb", 0))
 
 
 def _loop_can_wait_for(fd: int) -> bool:
@@ -160,10 +164,7 @@ class _Output(asyncio.BaseProtocol):
 class _ThreadPipe:
     """Blocking reads and writes on two daemon threads: a read that never returns must not keep the process alive."""
 
-    def __init__(self, input_fd: int, output_fd: int, user: PipeUser) -> None:
-        if sys.platform != "win32":
-            os.set_blocking(input_fd, True)
-            os.set_blocking(output_fd, True)
+    def __init__(self, output_fd: int, user: PipeUser) -> None:
         self.is_writable = True
         self._user = user
         self._loop = asyncio.get_running_loop()
@@ -172,9 +173,16 @@ class _ThreadPipe:
         self._chunks: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._is_closed = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
-        for name, run in (("reader", self._read), ("writer", self._write)):
-            fd = input_fd if name == "reader" else output_fd
-            threading.Thread(target=run, args=(fd,), name=f"ionbus stdio {name}", daemon=True).start()
+        self._start(self._write, output_fd, "writer")
+
+    def read(self, input_fd: int) -> None:
+        """Begin to read."""
+        self._start(self._read, input_fd, "reader")
+
+    def _start(self, run: Callable[[int], None], fd: int, name: str) -> None:
+        if sys.platform != "win32":
+            os.set_blocking(fd, True)
+        threading.Thread(target=run, args=(fd,), name=f"ionbus stdio {name}", daemon=True).start()
 
     def write(self, chunk: bytes) -> None:
         if not self._is_over:

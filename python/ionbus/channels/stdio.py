@@ -62,16 +62,21 @@ class StdioServer:
     """
 
     def __init__(self, accept: Accept, on_eof: Callable[[], object]) -> None:
-        self.pipe: BytePipe | None = None
-        self.multiplex = Multiplex(accept)
+        self._pipe: BytePipe | None = None
+        self._multiplex = Multiplex(accept)
         self._on_eof = on_eof
         self._is_over = False
+
+    def opened(self, pipe: BytePipe) -> None:
+        """The pipe is open."""
+        self._pipe = pipe
+        self._multiplex.use(pipe)
 
     def received(self, chunk: bytes) -> None:
         """Take what the parent wrote."""
         problem = ""
         try:
-            self.multiplex.feed(chunk)
+            self._multiplex.feed(chunk)
         except MalformedRecord as violation:
             problem = f"the parent wrote something that is no record: {violation}"
         if problem:
@@ -80,28 +85,28 @@ class StdioServer:
 
     def writable(self) -> None:
         """The pipe has caught up."""
-        self.multiplex.pump()
+        self._multiplex.pump()
 
     def ended(self, reason: str) -> None:
         """The pipe is over: a state change for every channel, and the end of the broker."""
         if not self._is_over:
             self._is_over = True
             log.debug("the pipe to the parent is over: %s", reason)
-            self.multiplex.end(reason)
+            self._multiplex.end(reason)
             self._on_eof()
 
     def close(self) -> None:
         """Close the pipe after what was sent has left, or soon after; `on_eof` is not called any more."""
-        if self.pipe is not None:
+        if self._pipe is not None:
             self._is_over = True
-            self.multiplex.flush()
-            self.multiplex.end("the broker closed the pipe")
-            self.pipe.close()
+            self._multiplex.flush()
+            self._multiplex.end("the broker closed the pipe")
+            self._pipe.close()
 
     async def wait_closed(self) -> None:
         """Wait until the output is closed."""
-        if self.pipe is not None:
-            await self.pipe.wait_closed()
+        if self._pipe is not None:
+            await self._pipe.wait_closed()
 
 
 async def serve_stdio(
@@ -121,6 +126,5 @@ async def serve_stdio(
     """
     taken = stdio or take_over_stdio()
     server = StdioServer(accept, on_eof)
-    server.pipe = await open_pipe(taken.input_fd, taken.output_fd, server, threads=threads)
-    server.multiplex.use(server.pipe)
+    await open_pipe(taken.input_fd, taken.output_fd, server, threads=threads)
     return server
