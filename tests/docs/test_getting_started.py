@@ -36,6 +36,7 @@ class Project:
             capture_output=True,
             text=True,
             timeout=30,
+            check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -145,6 +146,7 @@ def compile_typescript(project: Project, files: dict[str, str]) -> None:
         capture_output=True,
         text=True,
         timeout=60,
+        check=False,
     )
     assert done.returncode == 0, done.stdout
 
