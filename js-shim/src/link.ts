@@ -117,7 +117,8 @@ export function createLink(
       if (own !== attempt) return;
       attempt += 1;
       const message = error instanceof Error ? error.message : String(error);
-      if (isIonbusError(error) && isFinal(error)) connection.refused(error.code, message, now());
+      if (isFinal(error))
+        connection.refused(isIonbusError(error) ? error.code : "connection_lost", message, now());
       else connection.failed(message, now());
     }
     settle();
@@ -271,8 +272,9 @@ export function createLink(
 }
 
 /** Whether there is no sense in trying again after an opener's error. */
-function isFinal(error: IonbusError): boolean {
-  return error.code === "not_found" || error.code === "unauthenticated";
+function isFinal(error: unknown): boolean {
+  if (isIonbusError(error) && (error.code === "not_found" || error.code === "unauthenticated")) return true;
+  return typeof error === "object" && error !== null && Reflect.get(error, "isFinal") === true;
 }
 
 /** What everything that waits fails with when the connection has ended for good. */

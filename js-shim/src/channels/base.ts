@@ -35,7 +35,10 @@ export interface Opened {
   readonly token?: string | undefined;
 }
 
-/** Opens a channel for a client, once an attempt; rejects where it cannot. */
+/**
+ * Opens a channel for a client, once an attempt; rejects where it cannot. An error whose `isFinal` is true says that there is
+ * no sense in another attempt.
+ */
 export type Opener = (receiver: Receiver) => Promise<Opened>;
 
 /** Who is at the other end of a channel that a broker accepted, as far as the channel itself knows. */

@@ -71,14 +71,14 @@ export function attachWindow(
     const problem = refusal(event);
     if (problem !== undefined) {
       broker.log(`ionbus: refused: ${problem}`);
-      answer(senderFrame, { problem });
+      answer(senderFrame, { problem, isFinal: true });
     } else if (transport === "port") {
       lendPort(senderFrame);
     } else {
       broker.bus
         .call(endpoint, { origin: originOf(senderFrame.url) })
         .then(({ url, token }) => answer(senderFrame, { url, token }))
-        .catch((error: Error) => answer(senderFrame, { problem: error.message }));
+        .catch((error: Error) => answer(senderFrame, problemOf(error)));
     }
   }
 
@@ -127,7 +127,7 @@ export function attachWindow(
       .catch((error: Error) => {
         lent.delete(one);
         port1.close();
-        answer(frame, { problem: error.message });
+        answer(frame, problemOf(error));
       });
   }
 
@@ -214,6 +214,10 @@ function createRelay(port: PortLike, gone: () => void): Relay {
     },
     end: () => closeChannel(true, "closed", "the page is gone"),
   };
+}
+
+function problemOf(error: Error): Pick<HandOver, "problem" | "isFinal"> {
+  return { problem: error.message, isFinal: Reflect.get(error, "isFinal") === true };
 }
 
 /** Electron frees routing ids within a process for reuse, and process ids; together they name one frame. */

@@ -22,6 +22,8 @@ export interface HandOver {
   readonly token?: string;
   readonly url?: string;
   readonly problem?: string;
+  /** Whether there is no sense in asking again. */
+  readonly isFinal?: boolean;
 }
 
 /** Names of brokers: short, and such that they need no escaping anywhere. */

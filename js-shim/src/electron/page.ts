@@ -19,8 +19,8 @@ export function hasPreload(): boolean {
 /** Open channels to the broker of a name, by whichever transport main has chosen for this window. */
 export function electronOpener(name: string): Opener {
   return async (receiver) => {
-    const [{ token, url, problem }, port] = await handOver(name);
-    if (problem !== undefined) throw new ConnectionLost(problem);
+    const [{ token, url, problem, isFinal = false }, port] = await handOver(name);
+    if (problem !== undefined) throw Object.assign(new ConnectionLost(problem), { isFinal });
     return { channel: await openOver(port, url, receiver), token };
   };
 }

@@ -29,6 +29,8 @@ export function connectElectron(options: ConnectElectronOptions = {}): Bus {
   const bus = createBus({ open: electronOpener(name), mayRenewToken: true }, busOptions);
   buses.set(name, bus);
   // Over a port main sees the page go; over a WebSocket the broker would wait for it to come back.
-  window.addEventListener("pagehide", () => void bus.close(), { once: true });
+  window.addEventListener("pagehide", ({ persisted }) => {
+    if (!persisted) void bus.close();
+  });
   return bus;
 }

@@ -52,6 +52,8 @@ export class BrokerExited extends ConnectionLost {
   readonly exitSignal: string | null;
   /** The last lines that it wrote to its standard error. */
   readonly lastLines: readonly string[];
+  /** Whether it is not started again: for those who wait for a channel to it. */
+  isFinal = false;
 
   constructor(message: string, exit: Exit, lastLines: readonly string[]) {
     super(lastLines.length === 0 ? message : `${message}\n${lastLines.join("\n")}`);
@@ -203,6 +205,7 @@ export function supervise(options: LaunchOptions): Supervisor {
     deaths += 1;
     if (deaths > limit) {
       failure = error;
+      error.isFinal = true;
       become("failed", message);
       for (const { fail } of [...waiting]) fail(error);
       return;
