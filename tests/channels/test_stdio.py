@@ -175,8 +175,7 @@ async def test_closing_does_not_wait_for_a_parent_that_does_not_read(served, mon
 BROKER = textwrap.dedent(
     """
     import asyncio, os, subprocess, sys
-    from ionbus.channels import pipe
-from ionbus.channels.stdio import serve_stdio
+    from ionbus.channels.stdio import serve_stdio
 
     print("printed before the pipe was taken")
 
@@ -238,8 +237,8 @@ def start(request, script):
     for process in processes:
         process.kill()
         process.wait()
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            pipe.close()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            stream.close()
 
 
 async def test_prints_and_children_do_not_touch_the_pipe(start) -> None:
@@ -274,7 +273,9 @@ async def test_children_inherit_neither_pipe(start) -> None:
 
 PARENT = """
 import subprocess, sys, time
-child = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+child = subprocess.Popen(sys.argv[2:], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+child.stdin.write(bytes.fromhex(sys.argv[1]))
+child.stdout.read(1)  # it runs
 print(child.pid, flush=True)
 time.sleep(3600)
 """
@@ -287,15 +288,18 @@ async def test_the_broker_ends_when_its_parent_is_killed(script, threads) -> Non
         sys.executable,
         "-c",
         PARENT,
+        (OPEN + encode_record(Kind.DATA, 1, b"hello")).hex(),
         *script(BROKER.replace("THREADS", str(threads))),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
     )
     pid = int(await middle.stdout.readline())
     middle.kill()
     await middle.wait()
     async with asyncio.timeout(10):
-        await middle.stderr.read()  # the broker shares it: it ends when the broker has gone
+        printed = await middle.stderr.read()  # the broker shares it: it ends when the broker has gone
+        assert printed.splitlines()[-1] == b"closed connection_lost"
         while _lives(pid):  # noqa: ASYNC110 - nobody tells us
             await asyncio.sleep(0)
 
