@@ -208,7 +208,12 @@ const BY_CODE: ReadonlyMap<string, new (message: string) => IonbusError> = new M
 
 /** Give the error as it travels: its code, its message and its details. */
 export function errorToWire(error: IonbusError): [code: string, message: string, details: ErrorDetails] {
-  return [error.code, error.message, error.details()];
+  return [error.code, wellFormed(error.message), error.details()];
+}
+
+/** The text with lone surrogates, which no wire can carry, as question marks. */
+function wellFormed(text: string): string {
+  return text.replace(/[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/g, "?");
 }
 
 /**

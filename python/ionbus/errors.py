@@ -229,7 +229,12 @@ def error_to_wire(error: IonbusError) -> tuple[str, str, dict[str, object]]:
     Raises:
         InvalidPayload: a declared error's fields were changed after it was made, to what does not fit.
     """
-    return error.code, error.message, error.details()
+    return error.code, well_formed(error.message), error.details()
+
+
+def well_formed(text: str) -> str:
+    """The text with lone surrogates, which no wire can carry, as question marks."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def error_from_wire(

@@ -389,6 +389,12 @@ export class Connection {
       this.take("refused", now, code, message);
       return;
     }
+    if (options["over"] === true && this.epoch === undefined) {
+      // No WELCOME has named an epoch yet, so HELLO offers no fresh session: begin anew under another id.
+      this.sessionId = this.entropy(16);
+      this.secret = this.entropy(32);
+      this.attempt = 0;
+    }
     const after = options["retry_after"];
     this.retryAfter = isUint(after) ? after : 0;
     this.waitingEffects.push({ type: "close_channel", code, message, over: false });

@@ -1,6 +1,6 @@
 /** Frames to bytes and back (docs/protocol.md, section 3). */
 
-import { Frame } from "../generated/protocol.js";
+import { DEFAULT_LIMITS, Frame } from "../generated/protocol.js";
 import { Reader, Refusal, Writer } from "./msgpack.js";
 
 /** The largest number, id or total on the wire. */
@@ -8,6 +8,9 @@ export const MAX_UINT = Number.MAX_SAFE_INTEGER;
 
 /** How deep a frame's reader goes; what is too deep for a message is told where the message is checked. */
 const READER_DEPTH = 512;
+
+/** Levels of arrays and maps in a frame. */
+const MAX_DEPTH = DEFAULT_LIMITS.maxFrameDepth;
 
 const writer = new Writer();
 
@@ -99,6 +102,9 @@ export function decodeFrame(frame: Uint8Array): unknown[] {
   }
   if (!Array.isArray(decoded) || !isUint(decoded[0])) {
     throw new MalformedFrame("a frame is an array that starts with its kind");
+  }
+  if (decoded[0] !== Frame.Data && isDeeperThan(decoded, MAX_DEPTH)) {
+    throw new MalformedFrame(`nests more than ${MAX_DEPTH} levels`); // elements are checked one by one
   }
   return decoded;
 }

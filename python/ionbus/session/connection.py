@@ -330,6 +330,9 @@ class Connection:
         if options.get("final") is True and not (code == "unauthenticated" and self._may_renew_token):
             self._take("refused", now, code, message)
             return
+        if options.get("over") is True and self.epoch is None:
+            # No WELCOME has named an epoch yet, so HELLO offers no fresh session: begin anew under another id.
+            self._id, self._secret, self._attempt = self._entropy(16), self._entropy(32), 0
         after = options.get("retry_after")
         self._retry_after = float(after) if after is not None and is_uint(after) else 0.0
         self._effects.append(CloseChannel(code, message, over=False))
@@ -338,11 +341,9 @@ class Connection:
     def _violated(self, violation: Violation, now: float) -> None:
         """Say so and give the channel up; the session lives on, unless it was the second time without progress."""
         options: dict[str, object] = {"over": True} if violation.over else {}
-        self._frames = [encode_close(violation.code, violation.message, options)]
         self._effects.append(CloseChannel(violation.code, violation.message, violation.over))
-        frames = self._frames
         self._take("lost", now, violation.code, violation.message)
-        self._frames = frames
+        self._frames = [encode_close(violation.code, violation.message, options)]
 
 
 def _check_welcome(welcome: dict[str, Any]) -> None:

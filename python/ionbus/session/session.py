@@ -117,12 +117,16 @@ class Session:
         """Take back a message that is not fully numbered. False: too late, the other side gets it."""
         if entry.is_numbered or entry.is_dropped:
             return entry.is_dropped
-        number = self._outgoing.abort(entry)
-        if number is None:
+        sending = self._outgoing.abort(entry)
+        if sending is None:
             self._outbox.withdraw(entry)
         else:
-            entry.is_dropped = True
-            self.send(encode_message(Message.ABORT, number, "call_cancelled", "given up by its sender"))
+            self._give_back(entry)
+            if sending.offset:  # else its BEGIN never left: there is nothing to abort
+                abort = encode_message(
+                    Message.ABORT, sending.number, "call_cancelled", "given up by its sender"
+                )
+                self.send(abort)
             self._outbox.release(entry.lane)
         return True
 
@@ -347,7 +351,7 @@ class Session:
             case Message.REJECT:
                 entry = self._outgoing.reject(element[1])
                 if entry is not None:
-                    entry.is_dropped = True
+                    self._give_back(entry)
                     self._outbox.release(entry.lane)
                     arrivals.append(Rejected(entry.tag, element[2], element[3]))
                 return None
@@ -380,6 +384,12 @@ class Session:
 
     def _raise_credit(self, credit: tuple[int, int]) -> None:
         self._credit = (max(self._credit[0], credit[0]), max(self._credit[1], credit[1]))
+
+    def _give_back(self, entry: Entry) -> None:
+        """An event whose transfer ends early never arrives, so that its receiver cannot give its credit back."""
+        entry.is_dropped = True
+        if entry.cost >= 0:
+            self._spent = (self._spent[0] - entry.cost, self._spent[1] - 1)
 
     def _has_credit(self) -> bool:
         return self._spent[0] < self._credit[0] and self._spent[1] < self._credit[1]

@@ -76,12 +76,12 @@ class Outgoing:
         del self._under_way[number]
         return sending.entry
 
-    def abort(self, entry: Entry) -> int | None:
-        """Give up the transfer of `entry`; its number, or None where it is not under way."""
-        for number, sending in self._under_way.items():
+    def abort(self, entry: Entry) -> Sending | None:
+        """Give up the transfer of `entry`; what there was of it, or None where it is not under way."""
+        for sending in self._under_way.values():
             if sending.entry is entry:
-                del self._under_way[number]
-                return number
+                del self._under_way[sending.number]
+                return sending
         return None
 
     def entries(self) -> list[Entry]:

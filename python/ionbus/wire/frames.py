@@ -7,10 +7,13 @@ from typing import Any, Final
 
 import msgpack
 
-from ionbus.generated.protocol import Frame
+from ionbus.generated.protocol import Frame, Limits
 
 MAX_UINT: Final = 2**53 - 1
 """The largest number, id or total on the wire: what a JavaScript number holds exactly."""
+
+MAX_DEPTH: Final = Limits().max_frame_depth
+"""Levels of arrays and maps in a frame."""
 
 _pack: Callable[[object], bytes] = msgpack.Packer(use_bin_type=True).pack
 
@@ -50,6 +53,8 @@ def decode_frame(frame: bytes) -> list[Any]:
         raise MalformedFrame(f"not a msgpack frame: {type(error).__name__}: {error}") from None
     if type(decoded) is not list or not decoded or not is_uint(decoded[0]):
         raise MalformedFrame("a frame is an array that starts with its kind")
+    if decoded[0] != Frame.DATA and is_deeper_than(decoded, MAX_DEPTH):  # elements are checked one by one
+        raise MalformedFrame(f"nests more than {MAX_DEPTH} levels")
     return decoded
 
 
