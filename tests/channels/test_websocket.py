@@ -351,14 +351,20 @@ async def test_plain_http_is_told_what_this_is(serve) -> None:
     assert server.url in body
 
 
-async def test_post_and_nonsense(serve) -> None:
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"POST / HTTP/1.1\r\nHost: localhost:%d\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    ],
+    ids=["POST", "a TLS hello"],
+)
+async def test_what_is_no_get_is_closed(serve, request_bytes) -> None:
     server, broker = await serve()
-    host = f"Host: localhost:{server.port}"
-    assert (await exchange(server.port, "POST / HTTP/1.1", host))[0] == 405
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    writer.write(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n")  # a TLS hello
+    writer.write(request_bytes.replace(b"%d", b"%d" % server.port))
     async with asyncio.timeout(10):
-        await reader.read()
+        assert (await reader.read())[:12] in (b"", b"HTTP/1.1 405", b"HTTP/1.1 400")
     writer.close()
     await writer.wait_closed()
     assert broker.channels == []
@@ -460,9 +466,10 @@ async def test_url_functions_that_fail(recorder, problem) -> None:
         await websocket_opener(url)(recorder())
 
 
-async def test_refused_names_url_and_remedy(recorder) -> None:
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+async def test_refused_names_url_and_remedy(recorder, name) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
-        url = f"ws://127.0.0.1:{unused.getsockname()[1]}"
+        url = f"ws://{name}:{unused.getsockname()[1]}"
     with pytest.raises(ConnectionLost, match=f"{url}: nothing listens there; start the broker"):
         await websocket_opener(url)(recorder())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import inspect
 import socket
 import ssl
@@ -39,6 +40,7 @@ class _ClientChannel(WebSocketChannel):
     def __init__(self, uri: WebSocketURI, receiver: Receiver) -> None:
         super().__init__(ClientProtocol(uri, subprotocols=[Subprotocol(SUBPROTOCOL)], logger=quiet))
         self.greeted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.greeted.add_done_callback(lambda greeted: greeted.cancelled() or greeted.exception())
         self._client = receiver
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -160,7 +162,8 @@ async def _connect(uri: WebSocketURI, receiver: Receiver, tls: ssl.SSLContext | 
 def _explain(error: Exception, uri: WebSocketURI, open_timeout: float) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer within {open_timeout:g} s; check that the broker runs and that no firewall is in between"
-    if isinstance(error, ConnectionRefusedError):
+    refused_by_all = f"[Errno {errno.ECONNREFUSED}]" in str(error)  # where the name has several addresses
+    if isinstance(error, ConnectionRefusedError) or refused_by_all:
         return "nothing listens there; start the broker, or check the port"
     if isinstance(error, socket.gaierror):
         return f"the name {uri.host} is not known; check it"

@@ -97,6 +97,7 @@ class _ServerChannel(WebSocketChannel):
     def __init__(self, server: WebSocketServer) -> None:
         super().__init__(ServerProtocol(select_subprotocol=_select_subprotocol, logger=quiet))
         self._server = server
+        self.max_frame_bytes = server.limits.max_greeting_bytes
 
     @property
     def is_greeting(self) -> bool:
