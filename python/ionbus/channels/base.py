@@ -42,7 +42,7 @@ class Receiver(Protocol):
         """The transport has caught up."""
 
     def closed(self, over: bool, code: str, message: str) -> None:
-        """The channel is gone; called once, and not after our own `close`. `code` is `too_large`, `protocol_error` or `connection_lost`."""
+        """The channel is gone; called once, and not after our own `close`. `code`: what the other end said, or `too_large`, `protocol_error`, `connection_lost`."""
 
 
 @dataclass(frozen=True, slots=True)
