@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ionbus.channels.base import Channel, PeerIdentity
@@ -33,7 +34,7 @@ class Carrier:
         self._identity = identity
         self._authenticate = authenticate
         self._hello: Hello | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Future[Any] | None = None
         self._session: Session | None = None
         self._one_use: str | None = None
         self._is_over = False
@@ -123,19 +124,18 @@ class Carrier:
             self._serving.log.exception("authenticate failed")
             principal = None
         if inspect.isawaitable(principal):
-            self._task = self._serving.loop.create_task(self._admit_later(hello, principal))
+            self._task = asyncio.ensure_future(principal, loop=self._serving.loop)
+            self._task.add_done_callback(partial(self._admit_later, hello))
         else:
             self._admit(hello, principal)
 
-    async def _admit_later(self, hello: Hello, answer: Any) -> None:
-        try:
-            principal = await answer
-        except Exception:
-            self._serving.log.exception("authenticate failed")
-            principal = None
-        if not self._is_over:
-            self._task = None
-            self._admit(hello, principal)
+    def _admit_later(self, hello: Hello, answer: asyncio.Future[Any]) -> None:
+        if answer.cancelled() or self._is_over:
+            return
+        error = answer.exception()
+        if error is not None:
+            self._serving.log.error("authenticate failed", exc_info=error)
+        self._admit(hello, None if error is not None else answer.result())
 
     def _admit(self, hello: Hello, principal: Any) -> None:
         serving = self._serving
