@@ -7,7 +7,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,7 +36,7 @@ from contracts import (
     Thumbnail,
 )
 from flow import sample_flow
-from ionbus import Broker, Context, Session
+from ionbus import Broker, Context, Session, SessionLost
 from logbook import LogBook
 from make_photos import make_photos
 from nodes import StepFailed, find_files
@@ -75,7 +75,8 @@ class Caller:
     ctx: Context[State]
 
     async def progress(self, progress: NodeProgress) -> None:
-        await self.ctx.emit(Conductor.progress, progress)
+        with suppress(SessionLost):  # a window that is gone needs no telling; its run is being cancelled
+            await self.ctx.emit(Conductor.progress, progress)
 
     async def thumbnail(self, thumbnail: Thumbnail) -> None:
         await self.ctx.emit(Conductor.thumbnail, thumbnail)
@@ -109,7 +110,10 @@ async def execute(request: ExecuteFlow, ctx: Context[State]) -> FlowResult:
     except FlowInvalid as invalid:
         book.write(str(invalid), LogLevel.ERROR, execution_id=request.execution_id)
         raise
-    except asyncio.CancelledError:
+    except (
+        asyncio.CancelledError,
+        SessionLost,
+    ):  # the second: a window went away that had been asked something
         book.write("The run was cancelled", LogLevel.WARNING, execution_id=request.execution_id)
         raise
     _remember(ctx.state.reports, request.execution_id, Path(result.report_path))

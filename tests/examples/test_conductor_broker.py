@@ -31,7 +31,7 @@ from contracts import (
     Thumbnail,
 )
 from flow import sample_flow
-from ionbus import Bus, InvalidPayload, connect
+from ionbus import Bus, InvalidPayload, IonbusError, connect
 
 
 @pytest.fixture(autouse=True)
@@ -143,6 +143,25 @@ async def test_a_cancelled_run_stops_and_says_so(bus: Bus, folder: Path) -> None
     )
     messages = [line.message async for line in until(bus, "The run was cancelled")]
     assert "Cancel: second thoughts" in messages
+
+
+async def test_a_window_that_is_closed_cancels_its_run(bus: Bus, folder: Path) -> None:
+    asked = asyncio.Event()
+    async with connect(app.broker) as window:
+
+        @window.handle(Conductor.ask)
+        async def never_answer(question: Question) -> Answer:
+            asked.set()
+            await asyncio.Event().wait()
+            raise AssertionError(question)
+
+        run = asyncio.create_task(window.call(Conductor.execute, await execution(window, folder)))
+        await asked.wait()
+    with pytest.raises(IonbusError):
+        await run
+    assert [line.level async for line in until(bus, "The run was cancelled", LogLevel.WARNING)][-1:] == [
+        LogLevel.WARNING
+    ]
 
 
 async def until(bus: Bus, message: str, level: LogLevel = LogLevel.INFO) -> AsyncIterator[LogLine]:

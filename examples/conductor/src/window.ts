@@ -78,7 +78,6 @@ export function startWindow(bus: Bus): void {
       place.textContent = `${name} · ${countOf(opened.file_count, "file")}${opened.is_sample ? " · sample" : ""}`;
       place.title = opened.folder;
       showFlow();
-      outcome.textContent = "";
     } catch (error) {
       banner.show(textOf(error));
     }
@@ -168,7 +167,9 @@ export function startWindow(bus: Bus): void {
   async function chooseFolder(): Promise<void> {
     try {
       const { folder } = await bus.call(Conductor.chooseFolder);
-      if (folder !== null) await open(folder);
+      if (folder === null) return;
+      outcome.textContent = "";
+      await open(folder);
     } catch (error) {
       banner.show(textOf(error));
     }
