@@ -21,10 +21,7 @@ bus.handle(Conductor.shell.pickFolder, async () => {
   const { filePaths } = await dialog.showOpenDialog({ properties: ["openDirectory"] });
   return { folder: filePaths[0] ?? null };
 });
-bus.handle(Conductor.shell.reveal, ({ path: file }) => {
-  shell.showItemInFolder(file);
-  return null;
-});
+bus.handle(Conductor.shell.reveal, ({ path: file }) => shell.showItemInFolder(file));
 bus.onState(({ to }) => {
   if (to === "open") bus.call(Conductor.shell.ready).catch((error: unknown) => console.error(error));
 });
