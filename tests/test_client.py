@@ -284,7 +284,7 @@ async def test_a_slow_reader_holds_the_handler_up_and_leaving_ends_it(
 
 
 async def test_a_declared_error_ends_a_stream_after_its_items(at: Rig) -> None:
-    seen = []
+    seen: list[int] = []
     async with at.bus.stream(Workshop.count, 6000) as items:
         while len(seen) < 5000:
             seen.append(await anext(items))
