@@ -380,7 +380,7 @@ describe("the connection", () => {
     broker.restart();
     const waits = broker.bus.call(Conductor.ping);
     const change = await reached("open");
-    expect(change).toMatchObject({ outcome: "lost", resumed: false, code: "unknown" });
+    expect(change).toMatchObject({ outcome: "lost", resumed: false, code: "new_epoch" });
     await expect(left).rejects.toBeInstanceOf(SessionLost);
     await expect(waits).resolves.toBeNull();
     await broker.emit(Conductor.finished, { files: 3 });

@@ -117,10 +117,10 @@ def test_an_unknown_epoch_opens_the_fresh_session(broker: Broker) -> None:
     more: dict[str, Any] = {"epoch": b"e" * 16, "fresh": fresh, "received": 7}
     attended, welcome = broker.welcomed(**more)
     assert attended.id == b"B" * 16
-    assert (welcome["resumed"], welcome["reason"], welcome["received"]) == (False, "unknown", 0)
+    assert (welcome["resumed"], welcome["reason"], welcome["received"]) == (False, "new_epoch", 0)
     again, welcome = broker.welcomed(attempt=2, **more)  # that WELCOME was lost
     assert again is attended
-    assert (welcome["resumed"], welcome["reason"]) == (False, "unknown")
+    assert (welcome["resumed"], welcome["reason"]) == (False, "new_epoch")
 
 
 def test_an_ended_session_is_remembered_with_its_reason_for_a_while(broker: Broker) -> None:

@@ -102,7 +102,7 @@ def test_a_restarted_broker_is_a_new_epoch_and_what_was_not_numbered_goes_on() -
     world.settle()
     assert world.client.id != old
     [replaced] = world.replaced
-    assert replaced.code == "unknown"
+    assert replaced.code == "new_epoch"
     assert replaced.lost_events == 1
     assert [entry.data for entry in replaced.unnumbered] == [encode_event("a.event", b"waits")]
     assert world.changes[-1].outcome == "lost"

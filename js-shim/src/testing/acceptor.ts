@@ -102,7 +102,7 @@ export function createAcceptor(limits: Limits, ownerOf: (session: Accepted) => O
         agent: "ionbus-js/fake",
         session: id,
         resumed,
-        ...(hello.epoch !== undefined && !resumed ? { reason: "unknown" } : {}),
+        ...(hello.epoch !== undefined && !resumed ? { reason: "new_epoch" } : {}),
         epoch,
         secret: entropy(32),
         received: engine.received,

@@ -206,7 +206,8 @@ class Acceptor:
         target = self.sessions.get(hello.session)
         session_id = hello.session
         if target is None and hello.epoch is not None:
-            reason = self._ended.get(session_id, ("unknown",))[0]
+            unknown = "unknown" if hello.epoch == self.epoch else "new_epoch"
+            reason = self._ended.get(session_id, (unknown,))[0]
             if hello.fresh is None:
                 return refusal("session_lost", f"the session is not known here ({reason})", over=True)
             (session_id, secret), received = hello.fresh, 0
