@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,7 @@ def load_broker(target: str) -> Any:
         raise
     for step in attribute.split("."):
         found = getattr(found, step, None)
-    if isinstance(found, Callable) and not isinstance(found, Broker):  # type: ignore[arg-type]
+    if inspect.isfunction(found):
         found = found()
     if not isinstance(found, Broker):
         raise click.ClickException(f"{attribute!r} in {name} is no Broker")
