@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 
 from pydantic import BaseModel
 
@@ -40,7 +39,7 @@ async def bus_over(channel: str) -> AsyncIterator[Bus]:
         if channel == "memory":
             bus = await stack.enter_async_context(connect(broker))
         elif channel == "stdio":
-            command = [sys.executable, str(Path(__file__).resolve()), "serve"]
+            command = [sys.executable, __file__, "serve"]
             bus = await stack.enter_async_context(connect(stdio=command))
         else:
             (endpoint,) = await stack.enter_async_context(broker.serve("ws://127.0.0.1:0"))

@@ -304,8 +304,11 @@ class Peer:
         try:
             await waiter
         finally:
-            if waiter in self._credit_queue:
-                self._credit_queue.remove(waiter)
+            queue = self._credit_queue
+            if queue and queue[0] is waiter:  # whoever was woken stands first
+                queue.popleft()
+            elif waiter in queue:
+                queue.remove(waiter)
             if waiter.cancelled():
                 self.credit_changed()
 
