@@ -558,7 +558,7 @@ async def test_not_waiting_enters_at_once_and_connects_later() -> None:
 
             return await MemoryListener(broker.accept_local()).open(receiver)  # type: ignore[arg-type]
 
-        from ionbus.client_session import ClientSession
+        from ionbus.client.client_session import ClientSession
 
         session = ClientSession(
             open_later,  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, Field
 
-from ionbus.contract import Call, Contract, ContractError, Event, Received, Stream
+from ionbus.contract.contract import Call, Contract, ContractError, Event, Received, Stream
 
 
 class Progress(BaseModel):

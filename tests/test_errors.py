@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ionbus import errors
-from ionbus.contract import ContractError
+from ionbus.contract.contract import ContractError
 from ionbus.errors import (
     CallTimeout,
     ConnectionLost,

@@ -13,8 +13,8 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PrivateAttr, fi
 from pydantic.alias_generators import to_camel
 from typing_extensions import TypedDict
 
+from ionbus.contract.payload import Payload
 from ionbus.errors import InvalidPayload
-from ionbus.payload import Payload
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ import pytest
 
 from chores import Chores
 from ionbus import Call, ConnectionLost, ConnectionState, NotAllowed, SessionLost, Unauthenticated, connect
-from ionbus.builtin import Ionbus, WindowOrigin
+from ionbus.broker.builtin import Ionbus, WindowOrigin
 from ionbus.channels.child import Child
 from ionbus.generated.protocol import Limits
 from workshop import eventually, opened_bus

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from ionbus import Broker, Bus, Call, Context, Contract, ContractError, Event, Stream, ThreadContext
 from ionbus.channels.base import Opener
 from ionbus.channels.memory import MemoryListener, MemoryWire
-from ionbus.client_session import ClientSession
+from ionbus.client.client_session import ClientSession
 from ionbus.generated.protocol import Limits
 
 

@@ -1,10 +1,11 @@
 """Typed events, calls and streams between a Python process and an Electron window or a browser page."""
 
-from ionbus.broker import Broker as Broker
-from ionbus.bus import Bus as Bus
-from ionbus.client import connect as connect
-from ionbus.context import Context as Context, ThreadContext as ThreadContext
-from ionbus.contract import (
+from ionbus.broker.broker import Broker as Broker
+from ionbus.broker.endpoints import Endpoint as Endpoint
+from ionbus.broker.served_session import Session as Session
+from ionbus.client.bus import Bus as Bus
+from ionbus.client.client import connect as connect
+from ionbus.contract.contract import (
     Call as Call,
     Contract as Contract,
     ContractError as ContractError,
@@ -12,7 +13,9 @@ from ionbus.contract import (
     Received as Received,
     Stream as Stream,
 )
-from ionbus.endpoints import Endpoint as Endpoint
+from ionbus.dispatch.context import Context as Context, ThreadContext as ThreadContext
+from ionbus.dispatch.handlers import Handlers as Handlers
+from ionbus.dispatch.subscription import Subscription as Subscription
 from ionbus.errors import (
     CallCancelled as CallCancelled,
     CallTimeout as CallTimeout,
@@ -30,6 +33,3 @@ from ionbus.errors import (
     Unauthenticated as Unauthenticated,
 )
 from ionbus.generated.states import ConnectionState as ConnectionState
-from ionbus.handlers import Handlers as Handlers
-from ionbus.served_session import Session as Session
-from ionbus.subscription import Subscription as Subscription

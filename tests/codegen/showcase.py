@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, computed_field
 from pydantic.alias_generators import to_camel
 from typing_extensions import TypeAliasType, TypedDict
 
-from ionbus.contract import Call, Contract, ContractError, Event, Stream
+from ionbus.contract.contract import Call, Contract, ContractError, Event, Stream
 
 T = TypeVar("T")
 

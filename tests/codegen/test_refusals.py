@@ -13,7 +13,7 @@ from pydantic import AnyUrl, BaseModel, ConfigDict, Field, IPvAnyAddress, Json, 
 from ionbus.codegen import CodegenError, generate
 from ionbus.codegen.reader import read_contract
 from ionbus.codegen.typescript import write_typescript
-from ionbus.contract import Contract, ContractError, Event
+from ionbus.contract.contract import Contract, ContractError, Event
 
 
 class Pair(Enum):
@@ -101,10 +101,10 @@ def read_contract_of(payload: Any) -> dict[str, str]:
 SOURCES = {
     "no_contracts": "x = 1\n",
     "broken": "import a_module_that_is_not_there\n",
-    "one": "from ionbus.contract import Contract, Event\nclass One(Contract, name='one'):\n    x = Event(int)\n",
-    "two": "from ionbus.contract import Contract, Event\nclass Two(Contract, name='one'):\n    x = Event(str)\n",
+    "one": "from ionbus import Contract, Event\nclass One(Contract, name='one'):\n    x = Event(int)\n",
+    "two": "from ionbus import Contract, Event\nclass Two(Contract, name='one'):\n    x = Event(str)\n",
     "inner": (
-        "from ionbus.contract import Contract, Event\n"
+        "from ionbus import Contract, Event\n"
         "class Outer(Contract, name='outer'):\n    class below(Contract):\n        x = Event(int)\n"
     ),
 }
@@ -158,7 +158,7 @@ class Clash(ContractError):
 
 
 def test_a_model_and_an_error_of_one_name_are_told() -> None:
-    from ionbus.contract import Call
+    from ionbus.contract.contract import Call
 
     make: Any = type
     model = create_model("Clash", x=(int, ...))

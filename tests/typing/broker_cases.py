@@ -6,11 +6,11 @@ from typing import assert_type
 
 from pydantic import BaseModel
 
-from ionbus.broker import Broker
-from ionbus.context import Context, ThreadContext
-from ionbus.contract import Call, Contract, Event, Stream
-from ionbus.handlers import Handlers
-from ionbus.served_session import Session
+from ionbus.broker.broker import Broker
+from ionbus.broker.served_session import Session
+from ionbus.contract.contract import Call, Contract, Event, Stream
+from ionbus.dispatch.context import Context, ThreadContext
+from ionbus.dispatch.handlers import Handlers
 
 
 class Request(BaseModel):

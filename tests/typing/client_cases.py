@@ -6,9 +6,9 @@ from typing import assert_type
 
 from pydantic import BaseModel
 
-from ionbus.client import connect
-from ionbus.context import Context
-from ionbus.contract import Call, Contract, Event, Received, Stream
+from ionbus.client.client import connect
+from ionbus.contract.contract import Call, Contract, Event, Received, Stream
+from ionbus.dispatch.context import Context
 
 
 class Request(BaseModel):

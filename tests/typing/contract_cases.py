@@ -6,8 +6,8 @@ from typing import Annotated, Literal, TypeVar, assert_type
 
 from pydantic import BaseModel, Field
 
-from ionbus.contract import Call, Contract, ContractError, Event, Received, Stream
-from ionbus.payload import Payload
+from ionbus.contract.contract import Call, Contract, ContractError, Event, Received, Stream
+from ionbus.contract.payload import Payload
 
 P = TypeVar("P")
 Q = TypeVar("Q")

@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
+from ionbus.broker.endpoints import STDIO
 from ionbus.channels.stdio import Stdio, take_over_stdio
-from ionbus.endpoints import STDIO
 
 
 @click.command()
@@ -37,7 +37,7 @@ def serve(
     Without --ws and --stdio: stdio where launchBroker or connect(stdio=...) started it, else ws://127.0.0.1:0. The URL
     and the token are printed; IONBUS_TOKEN sets the token.
     """
-    from ionbus.running import is_launched, run_broker  # noqa: PLC0415 - the other commands start faster without it
+    from ionbus.broker.running import is_launched, run_broker  # noqa: PLC0415 - the other commands start faster without it
 
     is_stdio = stdio or (is_launched() and not addresses)
     if reload:
@@ -57,7 +57,7 @@ def serve(
 
 def load_broker(target: str) -> Any:
     """The broker that MODULE:BROKER means; a function that makes one is called."""
-    from ionbus.broker import Broker  # noqa: PLC0415 - as above
+    from ionbus.broker.broker import Broker  # noqa: PLC0415 - as above
 
     name, colon, attribute = target.partition(":")
     if not name or not colon or not attribute:

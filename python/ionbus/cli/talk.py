@@ -12,10 +12,10 @@ import click
 
 from ionbus.channels.websocket_client import websocket_opener
 from ionbus.cli.output import fail, show, show_event
-from ionbus.client_session import ClientSession
+from ionbus.client.client_session import ClientSession
+from ionbus.dispatch.requests import StreamReader
 from ionbus.errors import IonbusError
 from ionbus.generated.protocol import Limits
-from ionbus.requests import StreamReader
 from ionbus.version import AGENT
 from ionbus.wire import values
 from ionbus.wire.messages import encode_event

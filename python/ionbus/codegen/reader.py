@@ -30,10 +30,10 @@ from ionbus.codegen.model import (
     Union,
     references,
 )
-from ionbus.contract import Call, ContractInfo, Event, Member, Stream
-from ionbus.contract_error import ContractError, default_message
-from ionbus.names import pascal_case
-from ionbus.schema import MARK, REFUSED, ContractSchema, Direction, JsonSchema, contract_schema
+from ionbus.contract.contract import Call, ContractInfo, Event, Member, Stream
+from ionbus.contract.contract_error import ContractError, default_message
+from ionbus.contract.names import pascal_case
+from ionbus.contract.schema import MARK, REFUSED, ContractSchema, Direction, JsonSchema, contract_schema
 
 __all__ = ["read_contract"]
 

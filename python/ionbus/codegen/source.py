@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ionbus.codegen.model import CodegenError
-from ionbus.contract import Contract, ContractInfo, is_contract
+from ionbus.contract.contract import Contract, ContractInfo, is_contract
 
 __all__ = ["load"]
 

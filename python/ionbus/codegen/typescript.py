@@ -35,7 +35,7 @@ from ionbus.codegen.model import (
     Union,
     references,
 )
-from ionbus.names import camel_case, pascal_case
+from ionbus.contract.names import camel_case, pascal_case
 
 __all__ = ["notice", "write_typescript"]
 

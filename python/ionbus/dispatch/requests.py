@@ -9,16 +9,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from uuid import uuid4
 
+from ionbus.contract.payload import Payload
 from ionbus.errors import CallTimeout, IonbusError, error_from_wire
 from ionbus.generated.protocol import Message
-from ionbus.payload import Payload
 from ionbus.session.outbox import Entry
 from ionbus.wire import values
 from ionbus.wire.frames import MalformedFrame
 from ionbus.wire.messages import encode_call, encode_message
 
 if TYPE_CHECKING:
-    from ionbus.dispatch import Peer
+    from ionbus.dispatch.peer import Peer
 
 ItemT = TypeVar("ItemT")
 Errors = Sequence[type[IonbusError]]

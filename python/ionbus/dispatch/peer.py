@@ -11,16 +11,16 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Literal, Protocol
 
-from ionbus.answers import Answer, Answers, internal_error
-from ionbus.context import Request
+from ionbus.dispatch.answers import Answer, Answers, internal_error
+from ionbus.dispatch.context import Request
+from ionbus.dispatch.handlers import Handler
+from ionbus.dispatch.listeners import Listeners
+from ionbus.dispatch.requests import Pending, PendingCall, PendingStream, Requests, decode_details
+from ionbus.dispatch.threads import Threads
 from ionbus.errors import IonbusError, TooLarge, error_from_wire, error_to_wire
 from ionbus.generated.protocol import Limits, Message
-from ionbus.handlers import Handler
-from ionbus.listeners import Listeners
-from ionbus.requests import Pending, PendingCall, PendingStream, Requests, decode_details
 from ionbus.session.outbox import Delivery, Entry
 from ionbus.session.session import Delivered, Rejected, Session
-from ionbus.threads import Threads
 from ionbus.wire import values
 from ionbus.wire.frames import MalformedFrame
 from ionbus.wire.messages import encode_message

@@ -11,11 +11,11 @@ from typing import ClassVar
 
 from typing_extensions import TypeIs
 
-from ionbus.contract_error import ContractError
-from ionbus.fingerprint import fingerprint
-from ionbus.members import Call, Delivery, Event, Member, ServedBy, Source, Stream
-from ionbus.names import MAX_NAME_BYTES, camel_case, check_contract_name, check_member_name
-from ionbus.received import Received
+from ionbus.contract.contract_error import ContractError
+from ionbus.contract.fingerprint import fingerprint
+from ionbus.contract.members import Call, Delivery, Event, Member, ServedBy, Source, Stream
+from ionbus.contract.names import MAX_NAME_BYTES, camel_case, check_contract_name, check_member_name
+from ionbus.contract.received import Received
 
 __all__ = [
     "Call",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from ionbus.names import MAX_NAME_BYTES
+from ionbus.contract.names import MAX_NAME_BYTES
 
 T = TypeVar("T")
 

@@ -7,17 +7,17 @@ from typing import Any, Literal, overload
 
 from typing_extensions import TypeVar
 
-from ionbus.client_session import ClientSession
-from ionbus.context import UNSET
-from ionbus.contract import Contract
+from ionbus.client.client_session import ClientSession
+from ionbus.contract.contract import Contract
+from ionbus.contract.members import Call, Event, Stream
+from ionbus.contract.received import Received
+from ionbus.dispatch.context import UNSET
+from ionbus.dispatch.handlers import ServesCall, ServesPlainCall, ServesPlainStream, ServesStream
+from ionbus.dispatch.requests import StreamReader
+from ionbus.dispatch.subscription import EventReader, Subscription
 from ionbus.errors import IonbusError
 from ionbus.generated.states import ConnectionState
-from ionbus.handlers import ServesCall, ServesPlainCall, ServesPlainStream, ServesStream
-from ionbus.members import Call, Event, Stream
-from ionbus.received import Received
-from ionbus.requests import StreamReader
 from ionbus.session.connection import StateChange
-from ionbus.subscription import EventReader, Subscription
 
 P = TypeVar("P")
 RequestT = TypeVar("RequestT")

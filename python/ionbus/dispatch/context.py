@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, overload
 
 from typing_extensions import TypeVar
 
+from ionbus.contract.members import Call, Event, Stream
 from ionbus.errors import CallCancelled
-from ionbus.members import Call, Event, Stream
 
 if TYPE_CHECKING:
-    from ionbus.requests import StreamReader
-    from ionbus.served_session import Session
+    from ionbus.broker.served_session import Session
+    from ionbus.dispatch.requests import StreamReader
 
 P = TypeVar("P")
 T = TypeVar("T")

@@ -11,13 +11,13 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from ionbus.broker.endpoints import STDIO, Endpoint, Listening
+from ionbus.broker.lifeline import HardExit, watch_input
+from ionbus.broker.tokens import Authenticate
 from ionbus.channels.stdio import Stdio, take_over_stdio
-from ionbus.endpoints import STDIO, Endpoint, Listening
-from ionbus.lifeline import HardExit, watch_input
-from ionbus.tokens import Authenticate
 
 if TYPE_CHECKING:
-    from ionbus.broker import Broker
+    from ionbus.broker.broker import Broker
 
 SLACK = 2.0
 """Seconds beyond `grace` for what is not a handler: closing sockets, `lifespan`, the interpreter's own end."""

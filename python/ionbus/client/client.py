@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from ionbus.broker import Broker
-from ionbus.bus import Bus
+from ionbus.broker.broker import Broker
 from ionbus.channels.base import Opener
 from ionbus.channels.child import Child
 from ionbus.channels.memory import MemoryListener
 from ionbus.channels.websocket_client import websocket_opener
-from ionbus.client_session import ClientSession
-from ionbus.contract import Contract
+from ionbus.client.bus import Bus
+from ionbus.client.client_session import ClientSession
+from ionbus.contract.contract import Contract
 from ionbus.errors import ConnectionLost
 from ionbus.generated.protocol import Limits
 from ionbus.version import AGENT

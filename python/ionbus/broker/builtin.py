@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from ionbus.contract import Contract
-from ionbus.members import Call
+from ionbus.contract.contract import Contract
+from ionbus.contract.members import Call
 
 
 class WindowOrigin(BaseModel):

@@ -17,7 +17,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaV
 from pydantic_core import core_schema
 
 if TYPE_CHECKING:
-    from ionbus.contract import ContractInfo
+    from ionbus.contract.contract import ContractInfo
 
 __all__ = [
     "MARK",

@@ -30,12 +30,12 @@ from pydantic import BaseModel
 from pydantic.errors import PydanticUserError
 from typing_extensions import TypeForm, TypeVar, is_typeddict
 
-from ionbus.contract_error import ContractError
-from ionbus.payload import Payload
-from ionbus.received import Received
+from ionbus.contract.contract_error import ContractError
+from ionbus.contract.payload import Payload
+from ionbus.contract.received import Received
 
 if TYPE_CHECKING:
-    from ionbus.contract import ContractInfo
+    from ionbus.contract.contract import ContractInfo
 
 __all__ = ["Call", "Delivery", "Event", "Member", "ServedBy", "Source", "Stream"]
 

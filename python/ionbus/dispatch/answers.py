@@ -10,7 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
-from ionbus.context import Request, wait_in_thread
+from ionbus.dispatch.context import Request, wait_in_thread
+from ionbus.dispatch.handlers import Handler
 from ionbus.errors import (
     CallCancelled,
     CallTimeout,
@@ -21,13 +22,12 @@ from ionbus.errors import (
     error_to_wire,
 )
 from ionbus.generated.protocol import Message
-from ionbus.handlers import Handler
 from ionbus.wire import values
 from ionbus.wire.frames import MalformedFrame
 from ionbus.wire.messages import encode_item, encode_message, encode_result
 
 if TYPE_CHECKING:
-    from ionbus.dispatch import Peer
+    from ionbus.dispatch.peer import Peer
 
 log = logging.getLogger("ionbus")
 

@@ -6,9 +6,16 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+from ionbus.broker.latest import LatestValues, hashable, newest
 from ionbus.channels.base import Channel, PeerIdentity
-from ionbus.context import UNSET, Context, Request, ThreadContext
-from ionbus.dispatch import Peer
+from ionbus.channels.pump import Pump
+from ionbus.contract.members import Call, Event, Stream
+from ionbus.dispatch.context import UNSET, Context, Request, ThreadContext
+from ionbus.dispatch.handlers import EventListener, Handler
+from ionbus.dispatch.listeners import Delivery, start
+from ionbus.dispatch.patterns import PatternTable, is_exact, pattern_problem
+from ionbus.dispatch.peer import Peer
+from ionbus.dispatch.requests import StreamReader
 from ionbus.errors import (
     ContractMismatch,
     IonbusError,
@@ -19,13 +26,6 @@ from ionbus.errors import (
     error_to_wire,
 )
 from ionbus.generated.protocol import Message
-from ionbus.handlers import EventListener, Handler
-from ionbus.latest import LatestValues, hashable, newest
-from ionbus.listeners import Delivery, start
-from ionbus.members import Call, Event, Stream
-from ionbus.patterns import PatternTable, is_exact, pattern_problem
-from ionbus.pump import Pump
-from ionbus.requests import StreamReader
 from ionbus.session.acceptor import Attended, Ended
 from ionbus.session.session import Violation
 from ionbus.wire.frames import MalformedFrame, encode_close
@@ -34,8 +34,8 @@ from ionbus.wire.messages import encode_envelope, encode_event, encode_message
 if TYPE_CHECKING:
     import asyncio
 
-    from ionbus.carrier import Carrier
-    from ionbus.serving import Serving
+    from ionbus.broker.carrier import Carrier
+    from ionbus.broker.serving import Serving
 
 PATIENCE = 1.0
 """Seconds that an emit to many waits for a client that takes nothing (docs/protocol.md, section 6)."""

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar, overload
 
-from ionbus.context import Context, ThreadContext
-from ionbus.contract import Contract
-from ionbus.members import Call, Event, Member, Stream
-from ionbus.signatures import Signature, read_signature
+from ionbus.contract.contract import Contract
+from ionbus.contract.members import Call, Event, Member, Stream
+from ionbus.dispatch.context import Context, ThreadContext
+from ionbus.dispatch.signatures import Signature, read_signature
 
 P = TypeVar("P")
 RequestT = TypeVar("RequestT")

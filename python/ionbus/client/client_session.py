@@ -7,24 +7,24 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+from ionbus.broker.latest import hashable
 from ionbus.channels.base import Opener
-from ionbus.context import UNSET, Context, Request, ThreadContext
-from ionbus.contract import Contract, ContractInfo
-from ionbus.dispatch import Peer
+from ionbus.client.link import Link
+from ionbus.contract.contract import Contract, ContractInfo
+from ionbus.contract.members import Call, Event, Member, Stream
+from ionbus.contract.received import Received
+from ionbus.dispatch.context import UNSET, Context, Request, ThreadContext
+from ionbus.dispatch.handlers import Handler, check_handled, make_handler
+from ionbus.dispatch.patterns import pattern_problem
+from ionbus.dispatch.peer import Peer
+from ionbus.dispatch.requests import StreamReader
+from ionbus.dispatch.subscription import Decode, EventReader, Subscription, Subscriptions
+from ionbus.dispatch.threads import Threads
 from ionbus.errors import ConnectionLost, IonbusError, NotAllowed, NotFound, SessionLost, error_from_wire
 from ionbus.generated.protocol import Limits, Message
 from ionbus.generated.states import ConnectionState
-from ionbus.handlers import Handler, check_handled, make_handler
-from ionbus.latest import hashable
-from ionbus.link import Link
-from ionbus.members import Call, Event, Member, Stream
-from ionbus.patterns import pattern_problem
-from ionbus.received import Received
-from ionbus.requests import StreamReader
 from ionbus.session.connection import SessionReplaced, StateChange
 from ionbus.session.session import Delivered, Rejected
-from ionbus.subscription import Decode, EventReader, Subscription, Subscriptions
-from ionbus.threads import Threads
 from ionbus.wire import values
 from ionbus.wire.messages import encode_event, encode_message
 

@@ -10,11 +10,11 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from ionbus.schema import contract_schema
+from ionbus.contract.schema import contract_schema
 
 if TYPE_CHECKING:
-    from ionbus.contract import ContractInfo
-    from ionbus.members import Member
+    from ionbus.contract.contract import ContractInfo
+    from ionbus.contract.members import Member
 
 __all__ = ["canonical_json", "describe", "fingerprint"]
 
@@ -64,7 +64,7 @@ def describe(contract: ContractInfo) -> dict[str, Any]:
 
 
 def _traits(member: Member) -> dict[str, Any]:
-    from ionbus.members import Call, Event, Stream  # noqa: PLC0415 - members import this module's users
+    from ionbus.contract.members import Call, Event, Stream  # noqa: PLC0415 - members import this module's users
 
     if isinstance(member, Event):
         return {

@@ -13,16 +13,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ionbus.builtin import Ionbus, WindowEndpoint, WindowOrigin
+from ionbus.broker.builtin import Ionbus, WindowEndpoint, WindowOrigin
+from ionbus.broker.tokens import Authenticate, no_token, one_token
 from ionbus.channels.stdio import Stdio, StdioServer, serve_stdio, take_over_stdio
 from ionbus.channels.websocket_server import WebSocketServer, serve_websocket
-from ionbus.context import Context
-from ionbus.handlers import Handler, make_handler, unhandled
-from ionbus.tokens import Authenticate, no_token, one_token
+from ionbus.dispatch.context import Context
+from ionbus.dispatch.handlers import Handler, make_handler, unhandled
 
 if TYPE_CHECKING:
-    from ionbus.broker import Broker
-    from ionbus.serving import Serving
+    from ionbus.broker.broker import Broker
+    from ionbus.broker.serving import Serving
 
 STDIO = "stdio:"
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, get_origin, get_type_hint
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from typing_extensions import dataclass_transform
 
+from ionbus.contract.payload import Payload
 from ionbus.errors import RESERVED_CODES, IonbusError
-from ionbus.payload import Payload
 
 __all__ = ["ContractError"]
 

@@ -8,19 +8,19 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from ionbus.builtin import Ionbus
-from ionbus.carrier import Carrier
+from ionbus.broker.builtin import Ionbus
+from ionbus.broker.carrier import Carrier
+from ionbus.broker.latest import LatestValues, hashable
+from ionbus.broker.served_session import Session
+from ionbus.broker.tokens import Authenticate, OneUseTokens
 from ionbus.channels.base import Accept, Channel, PeerIdentity
-from ionbus.contract import Contract, ContractInfo
+from ionbus.contract.contract import Contract, ContractInfo
+from ionbus.contract.members import Event, Member
+from ionbus.dispatch.handlers import EventListener, Handler
+from ionbus.dispatch.threads import Threads
 from ionbus.errors import IonbusError, NotAllowed, SessionLost, SlowConsumer
 from ionbus.generated.protocol import Limits
-from ionbus.handlers import EventListener, Handler
-from ionbus.latest import LatestValues, hashable
-from ionbus.members import Event, Member
-from ionbus.served_session import Session
 from ionbus.session.acceptor import Acceptor, Attended, Ended, refusal
-from ionbus.threads import Threads
-from ionbus.tokens import Authenticate, OneUseTokens
 from ionbus.version import AGENT
 from ionbus.wire.messages import encode_event
 

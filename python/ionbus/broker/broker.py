@@ -9,17 +9,17 @@ from typing import Any, Generic, Literal, overload
 
 from typing_extensions import TypeVar
 
-from ionbus.builtin import Ionbus
+from ionbus.broker.builtin import Ionbus
+from ionbus.broker.endpoints import Endpoint, Listening
+from ionbus.broker.served_session import Session
+from ionbus.broker.serving import Serving
+from ionbus.broker.tokens import Authenticate, no_token
 from ionbus.channels.base import Accept
-from ionbus.contract import Contract, ContractInfo
-from ionbus.endpoints import Endpoint, Listening
+from ionbus.contract.contract import Contract, ContractInfo
+from ionbus.contract.members import Call, Event, Stream
+from ionbus.dispatch.handlers import Handler, Handlers, check_contract, check_handled, make_handler
+from ionbus.dispatch.requests import StreamReader
 from ionbus.generated.protocol import Limits
-from ionbus.handlers import Handler, Handlers, check_contract, check_handled, make_handler
-from ionbus.members import Call, Event, Stream
-from ionbus.requests import StreamReader
-from ionbus.served_session import Session
-from ionbus.serving import Serving
-from ionbus.tokens import Authenticate, no_token
 
 P = TypeVar("P")
 RequestT = TypeVar("RequestT")
@@ -248,7 +248,7 @@ class Broker(Handlers, Generic[StateT]):
             ssl: as for `serve`.
             grace: seconds that handlers have to end; then the process exits, whatever they do.
         """
-        from ionbus.running import run_broker  # noqa: PLC0415 - it imports Broker
+        from ionbus.broker.running import run_broker  # noqa: PLC0415 - it imports Broker
 
         run_broker(self, urls, authenticate=authenticate, origins=origins, hosts=hosts, ssl=ssl, grace=grace)
 

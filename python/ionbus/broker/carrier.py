@@ -7,13 +7,13 @@ import inspect
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ionbus.broker.tokens import Authenticate
 from ionbus.channels.base import Channel, PeerIdentity
 from ionbus.session.acceptor import Hello, Refusal, Welcomed, refusal
-from ionbus.tokens import Authenticate
 
 if TYPE_CHECKING:
-    from ionbus.served_session import Session
-    from ionbus.serving import Serving
+    from ionbus.broker.served_session import Session
+    from ionbus.broker.serving import Serving
 
 
 class Carrier:

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ionbus.channels.base import Channel, Opener
+from ionbus.channels.pump import Pump
 from ionbus.errors import IonbusError, Unauthenticated
 from ionbus.generated.protocol import Limits
 from ionbus.generated.states import ConnectionState
-from ionbus.pump import Pump
 from ionbus.session.connection import (
     CloseChannel,
     Connection,

@@ -8,15 +8,15 @@ from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+from ionbus.dispatch.listeners import Delivery, start
+from ionbus.dispatch.patterns import PatternTable
 from ionbus.errors import IonbusError
 from ionbus.generated.protocol import Message
-from ionbus.listeners import Delivery, start
-from ionbus.patterns import PatternTable
 from ionbus.session.outbox import Entry
 from ionbus.wire.messages import encode_message
 
 if TYPE_CHECKING:
-    from ionbus.dispatch import Peer
+    from ionbus.dispatch.peer import Peer
 
 P = TypeVar("P")
 

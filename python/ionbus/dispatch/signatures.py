@@ -16,7 +16,7 @@ from collections.abc import (
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from ionbus.context import Context, ThreadContext
+from ionbus.dispatch.context import Context, ThreadContext
 
 Flow = Literal["async", "thread", "async_items", "thread_items"]
 """Where a function runs, and whether it yields items."""

@@ -1,0 +1,1 @@
+"""Whoever connects to a broker: the bus, and the link that keeps its session alive."""
