@@ -41,10 +41,20 @@ def main() -> int:
 def build(target: Path) -> None:
     """Bundle the application into `target`."""
     esbuild = ROOT / "node_modules" / ".bin" / "esbuild"
-    common = [esbuild, "--bundle", "--log-level=error", f"--outdir={target}"]
-    outside = ["--platform=node", "--format=cjs", "--external:electron", "--out-extension:.js=.cjs"]
+    common: list[str | Path] = [esbuild, "--bundle", "--log-level=error", f"--outdir={target}"]
+    outside: list[str | Path] = [
+        "--platform=node",
+        "--format=cjs",
+        "--external:electron",
+        "--out-extension:.js=.cjs",
+    ]
     sources = HERE / "app"
-    electron_main = [*common, *outside, "--conditions=require", "--log-override:empty-import-meta=silent"]
+    electron_main: list[str | Path] = [
+        *common,
+        *outside,
+        "--conditions=require",
+        "--log-override:empty-import-meta=silent",
+    ]
     subprocess.run([*electron_main, sources / "main.mjs"], check=True)
     subprocess.run([*common, *outside, sources / "preload.mjs"], check=True)
     subprocess.run([*common, "--format=iife", sources / "page.mjs"], check=True)
