@@ -1,0 +1,49 @@
+/** The broker of app/ on a WebSocket port of its own. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import { brokerCommand } from "./paths.js";
+import { killAll, newMark } from "./processes.js";
+
+export interface ServedBroker {
+  readonly url: string;
+  readonly token: string;
+  readonly process: ChildProcess;
+  /** What it has written to its standard error. */
+  readonly logs: string[];
+  stop(): Promise<void>;
+}
+
+export interface ServeOptions {
+  /** Whose pages may connect. */
+  readonly origins?: string[];
+  /** The names besides its own by which clients reach it, as "127.0.0.1:8080". */
+  readonly hosts?: string[];
+}
+
+/** Start it, and wait until it listens. */
+export async function startBroker({ origins = [], hosts = [] }: ServeOptions = {}): Promise<ServedBroker> {
+  const { mark, env } = newMark();
+  const { command, args, cwd } = brokerCommand;
+  const child = spawn(command, [...args, JSON.stringify({ origins, hosts })], {
+    cwd,
+    env,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const logs: string[] = [];
+  createInterface(child.stderr).on("line", (line) => logs.push(line));
+  const gone = new Promise<void>((resolve) => child.once("close", () => resolve()));
+  const endpoint = await new Promise<{ url: string; token: string }>((resolve, reject) => {
+    createInterface(child.stdout).once("line", (line) => resolve(JSON.parse(line)));
+    child.once("error", reject);
+    child.once("close", (code) => reject(new Error(`the broker ended with ${code}: ${logs.join("\n")}`)));
+  });
+  return {
+    ...endpoint,
+    process: child,
+    logs,
+    async stop() {
+      killAll(mark);
+      await gone;
+    },
+  };
+}

@@ -1,0 +1,30 @@
+/**
+ * Makes page/built before all tests: what a page without a bundler is made of. The modules of page/ and app/generated
+ * lose their types, each on its own, and `ionbus` becomes the file that the package ships for such pages.
+ */
+import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { transform } from "esbuild";
+import { builtPage, inRepository } from "./paths.js";
+
+export default async function buildPage(): Promise<void> {
+  await rm(builtPage, { recursive: true, force: true });
+  await mkdir(builtPage, { recursive: true });
+  const page = inRepository("e2e", "page");
+  const generated = inRepository("e2e", "app", "generated");
+  await Promise.all([
+    copyFile(path.join(page, "index.html"), path.join(builtPage, "index.html")),
+    copyFile(inRepository("js-shim", "dist", "standalone", "ionbus.js"), path.join(builtPage, "ionbus.js")),
+    ...["page", "lab"].map((name) => stripTypes(page, name)),
+    ...["probe", "probe.members", "probe.errors"].map((name) => stripTypes(generated, name)),
+  ]);
+}
+
+async function stripTypes(folder: string, name: string): Promise<void> {
+  const source = await readFile(path.join(folder, `${name}.ts`), "utf8");
+  const { code } = await transform(source, { loader: "ts", target: "chrome108" });
+  const placed = code
+    .replaceAll(/from "ionbus(\/electron-renderer)?"/g, 'from "./ionbus.js"')
+    .replaceAll('from "../app/generated/', 'from "./');
+  await writeFile(path.join(builtPage, `${name}.js`), placed);
+}
