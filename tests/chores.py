@@ -82,4 +82,5 @@ async def tell(text: str) -> None:
 
 
 if __name__ == "__main__":
+    print("chores are ready", flush=True)
     broker.run(grace=0.5)

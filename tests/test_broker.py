@@ -81,6 +81,25 @@ async def yields(pair: Pair) -> AsyncIterator[int]:
     yield 0
 
 
+class Outer(Contract, name="outer"):
+    class inner(Contract):  # noqa: N801 - a member's name
+        ping = Call(None, None)
+
+
+@pytest.mark.parametrize(
+    ("contracts", "problem"),
+    [
+        ((Outer, Outer), "two contracts are named 'outer'"),
+        ((Outer.inner,), r"outer.inner is a part of outer: give Broker the outermost contract"),
+        ((Pair,), "Broker takes contracts, not"),
+    ],
+    ids=["two of a name", "a nested one", "no contract"],
+)
+def test_what_a_broker_cannot_serve_is_refused(contracts: tuple[Any, ...], problem: str) -> None:
+    with pytest.raises(TypeError, match=problem):
+        Broker(*contracts)
+
+
 @pytest.mark.parametrize(
     ("handler", "problem"),
     [

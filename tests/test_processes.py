@@ -21,8 +21,6 @@ from workshop import eventually, opened_bus
 COMMAND = [sys.executable, str(Path(__file__).parent / "chores.py")]
 BRISK = Limits(retry_base_ms=1, retry_cap_ms=20)
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and pids as on POSIX")
-
 
 def is_alive(pid: int) -> bool:
     with suppress(OSError):
@@ -47,6 +45,14 @@ async def test_what_a_handler_prints_harms_nothing(capfd: pytest.CaptureFixture[
     assert "hello\n" in printed
     assert "hello again\n" in printed
     assert "hello on descriptor 1\n" in printed
+
+
+async def test_what_is_printed_before_the_broker_runs_harms_nothing(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    async with connect(stdio=COMMAND, env={"PYTHONUNBUFFERED": "1"}) as bus:
+        assert await bus.call(Chores.add, [1, 2]) == 3
+    assert "chores are ready\n" in capfd.readouterr().err
 
 
 async def test_a_childs_child_reads_nothing_and_prints_nowhere() -> None:

@@ -15,6 +15,7 @@ from ionbus.broker.served_session import Session
 from ionbus.broker.serving import Serving
 from ionbus.broker.tokens import Authenticate, no_token
 from ionbus.channels.base import Accept
+from ionbus.channels.stdio import is_launched, take_over_stdio
 from ionbus.contract.contract import Contract, ContractInfo
 from ionbus.contract.members import Call, Event, Stream
 from ionbus.dispatch.handlers import Handler, Handlers, check_contract, check_handled, make_handler
@@ -61,10 +62,16 @@ class Broker(Handlers, Generic[StateT]):
             if not isinstance(info, ContractInfo):
                 raise TypeError(f"Broker takes contracts, not {contract!r}")
             name = info.name
+            if "." in name:
+                raise TypeError(
+                    f"{name} is a part of {name.partition('.')[0]}: give Broker the outermost contract"
+                )
             if name in names or name == Ionbus.__contract__.name:
                 raise TypeError(f"two contracts are named {name!r}; rename one")
             names.add(name)
         super().__init__(*contracts)
+        if is_launched():
+            take_over_stdio()  # now, so that what the application prints before it serves does no harm either
         self._lifespan = lifespan
         self._limits = limits or Limits()
         self._serving: Serving | None = None

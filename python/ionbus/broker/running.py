@@ -14,18 +14,13 @@ from typing import TYPE_CHECKING, Any
 from ionbus.broker.endpoints import STDIO, Endpoint, Listening
 from ionbus.broker.lifeline import HardExit, watch_input
 from ionbus.broker.tokens import Authenticate
-from ionbus.channels.stdio import Stdio, take_over_stdio
+from ionbus.channels.stdio import Stdio, is_launched, take_over_stdio
 
 if TYPE_CHECKING:
     from ionbus.broker.broker import Broker
 
 SLACK = 2.0
 """Seconds beyond `grace` for what is not a handler: closing sockets, `lifespan`, the interpreter's own end."""
-
-
-def is_launched() -> bool:
-    """Whether a parent started this process to serve on stdio."""
-    return os.environ.get("IONBUS_LAUNCH") == "stdio"
 
 
 def run_broker(

@@ -25,6 +25,11 @@ class Stdio(NamedTuple):
     output_fd: int
 
 
+def is_launched() -> bool:
+    """Whether a parent started this process to serve on stdio."""
+    return os.environ.get("IONBUS_LAUNCH") == "stdio"
+
+
 @functools.cache
 def take_over_stdio() -> Stdio:
     """Move standard input and output to private descriptors, so that nothing but ionbus reads or writes the pipe.

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ionbus.broker.endpoints import STDIO
-from ionbus.channels.stdio import Stdio, take_over_stdio
+from ionbus.channels.stdio import Stdio, is_launched, take_over_stdio
 
 
 @click.command()
@@ -37,7 +37,7 @@ def serve(
     Without --ws and --stdio: stdio where launchBroker or connect(stdio=...) started it, else ws://127.0.0.1:0. The URL
     and the token are printed; IONBUS_TOKEN sets the token.
     """
-    from ionbus.broker.running import is_launched, run_broker  # noqa: PLC0415 - the other commands start faster without it
+    from ionbus.broker.running import run_broker  # noqa: PLC0415 - the other commands start faster without it
 
     is_stdio = stdio or (is_launched() and not addresses)
     if reload:
