@@ -1,6 +1,7 @@
 /** `ionbus`: connect to a broker from a page, an Electron renderer, or Node.js. */
 
-export type { HandlerContext } from "./answers.js";
+export type { Channel, Opened, Opener, Receiver } from "./channels/base.js";
+export { type PortLike, portChannel } from "./channels/port.js";
 export type {
   Bus,
   BusOptions,
@@ -10,11 +11,12 @@ export type {
   StateChange,
   Validator,
   Validators,
-} from "./bus.js";
-export type { Channel, Opened, Opener, Receiver } from "./channels/base.js";
-export { type PortLike, portChannel } from "./channels/port.js";
-export { type ConnectOptions, connect } from "./connect.js";
+} from "./client/bus.js";
+export { type ConnectOptions, connect } from "./client/connect.js";
 export * from "./contract.js";
+export type { HandlerContext } from "./dispatch/answers.js";
+export type { ItemStream } from "./dispatch/requests.js";
+export type { Subscription } from "./dispatch/subscription.js";
 export {
   CallCancelled,
   CallTimeout,
@@ -42,6 +44,4 @@ export {
 } from "./errors.js";
 export type { Limits } from "./generated/protocol.js";
 export type { ConnectionState } from "./generated/states.js";
-export type { ItemStream } from "./requests.js";
-export type { Subscription } from "./subscription.js";
 export { DateTime, Decimal, Duration, PlainDate, PlainTime, Uuid } from "./wire/values.js";

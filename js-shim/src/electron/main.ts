@@ -3,12 +3,12 @@
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { app, type BrowserWindow } from "electron";
+import type { Subscription } from "../dispatch/subscription.js";
 import {
   type LaunchedBroker as CommonBroker,
   type LaunchOptions as CommonOptions,
   supervise,
 } from "../node/supervisor.js";
-import type { Subscription } from "../subscription.js";
 import { type AttachOptions, attachWindow } from "./attach.js";
 import { isName } from "./messages.js";
 

@@ -1,6 +1,6 @@
 /** `ionbus/electron-renderer`: the bus of a page in an Electron window. */
 
-import { type Bus, type BusOptions, createBus } from "../bus.js";
+import { type Bus, type BusOptions, createBus } from "../client/bus.js";
 import { ConnectionLost } from "../errors.js";
 import { electronOpener, hasPreload } from "./page.js";
 

@@ -6,11 +6,11 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { type Bus, type BusOptions, createBus } from "../bus.js";
 import type { Channel, PeerIdentity, Receiver } from "../channels/base.js";
 import { type Pipe, stdioPipe } from "../channels/stdio.js";
+import { type Bus, type BusOptions, createBus } from "../client/bus.js";
+import { createListening, type Subscription } from "../dispatch/subscription.js";
 import { ConnectionLost } from "../errors.js";
-import { createListening, type Subscription } from "../subscription.js";
 import { useNodePlatform } from "./platform.js";
 
 /** When to start a broker again. */

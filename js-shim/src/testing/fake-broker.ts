@@ -1,6 +1,6 @@
 /** A broker in memory with fake handlers. What lies between it and a bus is the real thing: codec, engine, reconnection. */
 
-import type { Handler, HandlerContext } from "../answers.js";
+import { MemoryListener } from "../channels/memory.js";
 import {
   type Answered,
   type Bus,
@@ -8,8 +8,7 @@ import {
   type CallOptions,
   createBus,
   type RequestArguments,
-} from "../bus.js";
-import { MemoryListener } from "../channels/memory.js";
+} from "../client/bus.js";
 import type {
   AnyCall,
   AnyEvent,
@@ -18,12 +17,18 @@ import type {
   EventDescriptor,
   StreamDescriptor,
 } from "../contract.js";
-import type { Owner } from "../dispatch.js";
+import type { Handler, HandlerContext } from "../dispatch/answers.js";
+import { matcher, patternProblem } from "../dispatch/patterns.js";
+import type { Owner } from "../dispatch/peer.js";
+import type { ItemStream } from "../dispatch/requests.js";
+import {
+  createListening,
+  createSubscription,
+  type Listening,
+  type Subscription,
+} from "../dispatch/subscription.js";
 import { ConnectionLost, type IonbusError, NotFound } from "../errors.js";
 import { DEFAULT_LIMITS, type Limits, Message } from "../generated/protocol.js";
-import { matcher, patternProblem } from "../patterns.js";
-import type { ItemStream } from "../requests.js";
-import { createListening, createSubscription, type Listening, type Subscription } from "../subscription.js";
 import { encodeEvent, encodeMessage } from "../wire/messages.js";
 import { decode, encode } from "../wire/values.js";
 import { type Accepted, createAcceptor } from "./acceptor.js";

@@ -1,8 +1,8 @@
 import { MessageChannel as NodeMessageChannel } from "node:worker_threads";
 import { describe, expect, it, vi } from "vitest";
-import { createBus } from "../../src/bus.js";
 import type { Receiver } from "../../src/channels/base.js";
 import { CLOSED, ownBuffer, type PortLike, portChannel } from "../../src/channels/port.js";
+import { createBus } from "../../src/client/bus.js";
 import { DEFAULT_LIMITS } from "../../src/generated/protocol.js";
 import { createAcceptor } from "../../src/testing/acceptor.js";
 import { Conductor } from "../conductor.js";

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { type WebSocket, WebSocketServer } from "ws";
 import type { Channel, Receiver } from "../../src/channels/base.js";
 import { openWebSocket } from "../../src/channels/websocket.js";
-import { connect } from "../../src/connect.js";
+import { connect } from "../../src/client/connect.js";
 import { ConnectionLost, NotFound } from "../../src/errors.js";
 import { useNodePlatform } from "../../src/node/platform.js";
 import { setSubstitutes } from "../../src/platform.js";

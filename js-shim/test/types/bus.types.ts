@@ -1,6 +1,6 @@
 // Right uses of a bus, and wrong ones under @ts-expect-error; `make lint` runs tsc over it.
 
-import type { Bus } from "../../src/bus.js";
+import type { Bus } from "../../src/client/bus.js";
 import type { CallDescriptor, EventDescriptor, StreamDescriptor } from "../../src/contract.js";
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;

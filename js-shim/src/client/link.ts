@@ -7,22 +7,22 @@
  * event loop turns: a macrotask would make it wait behind whatever is queued, 4 ms in a page's nested timers.
  */
 
-import { createAlarm, now } from "./alarm.js";
-import type { StateChange } from "./bus.js";
-import type { Channel, Opener, Receiver } from "./channels/base.js";
-import { ConnectionLost, errorFromWire, type IonbusError, isIonbusError, SessionLost } from "./errors.js";
-import type { Limits } from "./generated/protocol.js";
-import type { ConnectionState } from "./generated/states.js";
-import { entropy } from "./platform.js";
+import type { Channel, Opener, Receiver } from "../channels/base.js";
+import { ConnectionLost, errorFromWire, type IonbusError, isIonbusError, SessionLost } from "../errors.js";
+import type { Limits } from "../generated/protocol.js";
+import type { ConnectionState } from "../generated/states.js";
+import { entropy } from "../platform.js";
 import {
   Connection,
   type ConnectionEffect,
   type ContractTriple,
   type Welcome,
-} from "./session/connection.js";
-import type { Entry } from "./session/outbox.js";
-import type { Session } from "./session/session.js";
-import { MalformedFrame } from "./wire/frames.js";
+} from "../session/connection.js";
+import type { Entry } from "../session/outbox.js";
+import type { Session } from "../session/session.js";
+import { MalformedFrame } from "../wire/frames.js";
+import { createAlarm, now } from "./alarm.js";
+import type { StateChange } from "./bus.js";
 
 /** In a page it tells when the network is back; Node.js does not. */
 const page = globalThis as Partial<Pick<EventTarget, "addEventListener" | "removeEventListener">>;

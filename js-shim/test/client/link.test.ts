@@ -1,11 +1,11 @@
 import { expect, it } from "vitest";
-import { createBus } from "../src/bus.js";
-import type { Channel } from "../src/channels/base.js";
-import { MemoryListener } from "../src/channels/memory.js";
-import { DEFAULT_LIMITS, Frame } from "../src/generated/protocol.js";
-import { createAcceptor } from "../src/testing/acceptor.js";
-import { decodeFrame } from "../src/wire/frames.js";
-import { Conductor } from "./conductor.js";
+import type { Channel } from "../../src/channels/base.js";
+import { MemoryListener } from "../../src/channels/memory.js";
+import { createBus } from "../../src/client/bus.js";
+import { DEFAULT_LIMITS, Frame } from "../../src/generated/protocol.js";
+import { createAcceptor } from "../../src/testing/acceptor.js";
+import { decodeFrame } from "../../src/wire/frames.js";
+import { Conductor } from "../conductor.js";
 
 /** A bus that answers every ping, and the number of elements in each DATA frame that it sends. */
 function countingBus() {

@@ -1,7 +1,6 @@
 /** A client: its calls, streams, events and handlers, over one session that outlives its channels. */
 
-import type { Handler, HandlerContext } from "./answers.js";
-import type { Opener } from "./channels/base.js";
+import type { Opener } from "../channels/base.js";
 import type {
   AnyCall,
   AnyEvent,
@@ -14,8 +13,13 @@ import type {
   ReceivedOf,
   Source,
   StreamDescriptor,
-} from "./contract.js";
-import { Peer } from "./dispatch.js";
+} from "../contract.js";
+import type { Handler, HandlerContext } from "../dispatch/answers.js";
+import { reportListenerError, type Target } from "../dispatch/listeners.js";
+import { matcher, patternProblem } from "../dispatch/patterns.js";
+import { Peer } from "../dispatch/peer.js";
+import type { ItemStream } from "../dispatch/requests.js";
+import { createListening, createSubscription, type Subscription } from "../dispatch/subscription.js";
 import {
   errorFromWire,
   InvalidPayload,
@@ -23,18 +27,14 @@ import {
   NotAllowed,
   NotFound,
   type PayloadProblem,
-} from "./errors.js";
-import { DEFAULT_LIMITS, type Limits, Message } from "./generated/protocol.js";
-import type { ConnectionState } from "./generated/states.js";
+} from "../errors.js";
+import { DEFAULT_LIMITS, type Limits, Message } from "../generated/protocol.js";
+import type { ConnectionState } from "../generated/states.js";
+import { entropy, toHex } from "../platform.js";
+import type { Outcome } from "../session/connection.js";
+import { encodeEvent, encodeMessage } from "../wire/messages.js";
+import { decode, encode, ValueRefused } from "../wire/values.js";
 import { createLink, endError } from "./link.js";
-import { reportListenerError, type Target } from "./listeners.js";
-import { matcher, patternProblem } from "./patterns.js";
-import { entropy, toHex } from "./platform.js";
-import type { ItemStream } from "./requests.js";
-import type { Outcome } from "./session/connection.js";
-import { createListening, createSubscription, type Subscription } from "./subscription.js";
-import { encodeEvent, encodeMessage } from "./wire/messages.js";
-import { decode, encode, ValueRefused } from "./wire/values.js";
 
 export interface CallOptions {
   /** How long to wait for the answer, in milliseconds; null: for ever. Default: what the contract says. */

@@ -1,14 +1,14 @@
 /** The calls and streams that this side makes in a session, until each has ended (docs/protocol.md, section 5.1). */
 
-import { createAlarm, now } from "./alarm.js";
-import type { Peer } from "./dispatch.js";
-import type { ContractErrorClass } from "./errors.js";
-import { CallCancelled, CallTimeout, errorFromWire, type IonbusError } from "./errors.js";
-import { Message } from "./generated/protocol.js";
-import type { Entry } from "./session/outbox.js";
-import { MalformedFrame } from "./wire/frames.js";
-import { encodeCall, encodeMessage } from "./wire/messages.js";
-import { decode } from "./wire/values.js";
+import { createAlarm, now } from "../client/alarm.js";
+import type { ContractErrorClass } from "../errors.js";
+import { CallCancelled, CallTimeout, errorFromWire, type IonbusError } from "../errors.js";
+import { Message } from "../generated/protocol.js";
+import type { Entry } from "../session/outbox.js";
+import { MalformedFrame } from "../wire/frames.js";
+import { encodeCall, encodeMessage } from "../wire/messages.js";
+import { decode } from "../wire/values.js";
+import type { Peer } from "./peer.js";
 
 /** How a request is made. */
 export interface RequestOptions {

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { StateChange } from "../src/bus.js";
+import type { StateChange } from "../../src/client/bus.js";
 import {
   CallCancelled,
   CallTimeout,
@@ -9,9 +9,9 @@ import {
   NotAllowed,
   NotFound,
   SessionLost,
-} from "../src/errors.js";
-import { type FakeBroker, fakeBroker } from "../src/testing/index.js";
-import { Conductor, FlowInvalid } from "./conductor.js";
+} from "../../src/errors.js";
+import { type FakeBroker, fakeBroker } from "../../src/testing/index.js";
+import { Conductor, FlowInvalid } from "../conductor.js";
 
 let broker: FakeBroker;
 

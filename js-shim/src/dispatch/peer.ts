@@ -5,7 +5,6 @@
  * the session says the rest.
  */
 
-import { type Answer, Answers, type Handler } from "./answers.js";
 import {
   errorFromWire,
   errorToWire,
@@ -13,15 +12,16 @@ import {
   type IonbusError,
   isIonbusError,
   TooLarge,
-} from "./errors.js";
-import { type Limits, Message } from "./generated/protocol.js";
+} from "../errors.js";
+import { type Limits, Message } from "../generated/protocol.js";
+import type { Delivery, Entry } from "../session/outbox.js";
+import type { Session } from "../session/session.js";
+import { MalformedFrame } from "../wire/frames.js";
+import { encodeMessage } from "../wire/messages.js";
+import { encode } from "../wire/values.js";
+import { type Answer, Answers, type Handler } from "./answers.js";
 import { Listeners } from "./listeners.js";
 import { decodeDetails, type Pending, Requests } from "./requests.js";
-import type { Delivery, Entry } from "./session/outbox.js";
-import type { Session } from "./session/session.js";
-import { MalformedFrame } from "./wire/frames.js";
-import { encodeMessage } from "./wire/messages.js";
-import { encode } from "./wire/values.js";
 
 /** A message that was checked: its type, then its fields (docs/protocol.md, section 5). */
 type Fields = readonly unknown[];

@@ -1,6 +1,6 @@
 /** Patterns over event names (docs/protocol.md, section 5.2). */
 
-import { DEFAULT_LIMITS } from "./generated/protocol.js";
+import { DEFAULT_LIMITS } from "../generated/protocol.js";
 
 /** What is wrong with a pattern; undefined: nothing. */
 export function patternProblem(pattern: string): string | undefined {

@@ -1,7 +1,6 @@
 /** The requests of the other side: each is run by its handler and answered exactly once (docs/protocol.md, section 5.1). */
 
-import { createAlarm, now } from "./alarm.js";
-import type { Peer } from "./dispatch.js";
+import { createAlarm, now } from "../client/alarm.js";
 import {
   CallCancelled,
   CallTimeout,
@@ -10,11 +9,12 @@ import {
   type IonbusError,
   isIonbusError,
   TooLarge,
-} from "./errors.js";
-import { Message } from "./generated/protocol.js";
-import { MalformedFrame } from "./wire/frames.js";
-import { encodeItem, encodeMessage, encodeResult } from "./wire/messages.js";
-import { encode } from "./wire/values.js";
+} from "../errors.js";
+import { Message } from "../generated/protocol.js";
+import { MalformedFrame } from "../wire/frames.js";
+import { encodeItem, encodeMessage, encodeResult } from "../wire/messages.js";
+import { encode } from "../wire/values.js";
+import type { Peer } from "./peer.js";
 
 /** What a handler is told beside the request. */
 export interface HandlerContext {

@@ -1,10 +1,10 @@
 /** `connect`: finds a channel wherever it runs, and makes a bus over it. */
 
+import type { Opener } from "../channels/base.js";
+import { openWebSocket } from "../channels/websocket.js";
+import { electronOpener, hasPreload } from "../electron/page.js";
+import { ConnectionLost } from "../errors.js";
 import { type Bus, type BusOptions, createBus, type Route } from "./bus.js";
-import type { Opener } from "./channels/base.js";
-import { openWebSocket } from "./channels/websocket.js";
-import { electronOpener, hasPreload } from "./electron/page.js";
-import { ConnectionLost } from "./errors.js";
 
 /** A value, or what gives it, asked at each attempt. */
 export type Source<Value> = Value | (() => Value | Promise<Value>);
