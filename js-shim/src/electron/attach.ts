@@ -148,6 +148,10 @@ export function attachWindow(
   }
 
   webContents.ipc.on(ASK, asked);
+  // A page that has asked before, when nobody listened, waits for an answer: it shall ask again.
+  if (webContents.getURL() !== "") {
+    answer(webContents.mainFrame, { problem: "the window was attached just now" });
+  }
   webContents.on("did-start-navigation", navigationStarted);
   webContents.on("did-navigate", navigated);
   webContents.on("render-process-gone", endAll);
