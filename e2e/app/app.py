@@ -29,7 +29,6 @@ from contracts import (
     Tick,
     Ticks,
 )
-
 from ionbus import Broker, Context, ThreadContext
 
 LISTENER = "import sys; read = len(sys.stdin.buffer.read()); print('printed by the child'); sys.exit(read)"

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { untilFate } from "../support/cases.js";
 import { App, transports } from "../support/electron.js";
 import { until } from "../support/until.js";
 
@@ -52,6 +53,29 @@ describe.each(transports)("windows over %s", (transport) => {
     expect(call).toMatchObject({ error: { name: expect.stringMatching(/Error|Lost|Timeout|Allowed/) } });
     expect(await stranger.evaluate(() => lab.bus.state)).not.toBe("open");
     await stranger.close();
+  });
+
+  test("that are attached after their page has asked connect soon", async () => {
+    const late = await app.open({ isAttached: false });
+    await late.evaluate(() => {
+      lab.kept["sum"] = lab.outcome(lab.bus.call(lab.Probe.add, { a: 1, b: 2 }, { timeoutMs: 5000 }));
+    });
+    await app.main(() => shell.attach());
+    expect(await late.evaluate(() => lab.kept["sum"])).toEqual({ value: 3 });
+    await late.close();
+  });
+
+  test("whose process crashes work again when they are loaded anew", async () => {
+    const doomed = await app.open();
+    await doomed.evaluate(() => {
+      void lab.outcome(lab.bus.call(lab.Probe.slow, { name: "crashed", seconds: 600 }));
+      return lab.bus.call(lab.Probe.pid);
+    });
+    await app.main(() => shell.crash());
+    // Over a WebSocket nobody says that the page is gone: its session ends when its absence has lasted too long.
+    if (transport === "port") await untilFate(app, "crashed", "cancelled");
+    expect(await app.main(() => shell.recover())).toBe(5);
+    expect(await app.evaluate(() => lab.bus.call(lab.Probe.add, { a: 1, b: 1 }))).toBe(2);
   });
 
   test("that reload end the old session and get a fresh one", async () => {

@@ -28,7 +28,7 @@ describe("Node.js, which launched the broker", () => {
   });
   afterAll(async () => {
     try {
-      await broker.stop();
+      await broker?.stop();
       await allGone(mark, 1000);
     } finally {
       killAll(mark);
@@ -45,8 +45,8 @@ describe("Node.js, over WebSocket", () => {
     globalThis.lab = new Lab(connect({ url: broker.url, token: broker.token }));
   });
   afterAll(async () => {
-    await lab.bus.close();
-    await broker.stop();
+    await lab?.bus.close();
+    await broker?.stop();
   });
 
   describeBus(() => here(broker.logs));

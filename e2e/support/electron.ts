@@ -18,7 +18,11 @@ export interface Shell {
   readonly ready: Promise<null | { name: string; code: string; message: string }>;
   readonly logs: string[];
   readonly states: string[];
-  open(options?: OpenOptions): Promise<number>;
+  open(options?: OpenOptions): Promise<void>;
+  // To the window that was opened last:
+  attach(): void;
+  crash(): void;
+  recover(): Promise<number>;
 }
 
 export interface OpenOptions {

@@ -20,6 +20,8 @@ const ready = broker.ready.then(
   ({ name, code, message }) => ({ name, code, message }),
 );
 
+let lastOpened = 0;
+
 async function open({ isAttached = true, hasPreloadInFrames = false } = {}) {
   const window = new BrowserWindow({
     width: 400,
@@ -33,11 +35,30 @@ async function open({ isAttached = true, hasPreloadInFrames = false } = {}) {
     },
   });
   if (isAttached) broker.attach(window, { transport });
+  lastOpened = window.id;
   await window.loadFile(path.join(page, "index.html"));
-  return window.id;
 }
 
-global.shell = { broker, ready, logs, states, open };
+/** Attach the window that was opened last. */
+function attach() {
+  broker.attach(BrowserWindow.fromId(lastOpened), { transport });
+}
+
+/** Kill the process of its page. */
+function crash() {
+  BrowserWindow.fromId(lastOpened).webContents.forcefullyCrashRenderer();
+}
+
+/** Load its page anew, and let it call Python: what it said. Playwright is blind to a page that has crashed. */
+async function recover() {
+  const window = BrowserWindow.fromId(lastOpened);
+  await window.loadFile(path.join(page, "index.html"));
+  const sum = await window.webContents.executeJavaScript("lab.bus.call(lab.Probe.add, { a: 3, b: 2 })");
+  window.destroy();
+  return sum;
+}
+
+global.shell = { broker, ready, logs, states, open, attach, crash, recover };
 
 app.on("window-all-closed", () => app.quit());
 app.whenReady().then(() => open());
