@@ -17,6 +17,7 @@ from ionbus import (
     CallTimeout,
     ConnectionLost,
     ConnectionState,
+    Context,
     Contract,
     InternalError,
     InvalidPayload,
@@ -323,6 +324,20 @@ async def test_a_result_never_overtakes_an_event_that_its_handler_emitted(at: Ri
     assert len(heard) == 10_000
 
 
+async def test_a_result_never_overtakes_a_large_event_that_its_handler_emitted(at: Rig) -> None:
+    heard: list[int] = []
+    at.bus.on(Workshop.noticed, lambda text: heard.append(len(text)))
+
+    async def report(steps: int, ctx: Context[Any]) -> str:
+        for _ in range(steps):
+            await ctx.emit(Workshop.noticed, "x" * 1_000_000)
+        return "done"
+
+    with at.broker.override(Workshop.report, report):
+        assert await at.bus.call(Workshop.report, 3) == "done"
+    assert heard == [1_000_000] * 3
+
+
 async def test_closing_a_subscription_ends_it(at: Rig) -> None:
     heard: list[str] = []
     first = at.bus.on(Workshop.noticed, heard.append)
@@ -496,6 +511,14 @@ async def test_what_is_emitted_before_closing_still_leaves(at: Rig) -> None:
     await at.bus.emit(Workshop.said, "last words")
     await at.bus.close()
     await eventually(lambda: at.bench.heard == ["last words"])
+
+
+async def test_a_large_event_that_is_on_its_way_leaves_before_closing(at: Rig) -> None:
+    emitting = asyncio.create_task(at.bus.emit(Workshop.said, "x" * 1_000_000))
+    await asyncio.sleep(0)  # it has begun
+    await at.bus.close()
+    await eventually(lambda: [len(text) for text in at.bench.heard] == [1_000_000])
+    await emitting
 
 
 # Large messages.

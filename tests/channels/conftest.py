@@ -11,6 +11,9 @@ import pytest
 
 from ionbus.channels.base import Channel, PeerIdentity
 
+Script = Callable[[str], list[str]]
+"""Writes a program; its command line."""
+
 
 class Recorder:
     """A receiver; `answer` may act on what arrives."""
@@ -84,7 +87,7 @@ def accepted() -> type[Accepted]:
 
 
 @pytest.fixture
-def script(tmp_path: Path) -> Callable[[str], list[str]]:
+def script(tmp_path: Path) -> Script:
     """Write a program; its command line."""
 
     def write(source: str) -> list[str]:

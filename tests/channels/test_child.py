@@ -5,11 +5,15 @@ import os
 import signal
 import sys
 import textwrap
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Protocol
 
 import pytest
 
+from channels.conftest import Recorder, Script
 from ionbus.channels import child_process
-from ionbus.channels.child import Child
+from ionbus.channels.child import GRACE, Child
 from ionbus.errors import ConnectionLost
 
 ECHO = textwrap.dedent(
@@ -53,13 +57,22 @@ ECHO = textwrap.dedent(
 )
 
 
-@pytest.fixture
-async def start(script):
-    children = []
+class Start(Protocol):
+    """Write a program; the child that runs it."""
 
-    def make(source: str, **options) -> Child:
-        options.setdefault("on_stderr", lambda line: None)
-        child = Child(script(source), **options)
+    def __call__(
+        self, source: str, *, grace: float = GRACE, on_stderr: Callable[[str], object] = ...
+    ) -> Child: ...
+
+
+@pytest.fixture
+async def start(script: Script) -> AsyncIterator[Start]:
+    children: list[Child] = []
+
+    def make(
+        source: str, *, grace: float = GRACE, on_stderr: Callable[[str], object] = lambda line: None
+    ) -> Child:
+        child = Child(script(source), grace=grace, on_stderr=on_stderr)
         children.append(child)
         return child
 
@@ -77,7 +90,7 @@ def lives(pid: int) -> bool:
     return True
 
 
-async def test_frames_both_ways_and_who_we_are(start, recorder) -> None:
+async def test_frames_both_ways_and_who_we_are(start: Start, recorder: type[Recorder]) -> None:
     child, receiver = start(ECHO), recorder()
     assert child.pid is None
     opened = await child.open(receiver)
@@ -88,7 +101,7 @@ async def test_frames_both_ways_and_who_we_are(start, recorder) -> None:
     assert child.exit_code is None
 
 
-async def test_stop_closes_its_input_and_it_ends_by_itself(start, recorder) -> None:
+async def test_stop_closes_its_input_and_it_ends_by_itself(start: Start, recorder: type[Recorder]) -> None:
     child, receiver = start(ECHO), recorder()
     opened = await child.open(receiver)
     opened.channel.send(b"hello")
@@ -101,11 +114,11 @@ async def test_stop_closes_its_input_and_it_ends_by_itself(start, recorder) -> N
     await child.stop()
 
 
-async def test_stop_before_it_was_started(start) -> None:
+async def test_stop_before_it_was_started(start: Start) -> None:
     await start(ECHO).stop()
 
 
-async def test_a_second_channel_uses_the_same_process(start, recorder) -> None:
+async def test_a_second_channel_uses_the_same_process(start: Start, recorder: type[Recorder]) -> None:
     child, first, second = start(ECHO), recorder(), recorder()
     one = (await child.open(first)).channel
     one.close(over=False, code="closed")
@@ -116,7 +129,7 @@ async def test_a_second_channel_uses_the_same_process(start, recorder) -> None:
     assert first.ends == []
 
 
-async def test_a_dead_child_says_why_and_is_started_again(start, recorder) -> None:
+async def test_a_dead_child_says_why_and_is_started_again(start: Start, recorder: type[Recorder]) -> None:
     child, receiver = start(ECHO), recorder()
     opened = await child.open(receiver)
     opened.channel.send(b"die")
@@ -136,13 +149,13 @@ async def test_a_dead_child_says_why_and_is_started_again(start, recorder) -> No
     opened.channel.send(b"to a dead one")
 
 
-async def test_a_killed_child_names_the_signal(start, recorder) -> None:
+async def test_a_killed_child_names_the_signal(start: Start, recorder: type[Recorder]) -> None:
     child, receiver = start(ECHO), recorder()
     (await child.open(receiver)).channel.send(b"kill")
     assert "was ended by SIGKILL" in (await receiver.end())[2]
 
 
-async def test_a_child_that_dies_at_start(start, recorder) -> None:
+async def test_a_child_that_dies_at_start(start: Start, recorder: type[Recorder]) -> None:
     child, receiver = (
         start("import sys\nprint('loading', file=sys.stderr)\nimport no_such_module\n"),
         recorder(),
@@ -154,8 +167,8 @@ async def test_a_child_that_dies_at_start(start, recorder) -> None:
     assert "No module named 'no_such_module'" in message
 
 
-async def test_its_standard_error_is_forwarded_and_kept(start, recorder) -> None:
-    lines = []
+async def test_its_standard_error_is_forwarded_and_kept(start: Start, recorder: type[Recorder]) -> None:
+    lines: list[str] = []
     child, receiver = start(ECHO, on_stderr=lines.append), recorder()
     opened = await child.open(receiver)
     opened.channel.send(b"chatter")
@@ -165,7 +178,7 @@ async def test_its_standard_error_is_forwarded_and_kept(start, recorder) -> None
     assert child.stderr_lines == lines[-50:]
 
 
-async def test_odd_output_on_standard_error(start, recorder) -> None:
+async def test_odd_output_on_standard_error(start: Start, recorder: type[Recorder]) -> None:
     source = "import os\nos.write(2, b'\\xff\\n' + b'x' * 10000 + b'\\r\\nno end')"
     child, receiver = start(source), recorder()
     await child.open(receiver)
@@ -175,7 +188,9 @@ async def test_odd_output_on_standard_error(start, recorder) -> None:
     assert child.stderr_lines[-1] == "no end"
 
 
-async def test_a_callback_that_fails_harms_nothing(start, recorder, caplog) -> None:
+async def test_a_callback_that_fails_harms_nothing(
+    start: Start, recorder: type[Recorder], caplog: pytest.LogCaptureFixture
+) -> None:
     child, receiver = start("import os\nos.write(2, b'a\\nb\\n')", on_stderr=lambda line: 1 / 0), recorder()
     await child.open(receiver)
     await receiver.end()
@@ -193,7 +208,9 @@ async def test_a_callback_that_fails_harms_nothing(start, recorder, caplog) -> N
     ],
     ids=["text", "short", "runs on", "kind"],
 )
-async def test_garbage_on_its_standard_output(start, recorder, source, shown) -> None:
+async def test_garbage_on_its_standard_output(
+    start: Start, recorder: type[Recorder], source: str, shown: str
+) -> None:
     child, receiver = start(source), recorder()
     await child.open(receiver)
     over, code, message = await receiver.end()
@@ -203,7 +220,9 @@ async def test_garbage_on_its_standard_output(start, recorder, source, shown) ->
     assert "print to standard error" in message
 
 
-async def test_a_program_that_closes_its_output_and_runs_on(start, recorder, monkeypatch) -> None:
+async def test_a_program_that_closes_its_output_and_runs_on(
+    start: Start, recorder: type[Recorder], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(child_process, "LAST_WORDS", 0.05)
     child, receiver = start("import os, time\nos.close(1)\ntime.sleep(3600)", grace=0.05), recorder()
     await child.open(receiver)
@@ -211,7 +230,9 @@ async def test_a_program_that_closes_its_output_and_runs_on(start, recorder, mon
     assert child.exit_code == -signal.SIGTERM
 
 
-async def test_a_program_that_ignores_everything_is_killed(start, recorder, monkeypatch) -> None:
+async def test_a_program_that_ignores_everything_is_killed(
+    start: Start, recorder: type[Recorder], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(child_process, "TERMINATE_TIMEOUT", 0.05)
     ready = asyncio.Event()
     child = start(
@@ -228,10 +249,10 @@ async def test_a_program_that_ignores_everything_is_killed(start, recorder, monk
 
 
 async def test_a_grandchild_that_holds_the_pipes_does_not_delay_the_news(
-    start, recorder, monkeypatch
+    start: Start, recorder: type[Recorder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(child_process, "LAST_WORDS", 0.05)
-    pids = []
+    pids: list[int] = []
     child, receiver = (
         start(
             "import subprocess, sys\n"
@@ -248,7 +269,7 @@ async def test_a_grandchild_that_holds_the_pipes_does_not_delay_the_news(
         os.kill(pids[0], signal.SIGKILL)
 
 
-async def test_a_child_that_does_not_read(start, recorder) -> None:
+async def test_a_child_that_does_not_read(start: Start, recorder: type[Recorder]) -> None:
     child, receiver = start("import time\ntime.sleep(3600)", grace=0.05), recorder()
     channel = (await child.open(receiver)).channel
     sent = 0
@@ -265,22 +286,22 @@ async def test_a_child_that_does_not_read(start, recorder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "options", "message"),
+    ("command", "cwd", "message"),
     [
-        (["no-such-program-anywhere"], {}, "no-such-program-anywhere: there is no such program"),
-        ([sys.executable], {"cwd": "/no/such/directory"}, "the directory /no/such/directory does not exist"),
-        ([os.path.dirname(__file__)], {}, "not executable"),  # noqa: PTH120
+        (["no-such-program-anywhere"], None, "no-such-program-anywhere: there is no such program"),
+        ([sys.executable], "/no/such/directory", "the directory /no/such/directory does not exist"),
+        ([os.path.dirname(__file__)], None, "not executable"),  # noqa: PTH120
     ],
 )
-async def test_what_cannot_be_started(recorder, command, options, message) -> None:
-    async with Child(command, **options) as child:
+async def test_what_cannot_be_started(recorder, command: list[str], cwd, message) -> None:
+    async with Child(command, cwd=cwd) as child:
         for _ in range(2):
             with pytest.raises(ConnectionLost, match=message):
                 await child.open(recorder())
 
 
 @pytest.mark.parametrize("command", ["python -m myapp", []])
-def test_a_command_is_a_list(command) -> None:
+def test_a_command_is_a_list(command: str | list[str]) -> None:
     with pytest.raises(ValueError, match="list"):
         Child(command)
 
@@ -288,7 +309,7 @@ def test_a_command_is_a_list(command) -> None:
 # No orphans.
 
 
-async def test_cancelled_stop_kills(start, recorder) -> None:
+async def test_cancelled_stop_kills(start: Start, recorder: type[Recorder]) -> None:
     ready = asyncio.Event()
     child = start(
         "import sys, time\nprint('ready', file=sys.stderr, flush=True)\ntime.sleep(3600)",
@@ -307,7 +328,7 @@ async def test_cancelled_stop_kills(start, recorder) -> None:
     assert not lives(child.pid or 0)
 
 
-async def test_cancelled_open_leaves_no_process(start, recorder) -> None:
+async def test_cancelled_open_leaves_no_process(start: Start, recorder: type[Recorder]) -> None:
     child = start(ECHO)
     opening = asyncio.create_task(child.open(recorder()))
     await asyncio.sleep(0)
@@ -318,7 +339,7 @@ async def test_cancelled_open_leaves_no_process(start, recorder) -> None:
     assert child.pid is None or not lives(child.pid)
 
 
-async def test_a_parent_that_is_killed_leaves_no_broker(script, tmp_path) -> None:
+async def test_a_parent_that_is_killed_leaves_no_broker(script: Script, tmp_path: Path) -> None:
     parent = tmp_path / "parent.py"
     parent.write_text(
         textwrap.dedent(
@@ -347,6 +368,8 @@ async def test_a_parent_that_is_killed_leaves_no_broker(script, tmp_path) -> Non
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+    assert process.stdout is not None
+    assert process.stderr is not None
     assert await process.stdout.readline() == b"open\n"
     process.kill()
     async with asyncio.timeout(10):

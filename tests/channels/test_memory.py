@@ -4,8 +4,12 @@ import asyncio
 
 import pytest
 
-from ionbus.channels.memory import MemoryListener
+from channels.conftest import Accepted, Recorder
+from ionbus.channels.base import Channel
+from ionbus.channels.memory import MemoryListener, MemoryWire
 from ionbus.errors import ConnectionLost
+
+Ends = tuple[Recorder, Channel, Recorder, Channel, MemoryWire]
 
 
 async def turn() -> None:
@@ -14,16 +18,17 @@ async def turn() -> None:
 
 
 @pytest.fixture
-async def ends(recorder, accepted):
+async def ends(recorder: type[Recorder], accepted: type[Accepted]) -> Ends:
     broker = accepted()
     client = recorder()
     listener = MemoryListener(broker, token="t")
     opened = await listener.open(client)
     assert opened.token == "t"
+    assert listener.wire is not None
     return client, opened.channel, broker.receivers[0], broker.channels[0], listener.wire
 
 
-async def test_frames_arrive_in_order_in_both_directions(ends) -> None:
+async def test_frames_arrive_in_order_in_both_directions(ends: Ends) -> None:
     client, to_broker, broker, to_client, _ = ends
     to_broker.send(b"1")
     to_broker.send(b"2")
@@ -33,7 +38,7 @@ async def test_frames_arrive_in_order_in_both_directions(ends) -> None:
     assert (broker.frames, client.frames) == ([b"1", b"2"], [b"3"])
 
 
-async def test_close_comes_after_what_was_sent_and_says_over(ends) -> None:
+async def test_close_comes_after_what_was_sent_and_says_over(ends: Ends) -> None:
     client, to_broker, broker, to_client, _ = ends
     to_broker.send(b"1")
     to_broker.close(over=True, code="closed", message="bye")
@@ -45,7 +50,7 @@ async def test_close_comes_after_what_was_sent_and_says_over(ends) -> None:
     assert (client.frames, client.ends) == ([], [])
 
 
-async def test_delay(ends) -> None:
+async def test_delay(ends: Ends) -> None:
     _, to_broker, broker, _, wire = ends
     wire.to_broker.hold()
     for frame in (b"1", b"2", b"3"):
@@ -61,7 +66,7 @@ async def test_delay(ends) -> None:
     assert broker.frames == [b"1", b"2", b"3", b"4"]
 
 
-async def test_cut_loses_what_is_under_way_and_tells_both(ends) -> None:
+async def test_cut_loses_what_is_under_way_and_tells_both(ends: Ends) -> None:
     client, to_broker, broker, to_client, wire = ends
     to_broker.send(b"1")
     wire.cut()
@@ -72,7 +77,7 @@ async def test_cut_loses_what_is_under_way_and_tells_both(ends) -> None:
     assert [end[:2] for end in client.ends + broker.ends] == [(False, "connection_lost")] * 2
 
 
-async def test_duplicate_and_truncate(ends) -> None:
+async def test_duplicate_and_truncate(ends: Ends) -> None:
     _, to_broker, broker, _, wire = ends
     wire.to_broker.duplicate()
     to_broker.send(b"abc")
@@ -84,7 +89,7 @@ async def test_duplicate_and_truncate(ends) -> None:
     assert broker.frames == [b"abc", b"abc", b"de", b"ghi"]
 
 
-async def test_half_open_is_silent(ends) -> None:
+async def test_half_open_is_silent(ends: Ends) -> None:
     client, to_broker, broker, to_client, wire = ends
     wire.to_broker.stop()
     to_broker.send(b"1")
@@ -96,7 +101,7 @@ async def test_half_open_is_silent(ends) -> None:
     assert client.ends == []
 
 
-async def test_too_large(ends) -> None:
+async def test_too_large(ends: Ends) -> None:
     client, to_broker, broker, to_client, _ = ends
     to_client.max_frame_bytes = 4
     to_broker.send(b"1234")
@@ -109,7 +114,7 @@ async def test_too_large(ends) -> None:
     assert client.ends[0][:2] == (False, "too_large")
 
 
-async def test_back_pressure(ends) -> None:
+async def test_back_pressure(ends: Ends) -> None:
     client, to_broker, _, to_client, wire = ends
     to_client.max_frame_bytes = 1_000_000
     wire.to_broker.hold()
@@ -121,7 +126,7 @@ async def test_back_pressure(ends) -> None:
     assert client.writables == 1
 
 
-async def test_each_attempt_is_a_new_wire(accepted, recorder) -> None:
+async def test_each_attempt_is_a_new_wire(accepted: type[Accepted], recorder: type[Recorder]) -> None:
     listener = MemoryListener(accepted())
     await listener.open(recorder())
     first = listener.wire

@@ -4,6 +4,7 @@ import msgpack
 import pytest
 from hypothesis import given, strategies as st
 
+from channels.conftest import Accepted, Recorder
 from ionbus.channels import multiplex
 from ionbus.channels.base import PeerIdentity
 from ionbus.channels.multiplex import Multiplex
@@ -39,14 +40,18 @@ class Pipe:
 class Broker:
     """A multiplexer that accepts, on a pipe that is none."""
 
-    def __init__(self, accept) -> None:
+    def __init__(self, accept: Accepted) -> None:
         self.pipe = Pipe()
         self.accepted = accept
         self.multiplex = Multiplex(accept)
         self.multiplex.use(self.pipe)
 
     def record(self, kind: Kind, channel: int, body: object = b"") -> None:
-        packed = body if kind is Kind.DATA else msgpack.packb(body)
+        if kind is Kind.DATA:
+            assert isinstance(body, bytes)
+            packed = body
+        else:
+            packed = msgpack.packb(body)
         self.multiplex.feed(encode_record(kind, channel, packed))
 
     def open(self, *numbers: int) -> None:
@@ -55,11 +60,11 @@ class Broker:
 
 
 @pytest.fixture
-def broker(accepted):
+def broker(accepted: type[Accepted]) -> Broker:
     return Broker(accepted())
 
 
-def test_open_says_who_it_is(broker) -> None:
+def test_open_says_who_it_is(broker: Broker) -> None:
     broker.record(Kind.OPEN, 1, {"role": "main", "unknown": [1]})
     broker.record(Kind.OPEN, 2, WINDOW)
     assert broker.accepted.identities == [
@@ -79,7 +84,7 @@ def test_open_says_who_it_is(broker) -> None:
         {"role": "main", "origin": {}}, {"role": "client", "frame": 1.0},
     ],
 )  # fmt: skip
-def test_wrong_identity_is_a_violation_of_that_channel_alone(broker, identity) -> None:
+def test_wrong_identity_is_a_violation_of_that_channel_alone(broker: Broker, identity: object) -> None:
     broker.open(1)
     broker.record(Kind.OPEN, 2, identity)
     broker.record(Kind.DATA, 2, b"ignored: it was closed")
@@ -87,6 +92,7 @@ def test_wrong_identity_is_a_violation_of_that_channel_alone(broker, identity) -
     assert len(broker.accepted.channels) == 1
     assert broker.accepted.receivers[0].frames == [b"fine"]
     [(kind, number, body)] = broker.pipe.records()
+    assert isinstance(body, list)
     assert (kind, number, body[:2]) == (Kind.CLOSE, 2, [False, "protocol_error"])
 
 
@@ -100,7 +106,7 @@ def test_any_bytes_as_identity(body: bytes) -> None:
         assert pipe.records()[0][:2] == (Kind.CLOSE, 1)
 
 
-def test_frames_go_to_their_channel(broker) -> None:
+def test_frames_go_to_their_channel(broker: Broker) -> None:
     broker.open(1, 2, 5)
     broker.multiplex.feed(
         b"".join(encode_record(Kind.DATA, number, b"to %d" % number) for number in (2, 5, 1, 2))
@@ -114,7 +120,7 @@ def test_frames_go_to_their_channel(broker) -> None:
     assert broker.pipe.records() == [(Kind.DATA, 2, b"from 2")]
 
 
-def test_close_in_both_directions(broker) -> None:
+def test_close_in_both_directions(broker: Broker) -> None:
     broker.open(1, 2)
     one, two = broker.accepted.receivers
     broker.record(Kind.CLOSE, 1, [True, "closed", "navigation"])
@@ -139,13 +145,13 @@ def test_close_in_both_directions(broker) -> None:
 @pytest.mark.parametrize(
     "body", [{}, [], [True], ["yes", "closed", ""], [True, 1, ""], [False, "x", None], 1]
 )
-def test_a_malformed_close_closes_all_the_same(broker, body) -> None:
+def test_a_malformed_close_closes_all_the_same(broker: Broker, body: object) -> None:
     broker.open(1)
     broker.record(Kind.CLOSE, 1, body)
     assert broker.accepted.receivers[0].ends[0][:2] == (False, "protocol_error")
 
 
-def test_data_for_a_channel_that_never_was(broker) -> None:
+def test_data_for_a_channel_that_never_was(broker: Broker) -> None:
     broker.open(1)
     broker.record(Kind.DATA, 9, b"?")
     broker.record(Kind.DATA, 0, b"?")
@@ -156,7 +162,7 @@ def test_data_for_a_channel_that_never_was(broker) -> None:
     assert broker.accepted.receivers[0].ends == []
 
 
-def test_an_id_is_not_used_twice(broker) -> None:
+def test_an_id_is_not_used_twice(broker: Broker) -> None:
     broker.open(1, 2)
     broker.open(2)
     broker.record(Kind.CLOSE, 1, [False, "closed", ""])
@@ -171,7 +177,7 @@ def test_an_id_is_not_used_twice(broker) -> None:
     ]
 
 
-def test_too_large_costs_that_channel_alone(broker) -> None:
+def test_too_large_costs_that_channel_alone(broker: Broker) -> None:
     broker.open(1, 2)
     broker.record(Kind.DATA, 1, bytes(16_384))
     broker.record(Kind.DATA, 1, bytes(16_385))
@@ -185,7 +191,7 @@ def test_too_large_costs_that_channel_alone(broker) -> None:
     assert broker.pipe.records()[0][:2] == (Kind.CLOSE, 1)
 
 
-def test_garbage_ends_the_pipe(broker) -> None:
+def test_garbage_ends_the_pipe(broker: Broker) -> None:
     broker.open(1)
     with pytest.raises(MalformedRecord) as caught:
         broker.multiplex.feed(b"Traceback (most recent call last):\n")
@@ -196,7 +202,7 @@ def test_garbage_ends_the_pipe(broker) -> None:
     assert broker.pipe.writes == []
 
 
-def test_answers_to_one_read_leave_in_one_write(accepted) -> None:
+def test_answers_to_one_read_leave_in_one_write(accepted: type[Accepted]) -> None:
     broker = Broker(accepted(echo=True))
     broker.multiplex.feed(
         encode_record(Kind.OPEN, 1, msgpack.packb({"role": "main"}))
@@ -206,7 +212,7 @@ def test_answers_to_one_read_leave_in_one_write(accepted) -> None:
     assert [body for _, _, body in broker.pipe.records()] == [b"%d" % number for number in range(10)]
 
 
-def test_a_writer_takes_turns_while_the_pipe_is_behind(broker) -> None:
+def test_a_writer_takes_turns_while_the_pipe_is_behind(broker: Broker) -> None:
     broker.open(1, 2, 3)
     one, two, three = broker.accepted.channels
     broker.pipe.is_writable = False
@@ -227,12 +233,19 @@ def test_a_writer_takes_turns_while_the_pipe_is_behind(broker) -> None:
     assert one.is_writable
 
 
-def test_one_busy_channel_does_not_keep_another_waiting(broker) -> None:
+def test_one_busy_channel_does_not_keep_another_waiting(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A channel that always has more gets one frame in, then it is the other's turn."""
     broker.open(1, 2)
     busy, calm = broker.accepted.channels
     busy.max_frame_bytes = 1_048_576
-    broker.accepted.receivers[0].writable = lambda: [busy.send(bytes(100_000)) for _ in range(3)]
+
+    def send_more() -> None:
+        for _ in range(3):
+            busy.send(bytes(100_000))
+
+    monkeypatch.setattr(broker.accepted.receivers[0], "writable", send_more)
     broker.pipe.is_writable = False
     busy.send(bytes(100_000))
     busy.send(bytes(100_000))
@@ -242,14 +255,14 @@ def test_one_busy_channel_does_not_keep_another_waiting(broker) -> None:
         broker.pipe.writes.append(chunk)
         broker.pipe.is_writable = False  # behind again after each write
 
-    broker.pipe.write = write_one
+    monkeypatch.setattr(broker.pipe, "write", write_one)
     for _ in range(2):
         broker.pipe.is_writable = True
         broker.multiplex.pump()
     assert (Kind.DATA, 2, b"small") in broker.pipe.records()
 
 
-def test_what_nobody_reads_is_bounded(broker) -> None:
+def test_what_nobody_reads_is_bounded(broker: Broker) -> None:
     broker.open(1, 2)
     broker.pipe.is_writable = False
     for _ in range(17):
@@ -258,7 +271,9 @@ def test_what_nobody_reads_is_bounded(broker) -> None:
     assert broker.accepted.receivers[1].ends == []
 
 
-def test_violations_of_a_parent_that_does_not_read_are_not_all_answered(broker, monkeypatch) -> None:
+def test_violations_of_a_parent_that_does_not_read_are_not_all_answered(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(multiplex, "MAX_RING", 10)
     broker.pipe.is_writable = False
     for number in range(100):
@@ -268,7 +283,7 @@ def test_violations_of_a_parent_that_does_not_read_are_not_all_answered(broker, 
     assert len(broker.pipe.records()) == 11
 
 
-def test_the_parents_end(recorder) -> None:
+def test_the_parents_end(recorder: type[Recorder]) -> None:
     pipe, receiver = Pipe(), recorder()
     parent = Multiplex()
     channel = parent.open(receiver, {"role": "client"})

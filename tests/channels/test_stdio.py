@@ -7,14 +7,17 @@ import socket
 import subprocess
 import sys
 import textwrap
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import msgpack
 import pytest
 
+from channels.conftest import Accepted, Script
 from ionbus.channels import pipe
-from ionbus.channels.stdio import Stdio, serve_stdio
+from ionbus.channels.stdio import Stdio, StdioServer, serve_stdio
 from ionbus.generated.protocol import Record as Kind
-from ionbus.wire.records import RecordReader, encode_record
+from ionbus.wire.records import Record, RecordReader, encode_record
 
 OPEN = encode_record(Kind.OPEN, 1, msgpack.packb({"role": "main"}))
 
@@ -25,12 +28,12 @@ class Parent:
     def __init__(self, to_broker: int, from_broker: int) -> None:
         self.to_broker, self.from_broker = to_broker, from_broker
         self.reader = RecordReader()
-        self.records: list = []
+        self.records: list[Record] = []
 
     async def write(self, data: bytes) -> None:
         await asyncio.to_thread(os.write, self.to_broker, data)
 
-    async def read(self, count: int) -> list:
+    async def read(self, count: int) -> list[Record]:
         async with asyncio.timeout(10):
             while len(self.records) < count:
                 chunk = await asyncio.to_thread(os.read, self.from_broker, 65_536)
@@ -51,8 +54,11 @@ class Parent:
                 setattr(self, name, -1)
 
 
+Served = tuple[StdioServer, Accepted, Parent, asyncio.Event]
+
+
 @pytest.fixture(params=["loop", "threads", "sockets"])
-async def served(request, accepted):
+async def served(request: pytest.FixtureRequest, accepted: type[Accepted]) -> AsyncIterator[Served]:
     """A broker's end in this process; the parent's end of its pipes; whether end of file was told."""
     if request.param == "sockets":  # what Node.js makes
         ends = [socket.socketpair() for _ in range(2)]
@@ -75,7 +81,7 @@ async def served(request, accepted):
         await server.wait_closed()
 
 
-async def test_frames_both_ways(served) -> None:
+async def test_frames_both_ways(served: Served) -> None:
     _, broker, parent, _ = served
     await parent.write(OPEN + encode_record(Kind.DATA, 1, b"hello"))
     assert await parent.read(1) == [(Kind.DATA, 1, b"hello")]
@@ -86,7 +92,7 @@ async def test_frames_both_ways(served) -> None:
     await write
 
 
-async def test_end_of_file_ends_the_broker(served) -> None:
+async def test_end_of_file_ends_the_broker(served: Served) -> None:
     _, broker, parent, ended = served
     await parent.write(OPEN)
     await broker.count(1)
@@ -97,7 +103,7 @@ async def test_end_of_file_ends_the_broker(served) -> None:
     broker.channels[0].send(b"nobody")
 
 
-async def test_a_closed_pipe_is_a_state_change(served, caplog) -> None:
+async def test_a_closed_pipe_is_a_state_change(served: Served, caplog: pytest.LogCaptureFixture) -> None:
     """Nobody reads our output: no exception, no traceback in the log, the broker ends."""
     _, broker, parent, ended = served
     await parent.write(OPEN)
@@ -113,7 +119,7 @@ async def test_a_closed_pipe_is_a_state_change(served, caplog) -> None:
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
-async def test_garbage_closes_the_pipe(served, caplog) -> None:
+async def test_garbage_closes_the_pipe(served: Served, caplog: pytest.LogCaptureFixture) -> None:
     _, broker, parent, ended = served
     await parent.write(OPEN)
     await broker.count(1)
@@ -124,7 +130,7 @@ async def test_garbage_closes_the_pipe(served, caplog) -> None:
     assert "no record" in caplog.text
 
 
-async def test_back_pressure_and_turns(served) -> None:
+async def test_back_pressure_and_turns(served: Served) -> None:
     _, broker, parent, _ = served
     await parent.write(OPEN + encode_record(Kind.OPEN, 2, msgpack.packb({"role": "client"})))
     await broker.count(2)
@@ -144,7 +150,7 @@ async def test_back_pressure_and_turns(served) -> None:
     assert order.index(2) < len(order) - 4  # it did not wait for what the other had queued
 
 
-async def test_what_was_sent_leaves_before_the_pipe_closes(served) -> None:
+async def test_what_was_sent_leaves_before_the_pipe_closes(served: Served) -> None:
     server, broker, parent, ended = served
     await parent.write(OPEN)
     await broker.count(1)
@@ -158,7 +164,9 @@ async def test_what_was_sent_leaves_before_the_pipe_closes(served) -> None:
     assert not ended.is_set()
 
 
-async def test_closing_does_not_wait_for_a_parent_that_does_not_read(served, monkeypatch) -> None:
+async def test_closing_does_not_wait_for_a_parent_that_does_not_read(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pipe, "CLOSE_TIMEOUT", 0.05)
     server, broker, parent, _ = served
     await parent.write(OPEN)
@@ -214,14 +222,17 @@ BROKER = textwrap.dedent(
 )
 
 
+Start = Callable[[], tuple[subprocess.Popen[bytes], Parent]]
+
+
 @pytest.fixture(params=[None, True], ids=["loop", "threads"])
-def start(request, script):
+def start(request: pytest.FixtureRequest, script: Script) -> Iterator[Start]:
     command = script(BROKER.replace("THREADS", str(request.param)))
-    processes = []
+    processes: list[subprocess.Popen[bytes]] = []
 
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 
-    def run():
+    def run() -> tuple[subprocess.Popen[bytes], Parent]:
         process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -231,6 +242,8 @@ def start(request, script):
             env=environment,
         )
         processes.append(process)
+        assert process.stdin is not None
+        assert process.stdout is not None
         return process, Parent(process.stdin.fileno(), process.stdout.fileno())
 
     yield run
@@ -238,11 +251,14 @@ def start(request, script):
         process.kill()
         process.wait()
         for stream in (process.stdin, process.stdout, process.stderr):
+            assert stream is not None
             stream.close()
 
 
-async def test_prints_and_children_do_not_touch_the_pipe(start) -> None:
+async def test_prints_and_children_do_not_touch_the_pipe(start: Start) -> None:
     process, parent = start()
+    assert process.stdin is not None
+    assert process.stderr is not None
     wanted = [b"first", b"print", b"child", b"last"]
     await parent.write(OPEN + b"".join(encode_record(Kind.DATA, 1, frame) for frame in wanted))
     assert [record.body for record in await parent.read(4)] == wanted
@@ -260,8 +276,9 @@ async def test_prints_and_children_do_not_touch_the_pipe(start) -> None:
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")  # noqa: PTH112
-async def test_children_inherit_neither_pipe(start) -> None:
+async def test_children_inherit_neither_pipe(start: Start) -> None:
     process, parent = start()
+    assert process.stdin is not None
     pipes = {os.readlink(f"/proc/self/fd/{fd}") for fd in (parent.to_broker, parent.from_broker)}  # noqa: PTH115
     await parent.write(OPEN + encode_record(Kind.DATA, 1, b"fds"))
     seen = (await parent.read(1))[0].body.decode().split()
@@ -282,7 +299,7 @@ time.sleep(3600)
 
 
 @pytest.mark.parametrize("threads", [None, True])
-async def test_the_broker_ends_when_its_parent_is_killed(script, threads) -> None:
+async def test_the_broker_ends_when_its_parent_is_killed(script: Script, threads: bool | None) -> None:
     """This test kills the parent; nothing of the broker stays."""
     middle = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -294,6 +311,8 @@ async def test_the_broker_ends_when_its_parent_is_killed(script, threads) -> Non
         stderr=subprocess.PIPE,
         env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
     )
+    assert middle.stdout is not None
+    assert middle.stderr is not None
     pid = int(await middle.stdout.readline())
     middle.kill()
     await middle.wait()
@@ -320,7 +339,7 @@ def _is_zombie(pid: int) -> bool:
         return False
 
 
-async def test_a_plain_file_as_input_is_read_by_a_thread(accepted, tmp_path) -> None:
+async def test_a_plain_file_as_input_is_read_by_a_thread(accepted: type[Accepted], tmp_path: Path) -> None:
     records = tmp_path / "records"
     records.write_bytes(OPEN + encode_record(Kind.DATA, 1, b"from a file"))
     output = tmp_path / "output"

@@ -5,26 +5,52 @@ import base64
 import logging
 import socket
 import ssl
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
+from typing import Protocol, TypedDict, Unpack
 
 import pytest
 import websockets
 from websockets.asyncio.client import connect as raw_connect
+from websockets.typing import Origin, Subprotocol
 
+from channels.conftest import Accepted, Recorder
 from ionbus.channels import websocket, websocket_server
+from ionbus.channels.base import Channel
 from ionbus.channels.websocket_client import websocket_opener
-from ionbus.channels.websocket_server import serve_websocket
+from ionbus.channels.websocket_server import WebSocketServer, serve_websocket
 from ionbus.errors import ConnectionLost
 from ionbus.generated.protocol import Limits
 
 MEGABYTE = 1_048_576
+SUBPROTOCOL = Subprotocol("ionbus.v1")
+
+Certificate = tuple[ssl.SSLContext, ssl.SSLContext]
+
+
+class Options(TypedDict, total=False):
+    """What a test may say of its server."""
+
+    origins: Collection[str]
+    hosts: Collection[str]
+    limits: Limits
+
+
+class Serve(Protocol):
+    """Start a server, with a broker of its own where none is given."""
+
+    async def __call__(
+        self, broker: Accepted | None = None, **options: Unpack[Options]
+    ) -> tuple[WebSocketServer, Accepted]: ...
 
 
 @pytest.fixture
-async def serve(accepted):
-    servers = []
+async def serve(accepted: type[Accepted]) -> AsyncIterator[Serve]:
+    servers: list[WebSocketServer] = []
 
-    async def start(broker=None, **options):
+    async def start(
+        broker: Accepted | None = None, **options: Unpack[Options]
+    ) -> tuple[WebSocketServer, Accepted]:
         broker = broker or accepted()
         server = await serve_websocket("127.0.0.1", 0, broker, **options)
         servers.append(server)
@@ -66,7 +92,7 @@ def upgrade(host: str, *more: str, subprotocol: str | None = "ionbus.v1") -> lis
 # Frames.
 
 
-async def test_frames_both_ways_and_close(serve, recorder) -> None:
+async def test_frames_both_ways_and_close(serve: Serve, recorder: type[Recorder]) -> None:
     server, broker = await serve()
     client = recorder()
     opened = await websocket_opener(server.url, "secret")(client)
@@ -90,10 +116,10 @@ async def test_frames_both_ways_and_close(serve, recorder) -> None:
     assert client.ends == []  # we closed it
 
 
-async def test_identity_holds_the_origin(serve) -> None:
+async def test_identity_holds_the_origin(serve: Serve) -> None:
     server, broker = await serve()
     origin = f"http://localhost:{server.port}"
-    async with raw_connect(server.url, subprotocols=["ionbus.v1"], origin=origin) as peer:
+    async with raw_connect(server.url, subprotocols=[SUBPROTOCOL], origin=Origin(origin)) as peer:
         await broker.count(1)
         assert peer.subprotocol == "ionbus.v1"
         assert peer.protocol.extensions == []  # it offers compression, we take none
@@ -101,9 +127,9 @@ async def test_identity_holds_the_origin(serve) -> None:
     assert broker.identities[0].role == "client"
 
 
-async def test_a_large_frame_and_fragments(serve, recorder) -> None:
+async def test_a_large_frame_and_fragments(serve: Serve, recorder: type[Recorder]) -> None:
     server, broker = await serve()
-    async with raw_connect(server.url, subprotocols=["ionbus.v1"]) as peer:
+    async with raw_connect(server.url, subprotocols=[SUBPROTOCOL]) as peer:
         await broker.count(1)
         broker.channels[0].max_frame_bytes = MEGABYTE
         await peer.send(bytes(MEGABYTE))
@@ -115,7 +141,9 @@ async def test_a_large_frame_and_fragments(serve, recorder) -> None:
         assert await peer.recv() == bytes(MEGABYTE)
 
 
-async def test_what_the_receiver_sends_at_once_leaves_before_more_is_read(serve, accepted, recorder) -> None:
+async def test_what_the_receiver_sends_at_once_leaves_before_more_is_read(
+    serve: Serve, accepted: type[Accepted], recorder: type[Recorder]
+) -> None:
     server, _ = await serve(accepted(echo=True))
     client = recorder()
     opened = await websocket_opener(server.url)(client)
@@ -124,9 +152,10 @@ async def test_what_the_receiver_sends_at_once_leaves_before_more_is_read(serve,
     await client.until(lambda: len(client.frames) == 50)
 
 
-async def test_welcome_and_a_large_frame_in_one_read(serve, recorder) -> None:
+async def test_welcome_and_a_large_frame_in_one_read(serve: Serve, recorder: type[Recorder]) -> None:
     """The bound of the greeting must not meet the frame behind WELCOME, which may come in the same read."""
     server, broker = await serve()
+    channel: Channel
     client = recorder(lambda _: setattr(channel, "max_frame_bytes", MEGABYTE))
     channel = (await websocket_opener(server.url)(client)).channel
     await broker.count(1)
@@ -139,14 +168,15 @@ async def test_welcome_and_a_large_frame_in_one_read(serve, recorder) -> None:
 # Violations.
 
 
-async def test_text_message(serve) -> None:
+async def test_text_message(serve: Serve) -> None:
     server, broker = await serve()
-    async with raw_connect(server.url, subprotocols=["ionbus.v1"]) as peer:
+    async with raw_connect(server.url, subprotocols=[SUBPROTOCOL]) as peer:
         await peer.send(b"fine")
         await peer.send("text")
         await peer.send(b"not taken")
         with pytest.raises(websockets.ConnectionClosed) as closed:
             await peer.recv()
+        assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1003
     receiver = broker.receivers[0]
     assert receiver.frames == [b"fine"]
@@ -154,13 +184,14 @@ async def test_text_message(serve) -> None:
 
 
 @pytest.mark.parametrize("in_fragments", [False, True])
-async def test_oversize_before_the_greeting_is_over(serve, in_fragments) -> None:
+async def test_oversize_before_the_greeting_is_over(serve: Serve, in_fragments: bool) -> None:
     server, broker = await serve()
-    async with raw_connect(server.url, subprotocols=["ionbus.v1"]) as peer:
+    async with raw_connect(server.url, subprotocols=[SUBPROTOCOL]) as peer:
         await peer.send(bytes(16_384))
         await peer.send([bytes(10_000), bytes(6_385)] if in_fragments else bytes(16_385))
         with pytest.raises(websockets.ConnectionClosed) as closed:
             await peer.recv()
+        assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1009
     receiver = broker.receivers[0]
     assert [len(frame) for frame in receiver.frames] == [16_384]
@@ -168,7 +199,7 @@ async def test_oversize_before_the_greeting_is_over(serve, in_fragments) -> None
     assert "at most 16384" in receiver.ends[0][2]
 
 
-async def test_oversize_is_refused_before_it_is_there(serve) -> None:
+async def test_oversize_is_refused_before_it_is_there(serve: Serve) -> None:
     """The length alone ends it: four gigabytes are announced and not sent."""
     server, broker = await serve()
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -182,7 +213,7 @@ async def test_oversize_is_refused_before_it_is_there(serve) -> None:
     assert broker.receivers[0].ends[0][:2] == (False, "too_large")
 
 
-async def test_oversize_at_the_client(serve, recorder) -> None:
+async def test_oversize_at_the_client(serve: Serve, recorder: type[Recorder]) -> None:
     server, broker = await serve()
     client = recorder()
     await websocket_opener(server.url)(client)
@@ -194,7 +225,7 @@ async def test_oversize_at_the_client(serve, recorder) -> None:
 
 
 @pytest.mark.parametrize("garbage", [b"\xff\xff\xff\xff", b"\x82\x01x", b"GET / HTTP/1.1\r\n\r\n"])
-async def test_garbage_after_the_handshake(serve, garbage) -> None:
+async def test_garbage_after_the_handshake(serve: Serve, garbage: bytes) -> None:
     server, broker = await serve()
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(("\r\n".join(upgrade(f"127.0.0.1:{server.port}")) + "\r\n\r\n").encode())
@@ -207,7 +238,7 @@ async def test_garbage_after_the_handshake(serve, garbage) -> None:
     assert broker.receivers[0].ends[0][:2] == (False, "protocol_error")
 
 
-async def test_a_broken_connection_is_lost(serve) -> None:
+async def test_a_broken_connection_is_lost(serve: Serve) -> None:
     server, broker = await serve()
     peer = socket.create_connection(("127.0.0.1", server.port))
     peer.sendall(("\r\n".join(upgrade(f"127.0.0.1:{server.port}")) + "\r\n\r\n").encode())
@@ -224,9 +255,9 @@ async def test_a_broken_connection_is_lost(serve) -> None:
 # Back-pressure.
 
 
-async def test_back_pressure(serve) -> None:
+async def test_back_pressure(serve: Serve) -> None:
     server, broker = await serve()
-    async with raw_connect(server.url, subprotocols=["ionbus.v1"], max_size=None, max_queue=1) as peer:
+    async with raw_connect(server.url, subprotocols=[SUBPROTOCOL], max_size=None, max_queue=1) as peer:
         await broker.count(1)
         channel, receiver = broker.channels[0], broker.receivers[0]
         sent = 0
@@ -241,7 +272,9 @@ async def test_back_pressure(serve) -> None:
         assert channel.is_writable
 
 
-async def test_a_peer_that_never_reads_loses_its_channel(serve, monkeypatch) -> None:
+async def test_a_peer_that_never_reads_loses_its_channel(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(websocket, "MAX_BUFFERED_BYTES", 1_000_000)
     server, broker = await serve()
     with socket.create_connection(("127.0.0.1", server.port)) as peer:
@@ -256,7 +289,7 @@ async def test_a_peer_that_never_reads_loses_its_channel(serve, monkeypatch) -> 
         assert "unread" in broker.receivers[0].ends[0][2]
 
 
-async def test_closing_does_not_wait_for_ever(serve, monkeypatch) -> None:
+async def test_closing_does_not_wait_for_ever(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(websocket, "CLOSE_TIMEOUT", 0.05)
     server, broker = await serve()
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -273,7 +306,7 @@ async def test_closing_does_not_wait_for_ever(serve, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "LOCALHOST", "[::1]"])
-async def test_good_hosts(serve, name) -> None:
+async def test_good_hosts(serve: Serve, name: str) -> None:
     server, _ = await serve()
     assert (await exchange(server.port, *upgrade(f"{name}:{server.port}")))[0] == 101
 
@@ -281,7 +314,7 @@ async def test_good_hosts(serve, name) -> None:
 @pytest.mark.parametrize(
     "host", ["evil.example:{}", "localhost", "127.0.0.1:1", "localhost:{}.evil.example", ""]
 )
-async def test_bad_hosts(serve, host) -> None:
+async def test_bad_hosts(serve: Serve, host: str) -> None:
     server, broker = await serve()
     status, _, body = await exchange(server.port, *upgrade(host.format(server.port)))
     assert status == 421
@@ -289,14 +322,14 @@ async def test_bad_hosts(serve, host) -> None:
     assert broker.channels == []
 
 
-async def test_named_hosts(serve) -> None:
+async def test_named_hosts(serve: Serve) -> None:
     server, _ = await serve(hosts=["app.example", "proxy.example:443"])
     assert (await exchange(server.port, *upgrade(f"app.example:{server.port}")))[0] == 101
     assert (await exchange(server.port, *upgrade("proxy.example:443")))[0] == 101
     assert (await exchange(server.port, *upgrade("proxy.example")))[0] == 421
 
 
-async def test_two_hosts_are_refused(serve) -> None:
+async def test_two_hosts_are_refused(serve: Serve) -> None:
     server, _ = await serve()
     good = f"127.0.0.1:{server.port}"
     assert (await exchange(server.port, *upgrade(good, "Host: evil.example")))[0] == 421
@@ -317,7 +350,7 @@ async def test_two_hosts_are_refused(serve) -> None:
         ("", 403),
     ],
 )
-async def test_origins(serve, origin, status) -> None:
+async def test_origins(serve: Serve, origin: str, status: int) -> None:
     server, _ = await serve(origins=["https://app.example"])
     lines = upgrade(f"127.0.0.1:{server.port}", f"Origin: {origin.format(server.port)}")
     found, _, body = await exchange(server.port, *lines)
@@ -326,7 +359,7 @@ async def test_origins(serve, origin, status) -> None:
 
 
 @pytest.mark.parametrize("origin", ["null", "file://", "app://bundle"])
-async def test_special_origins_only_where_named(serve, origin) -> None:
+async def test_special_origins_only_where_named(serve: Serve, origin: str) -> None:
     server, _ = await serve(origins=[origin])
     good = f"127.0.0.1:{server.port}"
     assert (await exchange(server.port, *upgrade(good, f"Origin: {origin}")))[0] == 101
@@ -334,7 +367,7 @@ async def test_special_origins_only_where_named(serve, origin) -> None:
 
 
 @pytest.mark.parametrize("offered", [None, "chat", "ionbus.v2"])
-async def test_subprotocol_is_required(serve, offered) -> None:
+async def test_subprotocol_is_required(serve: Serve, offered: str | None) -> None:
     server, broker = await serve()
     status, _, body = await exchange(server.port, *upgrade(f"127.0.0.1:{server.port}", subprotocol=offered))
     assert status == 400
@@ -342,7 +375,7 @@ async def test_subprotocol_is_required(serve, offered) -> None:
     assert broker.channels == []
 
 
-async def test_plain_http_is_told_what_this_is(serve) -> None:
+async def test_plain_http_is_told_what_this_is(serve: Serve) -> None:
     server, _ = await serve()
     status, head, body = await exchange(server.port, "GET / HTTP/1.1", f"Host: localhost:{server.port}")
     assert status == 426
@@ -359,7 +392,7 @@ async def test_plain_http_is_told_what_this_is(serve) -> None:
     ],
     ids=["POST", "a TLS hello"],
 )
-async def test_what_is_no_get_is_closed(serve, request_bytes) -> None:
+async def test_what_is_no_get_is_closed(serve: Serve, request_bytes: bytes) -> None:
     server, broker = await serve()
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(request_bytes.replace(b"%d", b"%d" % server.port))
@@ -370,7 +403,7 @@ async def test_what_is_no_get_is_closed(serve, request_bytes) -> None:
     assert broker.channels == []
 
 
-async def test_handshake_times_out(serve) -> None:
+async def test_handshake_times_out(serve: Serve) -> None:
     server, _ = await serve(limits=Limits(handshake_ms=50))
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(b"GET / HTTP/1.1\r\n")
@@ -380,7 +413,7 @@ async def test_handshake_times_out(serve) -> None:
     writer.close()
 
 
-async def test_too_many_handshakes(serve, recorder) -> None:
+async def test_too_many_handshakes(serve: Serve, recorder: type[Recorder]) -> None:
     server, broker = await serve(limits=Limits(max_greeting_channels=2))
     opener = websocket_opener(server.url)
     first = await opener(recorder())
@@ -396,7 +429,7 @@ async def test_too_many_handshakes(serve, recorder) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "example.com"])
-async def test_other_machines_need_tls(accepted, host) -> None:
+async def test_other_machines_need_tls(accepted: type[Accepted], host: str) -> None:
     with pytest.raises(ValueError, match="ssl"):
         await serve_websocket(host, 0, accepted())
 
@@ -404,7 +437,7 @@ async def test_other_machines_need_tls(accepted, host) -> None:
 @pytest.mark.parametrize(
     "options", [{"origins": ["*"]}, {"origins": ["app.example"]}, {"hosts": ["http://x"]}]
 )
-async def test_misspelt_options(accepted, options) -> None:
+async def test_misspelt_options(accepted: type[Accepted], options: Options) -> None:
     with pytest.raises(ValueError, match="write it as"):
         await serve_websocket("127.0.0.1", 0, accepted(), **options)
 
@@ -420,11 +453,11 @@ async def test_misspelt_options(accepted, options) -> None:
         ("", False),
     ],
 )
-def test_loopback(host, loopback) -> None:
+def test_loopback(host: str, loopback: bool) -> None:
     assert websocket_server.is_loopback(host) is loopback
 
 
-async def test_ipv6(accepted, recorder) -> None:
+async def test_ipv6(accepted: type[Accepted], recorder: type[Recorder]) -> None:
     try:
         server = await serve_websocket("::1", 0, accepted())
     except OSError as error:
@@ -439,9 +472,9 @@ async def test_ipv6(accepted, recorder) -> None:
 # The client's opener.
 
 
-async def test_url_and_token_are_asked_at_each_attempt(serve, recorder) -> None:
+async def test_url_and_token_are_asked_at_each_attempt(serve: Serve, recorder: type[Recorder]) -> None:
     server, _ = await serve()
-    asked = []
+    asked: list[str] = []
 
     def url() -> str:
         asked.append("url")
@@ -457,7 +490,7 @@ async def test_url_and_token_are_asked_at_each_attempt(serve, recorder) -> None:
 
 
 @pytest.mark.parametrize("problem", [RuntimeError("no port file"), None])
-async def test_url_functions_that_fail(recorder, problem) -> None:
+async def test_url_functions_that_fail(recorder: type[Recorder], problem: RuntimeError | None) -> None:
     def url() -> None:
         if problem:
             raise problem
@@ -467,27 +500,27 @@ async def test_url_functions_that_fail(recorder, problem) -> None:
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
-async def test_refused_names_url_and_remedy(recorder, name) -> None:
+async def test_refused_names_url_and_remedy(recorder: type[Recorder], name: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         url = f"ws://{name}:{unused.getsockname()[1]}"
     with pytest.raises(ConnectionLost, match=f"{url}: nothing listens there; start the broker"):
         await websocket_opener(url)(recorder())
 
 
-async def test_unknown_name(recorder) -> None:
+async def test_unknown_name(recorder: type[Recorder]) -> None:
     with pytest.raises(ConnectionLost, match=r"the name no-such-host\.invalid is not known"):
         await websocket_opener("ws://no-such-host.invalid:1")(recorder())
 
 
-async def test_no_answer(recorder) -> None:
+async def test_no_answer(recorder: type[Recorder]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"ws://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(ConnectionLost, match=r"no answer within 0\.1 s"):
             await websocket_opener(url, open_timeout=0.1)(recorder())
 
 
-async def test_another_kind_of_server(recorder) -> None:
-    async def answer(reader, writer) -> None:
+async def test_another_kind_of_server(recorder: type[Recorder]) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n")
         writer.write(next(answers))
         writer.close()
@@ -505,7 +538,7 @@ async def test_another_kind_of_server(recorder) -> None:
     server.close()
 
 
-async def test_a_websocket_server_that_is_no_broker(recorder) -> None:
+async def test_a_websocket_server_that_is_no_broker(recorder: type[Recorder]) -> None:
     async with websockets.serve(lambda peer: peer.wait_closed(), "127.0.0.1", 0) as server:
         url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         with pytest.raises(ConnectionLost, match=r"not ionbus\.v1"):
@@ -515,15 +548,15 @@ async def test_a_websocket_server_that_is_no_broker(recorder) -> None:
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1:1", "127.0.0.1:80", "ws://", "ws://user:pw@localhost", "ws://x:port"]
 )
-def test_misspelt_urls(url) -> None:
+def test_misspelt_urls(url: str) -> None:
     with pytest.raises(ValueError, match="URL"):
         websocket_opener(url)
 
 
-async def test_cancelled_attempt_leaves_no_socket(recorder) -> None:
+async def test_cancelled_attempt_leaves_no_socket(recorder: type[Recorder]) -> None:
     gone = asyncio.Event()
 
-    async def wait_for_end(reader, writer) -> None:
+    async def wait_for_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         arrived.set()
         try:
             await reader.read()
@@ -534,7 +567,7 @@ async def test_cancelled_attempt_leaves_no_socket(recorder) -> None:
 
     arrived = asyncio.Event()
     server = await asyncio.start_server(wait_for_end, "127.0.0.1", 0)
-    attempt = asyncio.create_task(
+    attempt = asyncio.ensure_future(
         websocket_opener(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}")(recorder())
     )
     await arrived.wait()
@@ -550,14 +583,14 @@ async def test_cancelled_attempt_leaves_no_socket(recorder) -> None:
 
 
 @pytest.fixture
-def certificate():
+def certificate() -> Certificate:
     path = Path(__file__).with_name("localhost.pem")
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(path)
     return server, ssl.create_default_context(cafile=str(path))
 
 
-async def test_tls(accepted, recorder, certificate) -> None:
+async def test_tls(accepted: type[Accepted], recorder: type[Recorder], certificate: Certificate) -> None:
     broker, client = accepted(echo=True), recorder()
     server = await serve_websocket("0.0.0.0", 0, broker, ssl=certificate[0], hosts=["localhost"])
     url = f"wss://localhost:{server.port}"
@@ -577,7 +610,9 @@ async def test_tls(accepted, recorder, certificate) -> None:
 # Secrets.
 
 
-async def test_frames_are_never_logged(serve, recorder, caplog) -> None:
+async def test_frames_are_never_logged(
+    serve: Serve, recorder: type[Recorder], caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     server, broker = await serve()
     client = recorder()

@@ -3,6 +3,7 @@
 import itertools
 import json
 from pathlib import Path
+from typing import TypedDict
 
 import pytest
 from hypothesis import given, strategies as st
@@ -10,12 +11,37 @@ from hypothesis import given, strategies as st
 from ionbus.generated.protocol import Record as RecordKind
 from ionbus.wire.records import HEADER_BYTES, MalformedRecord, Record, RecordReader, encode_record
 
+
+class RecordFields(TypedDict):
+    """One record of a vector; `body` in hexadecimal digits."""
+
+    kind: int
+    channel: int
+    body: str
+
+
+class GoodVector(TypedDict):
+    """A stream in hexadecimal digits, and the records in it."""
+
+    name: str
+    bytes: str
+    records: list[RecordFields]
+
+
+class BadVector(TypedDict):
+    """A stream in hexadecimal digits, and what is wrong with it."""
+
+    name: str
+    bytes: str
+    error: str
+
+
 VECTORS = json.loads((Path(__file__).parents[2] / "schemas/vectors/records.json").read_text())
 GOOD = [pytest.param(vector, id=vector["name"]) for vector in VECTORS if "records" in vector]
 BAD = [pytest.param(vector, id=vector["name"]) for vector in VECTORS if "error" in vector]
 
 
-def expected(vector: dict) -> list[Record]:
+def expected(vector: GoodVector) -> list[Record]:
     return [
         Record(RecordKind(each["kind"]), each["channel"], bytes.fromhex(each["body"]))
         for each in vector["records"]
@@ -23,12 +49,12 @@ def expected(vector: dict) -> list[Record]:
 
 
 @pytest.mark.parametrize("vector", GOOD)
-def test_vector_is_read(vector: dict) -> None:
+def test_vector_is_read(vector: GoodVector) -> None:
     assert RecordReader().feed(bytes.fromhex(vector["bytes"])) == expected(vector)
 
 
 @pytest.mark.parametrize("vector", GOOD)
-def test_vector_is_read_however_it_is_cut(vector: dict) -> None:
+def test_vector_is_read_however_it_is_cut(vector: GoodVector) -> None:
     stream = bytes.fromhex(vector["bytes"])
     for cut in range(len(stream) + 1):
         reader = RecordReader()
@@ -40,7 +66,7 @@ def test_vector_is_read_however_it_is_cut(vector: dict) -> None:
 
 
 @pytest.mark.parametrize("vector", GOOD)
-def test_vector_is_written(vector: dict) -> None:
+def test_vector_is_written(vector: GoodVector) -> None:
     stream = bytes.fromhex(vector["bytes"])
     written = b"".join(encode_record(*record) for record in expected(vector))
     assert stream.startswith(written)
@@ -50,7 +76,7 @@ def test_vector_is_written(vector: dict) -> None:
 
 
 @pytest.mark.parametrize("vector", BAD)
-def test_bad_vector_is_refused_however_it_is_cut(vector: dict) -> None:
+def test_bad_vector_is_refused_however_it_is_cut(vector: BadVector) -> None:
     stream = bytes.fromhex(vector["bytes"])
     for cut in range(len(stream) + 1):
         reader = RecordReader()
@@ -82,7 +108,7 @@ records_of_any_kind = st.lists(
 
 
 @given(records=records_of_any_kind, cuts=st.lists(st.integers(0, 3000), max_size=12))
-def test_any_records_in_any_pieces(records: list, cuts: list[int]) -> None:
+def test_any_records_in_any_pieces(records: list[tuple[RecordKind, int, bytes]], cuts: list[int]) -> None:
     stream = b"".join(encode_record(*record) for record in records)
     edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     reader = RecordReader()

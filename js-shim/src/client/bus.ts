@@ -32,6 +32,7 @@ import { DEFAULT_LIMITS, type Limits, Message } from "../generated/protocol.js";
 import type { ConnectionState } from "../generated/states.js";
 import { entropy, toHex } from "../platform.js";
 import type { Outcome } from "../session/connection.js";
+import type { Session } from "../session/session.js";
 import { encodeEvent, encodeMessage } from "../wire/messages.js";
 import { decode, encode, ValueRefused } from "../wire/values.js";
 import { createLink, endError } from "./link.js";
@@ -146,7 +147,7 @@ export interface Bus {
   onState(listener: (change: StateChange) => void): Subscription;
   /** Be told what the broker refused later: an event, a subscription. Without a listener it goes to the console. */
   onError(listener: (refused: IonbusError) => void): Subscription;
-  /** End the session. What still waits is rejected. */
+  /** End the session, once events that were accepted have left. What still waits is rejected. */
   close(): Promise<void>;
 }
 
@@ -236,6 +237,17 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
 
   for (const contract of options.contracts ?? []) announce(contract.__contract__);
   link.start();
+
+  /** Wait until what was accepted has left, a while at most: past it, or if the session ends first, it is lost with the session. */
+  async function allLeft(session: Session): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, CLOSING_MS);
+    });
+    const left = peer.until(() => session.unnumbered().length === 0).catch(() => undefined);
+    await Promise.race([left, late]);
+    clearTimeout(timer);
+  }
 
   function refused(error: IonbusError): void {
     if (errorListeners.size === 0) console.error("ionbus: refused by the broker:", error);
@@ -401,13 +413,17 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
     },
     onState: (listener) => stateListeners.add(listener),
     onError: (listener) => errorListeners.add(listener),
-    close() {
+    async close() {
+      const { session } = link;
+      if (link.state === "open" && session.unnumbered().length > 0) await allLeft(session);
       link.close();
-      return Promise.resolve();
     },
   };
   return bus;
 }
+
+/** How long `close` waits for what was accepted to leave, in milliseconds. */
+const CLOSING_MS = 2_000;
 
 const MAX_FOUND = 10_000;
 

@@ -57,6 +57,11 @@ export class Peer {
   readonly #flushSoon: () => void;
   #creditQueue: { readonly go: () => void; readonly fail: (error: IonbusError) => void }[] = [];
   #eventsReceived: [bytes: number, events: number] = [0, 0];
+  readonly #watches = new Set<{
+    isSo: () => boolean;
+    resolve: () => void;
+    fail: (error: IonbusError) => void;
+  }>();
   readonly #key: string;
   #keys = 0;
 
@@ -149,6 +154,7 @@ export class Peer {
 
   /** A frame has arrived, or a channel: whoever waits for credit looks again. */
   creditChanged(): void {
+    if (this.#watches.size > 0) this.#lookAgain();
     while (this.#creditQueue.length > 0 && this.engine.acceptsEvents) this.#creditQueue.shift()?.go();
   }
 
@@ -172,18 +178,31 @@ export class Peer {
     if (message.length > this.maxMessageBytes) return Promise.reject(this.#tooLarge(message.length));
     if (this.endedWith !== undefined) return Promise.reject(this.endedWith);
     const waits = delivery !== "volatile" && (this.#creditQueue.length > 0 || !this.engine.acceptsEvents);
-    const leave = (): void => {
-      this.engine.emit(message, cost, delivery, key);
+    const leave = (): Entry | undefined => {
+      const entry = this.engine.emit(message, cost, delivery, key);
       this.#flushSoon();
+      return entry;
     };
-    if (!waits || delivery === "latest") leave();
-    if (!waits) return Promise.resolve();
+    const first = !waits || delivery === "latest" ? leave() : undefined;
+    if (!waits) return this.#whole(first);
+    return new Promise<Entry | undefined>((resolve, fail) => {
+      this.#creditQueue.push({ go: () => resolve(first ?? leave()), fail });
+    }).then((entry) => this.#whole(entry));
+  }
+
+  /** A large event has left with its last part; else the result of the handler that emits it would pass it on its way. */
+  #whole(entry: Entry | undefined): Promise<void> {
+    if (entry === undefined || entry.data.length <= this.limits.transferThresholdBytes)
+      return Promise.resolve();
+    const { engine } = this;
+    return this.until(() => entry.isNumbered || entry.isDropped || this.engine !== engine);
+  }
+
+  /** Wait until something is so; it is looked at whenever a frame has arrived. Rejects when the session ends. */
+  until(isSo: () => boolean): Promise<void> {
+    if (this.endedWith !== undefined) return Promise.reject(this.endedWith);
     return new Promise((resolve, fail) => {
-      const go = (): void => {
-        if (delivery !== "latest") leave();
-        resolve();
-      };
-      this.#creditQueue.push({ go, fail });
+      this.#watches.add({ isSo, resolve, fail });
     });
   }
 
@@ -222,7 +241,8 @@ export class Peer {
     this.requests.failAll(error);
     const queue = this.#creditQueue;
     this.#creditQueue = [];
-    for (const { fail } of queue) fail(error);
+    for (const { fail } of [...queue, ...this.#watches]) fail(error);
+    this.#watches.clear();
     this.answers.stopAll();
     this.listeners.clear();
   }
@@ -246,6 +266,14 @@ export class Peer {
       else if (cost >= 0) engine.emit(data, cost, delivery, key, tag);
     }
     this.#flushSoon();
+  }
+
+  #lookAgain(): void {
+    for (const watch of [...this.#watches]) {
+      if (!watch.isSo()) continue;
+      this.#watches.delete(watch);
+      watch.resolve();
+    }
   }
 
   #sendAgain(pending: Pending): void {

@@ -194,6 +194,28 @@ describe("events", () => {
     ]);
   });
 
+  it("arrive before the result of the handler that emits them, however large", async () => {
+    const nodes: number[] = [];
+    broker.bus.on(Conductor.progress, ({ node }) => nodes.push(node.length));
+    broker.handle(Conductor.execute, async () => {
+      await broker.emit(Conductor.progress, { node: "x".repeat(1_000_000), percent: 1 });
+      return { files: 0 };
+    });
+    await broker.bus.call(Conductor.execute, { flow: "" });
+    expect(nodes).toEqual([1_000_000]);
+  });
+
+  it("that are on their way leave before the bus is closed", async () => {
+    const ids: number[] = [];
+    broker.on(Conductor.cancelled, ({ id }) => ids.push(id.length));
+    const bus = broker.bus;
+    await reached("open");
+    const emitted = bus.emit(Conductor.cancelled, { id: "x".repeat(1_000_000) });
+    await bus.close();
+    await emitted;
+    await vi.waitFor(() => expect(ids).toEqual([1_000_000]));
+  });
+
   it("come no more after the subscription has closed", async () => {
     const listener = vi.fn();
     const stop = broker.bus.on(Conductor.finished, listener);

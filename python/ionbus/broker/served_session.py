@@ -6,12 +6,12 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from ionbus.broker.latest import LatestValues, hashable, newest
 from ionbus.channels.base import Channel, PeerIdentity
 from ionbus.channels.pump import Pump
 from ionbus.contract.members import Call, Event, Stream
 from ionbus.dispatch.context import UNSET, Context, Request, ThreadContext
 from ionbus.dispatch.handlers import EventListener, Handler
+from ionbus.dispatch.latest import LatestValues, hashable, newest
 from ionbus.dispatch.listeners import Delivery, start
 from ionbus.dispatch.patterns import PatternTable, is_exact, pattern_problem
 from ionbus.dispatch.peer import Peer

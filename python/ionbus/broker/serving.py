@@ -10,13 +10,13 @@ from typing import Any
 
 from ionbus.broker.builtin import Ionbus
 from ionbus.broker.carrier import Carrier
-from ionbus.broker.latest import LatestValues, hashable
 from ionbus.broker.served_session import Session
 from ionbus.broker.tokens import Authenticate, OneUseTokens
 from ionbus.channels.base import Accept, Channel, PeerIdentity
 from ionbus.contract.contract import Contract, ContractInfo
 from ionbus.contract.members import Event, Member
 from ionbus.dispatch.handlers import EventListener, Handler
+from ionbus.dispatch.latest import LatestValues, hashable
 from ionbus.dispatch.threads import Threads
 from ionbus.errors import IonbusError, NotAllowed, SessionLost, SlowConsumer
 from ionbus.generated.protocol import Limits

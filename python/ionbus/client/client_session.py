@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Literal
 
-from ionbus.broker.latest import hashable
 from ionbus.channels.base import Opener
 from ionbus.client.link import Link
 from ionbus.contract.contract import Contract, ContractInfo
@@ -15,6 +15,7 @@ from ionbus.contract.members import Call, Event, Member, Stream
 from ionbus.contract.received import Received
 from ionbus.dispatch.context import UNSET, Context, Request, ThreadContext
 from ionbus.dispatch.handlers import Handler, check_handled, make_handler
+from ionbus.dispatch.latest import hashable
 from ionbus.dispatch.patterns import pattern_problem
 from ionbus.dispatch.peer import Peer
 from ionbus.dispatch.requests import StreamReader
@@ -29,6 +30,9 @@ from ionbus.wire import values
 from ionbus.wire.messages import encode_event, encode_message
 
 log = logging.getLogger("ionbus")
+
+CLOSING = 2.0
+"""Seconds that `close` waits for what was accepted to leave."""
 
 
 class ClientSession:
@@ -72,7 +76,12 @@ class ClientSession:
             await self._opened
 
     async def close(self) -> None:
-        """End the session and everything that runs for it."""
+        """End the session and everything that runs for it, after what was accepted has left."""
+        engine = self.link.connection.session
+        if self.link.state == ConnectionState.OPEN and engine.unnumbered():
+            with suppress(TimeoutError, IonbusError):  # then it is lost, as the session ends
+                async with asyncio.timeout(CLOSING):
+                    await self.peer.until(lambda: not engine.unnumbered())
         if not self.link.is_over:
             self.link.close()
         if self._task is not None:

@@ -76,6 +76,7 @@ class Peer:
         self._owner = owner
         self._end: IonbusError | None = None
         self._credit_queue: deque[asyncio.Future[None]] = deque()
+        self._watches: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
         self._credit_seen = (0, 0)
         self._credit_at = 0.0  # seconds: when the other side last took events
         self._events_received = (0, 0)  # bytes, events: what the granted totals bound
@@ -133,7 +134,9 @@ class Peer:
         return self.names[name]
 
     def credit_changed(self) -> None:
-        """A frame has arrived, or a channel: whoever waits for credit looks again."""
+        """A frame has arrived, or a channel: whoever waits for credit, or for something else, looks again."""
+        if self._watches:
+            self._look_again()
         if self._credit_seen != self.engine.credit:
             self._credit_seen = self.engine.credit
             self._credit_at = self.loop.time()
@@ -172,17 +175,35 @@ class Peer:
         self.raise_if_ended()
         waits = delivery != "volatile" and (bool(self._credit_queue) or not self.engine.accepts_events)
         if delivery == "latest":  # it is queued at once, so that its successor can take its place
-            self.engine.emit(message, cost, delivery, key, tag)
+            entry = self.engine.emit(message, cost, delivery, key, tag)
             self.flush_soon()
             if waits:
                 await self._credit()
-            return
-        if waits:
-            await self._credit()
-        self.engine.emit(message, cost, delivery, key, tag)
-        self.flush_soon()
-        if self._credit_queue:
-            self.credit_changed()
+        else:
+            if waits:
+                await self._credit()
+            entry = self.engine.emit(message, cost, delivery, key, tag)
+            self.flush_soon()
+            if self._credit_queue:
+                self.credit_changed()
+        if entry is not None and len(message) > self.limits.transfer_threshold_bytes:
+            # Else the result of the handler that emits it would pass it while it travels in parts.
+            engine = self.engine
+            await self.until(lambda: entry.is_numbered or entry.is_dropped or self.engine is not engine)
+
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        """Wait until something is so; it is looked at whenever a frame has arrived.
+
+        Raises:
+            IonbusError: the session has ended.
+        """
+        self.raise_if_ended()
+        watch = (is_so, self.loop.create_future())
+        self._watches.append(watch)
+        try:
+            await watch[1]
+        finally:
+            self._watches.remove(watch)
 
     async def backlog_gone(self, patience: float, is_reading: Callable[[], bool]) -> None:
         """Wait until all events that are queued have credit, unless none was given for `patience` seconds."""
@@ -312,8 +333,13 @@ class Peer:
             if waiter.cancelled():
                 self.credit_changed()
 
+    def _look_again(self) -> None:
+        for is_so, waiter in self._watches:
+            if not waiter.done() and is_so():
+                waiter.set_result(None)
+
     def _fail_waiters(self, error: IonbusError) -> None:
         queue, self._credit_queue = self._credit_queue, deque()
-        for waiter in queue:
+        for waiter in (*queue, *(waiter for _, waiter in self._watches)):
             if not waiter.done():
                 waiter.set_exception(type(error)(error.message))
