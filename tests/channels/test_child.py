@@ -97,6 +97,7 @@ async def test_frames_both_ways_and_who_we_are(start: Start, recorder: type[Reco
     opened.channel.send(b"who")
     await receiver.until(lambda: receiver.frames)
     assert receiver.frames == [f"client stdio {opened.token}".encode()]
+    assert opened.token is not None
     assert len(opened.token) > 30
     assert child.exit_code is None
 
@@ -293,7 +294,9 @@ async def test_a_child_that_does_not_read(start: Start, recorder: type[Recorder]
         ([os.path.dirname(__file__)], None, "not executable"),  # noqa: PTH120
     ],
 )
-async def test_what_cannot_be_started(recorder, command: list[str], cwd, message) -> None:
+async def test_what_cannot_be_started(
+    recorder: type[Recorder], command: list[str], cwd: str | None, message: str
+) -> None:
     async with Child(command, cwd=cwd) as child:
         for _ in range(2):
             with pytest.raises(ConnectionLost, match=message):
