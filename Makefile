@@ -111,7 +111,7 @@ lock: .venv/.made ## Resolve the dependencies anew: requirements/*.txt and packa
 
 ##@ Test
 .PHONY: test
-test: test-python test-js test-e2e ## All tests; reports go to build/reports
+test: lint test-python test-js test-e2e test-demo ## Lint and all tests; reports go to build/reports
 
 .PHONY: test-python
 test-python: setup ## The Python side: unit, vector, property and typing tests
@@ -126,10 +126,14 @@ test-e2e: setup runtimes js-shim/dist/.made ## Real processes: Electron, Chromiu
 	$(ELECTRON) $(SCREEN) npm --workspace ionbus-e2e test -- --reporter=default --reporter=junit \
 	  --outputFile.junit=$(CURDIR)/$(REPORTS)/e2e.xml
 
+.PHONY: test-demo
+test-demo: setup runtimes js-shim/dist/.made ## Play through the demo, under Xvfb even where there is a screen
+	$(ELECTRON) env -u DISPLAY -u WAYLAND_DISPLAY $(PY) $(CONDUCTOR)/demo.py
+
 ##@ Measure
 .PHONY: bench
-bench: setup ## Measure the Python side
-	$(PY) benchmarks/bench.py
+bench: setup ## A call from Python to Python, over each channel
+	$(PY) benchmarks/python_call.py
 
 .PHONY: bench-electron
 bench-electron: setup runtimes js-shim/dist/.made ## A call from Electron's renderer, over each transport, beside ipcRenderer.invoke

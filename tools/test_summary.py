@@ -1,6 +1,6 @@
 """Adds up the JUnit reports of the test runs and prints one line a run, then `N passed, N failed`.
 
-A run that left no report counts as one failure. Exits 1 where anything failed.
+A run that left no report counts as one failure. Exits 1 where anything failed, or was skipped: what a machine lacks is installed.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("reports", nargs="+", type=Path)
-    passed = failed = 0
+    passed = failed = skipped = 0
     for report in parser.parse_args().reports:
         if not report.is_file():
             print(f"{report.stem}: no report, so it did not run to its end")
@@ -46,8 +46,9 @@ def main() -> int:
         print(f"{report.stem}: {counts.passed} passed, {counts.failed} failed, {counts.skipped} skipped")
         passed += counts.passed
         failed += counts.failed
+        skipped += counts.skipped
     print(f"{passed} passed, {failed} failed")
-    return 1 if failed else 0
+    return 1 if failed or skipped else 0
 
 
 if __name__ == "__main__":
