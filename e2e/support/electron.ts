@@ -74,7 +74,7 @@ export class App implements Place {
       env: { ...env, E2E_SETTINGS: JSON.stringify({ launch, transport, page: builtPage }) },
     });
     const app = new App(electron, await electron.firstWindow(), mark, profile);
-    await app.page.waitForFunction(() => "lab" in globalThis);
+    await hasLoaded(app.page);
     return app;
   }
 
@@ -99,7 +99,7 @@ export class App implements Place {
       this.electron.waitForEvent("window"),
       this.electron.evaluate((_, options) => shell.open(options), options),
     ]);
-    await page.waitForFunction(() => "lab" in globalThis);
+    await hasLoaded(page);
     return page;
   }
 
@@ -129,4 +129,10 @@ export class App implements Place {
     // Chromium's helpers write over their environment, and the last of them may still be at it.
     await rm(this.#profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   }
+}
+
+/** Wait until the page's script has run. (Playwright's own waiting evaluates text, which the page's policy forbids.) */
+async function hasLoaded(page: Page): Promise<void> {
+  const hasLab = () => page.evaluate(() => "lab" in globalThis).catch(() => false); // it may be navigating
+  await until("the page has loaded", hasLab);
 }
