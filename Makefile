@@ -20,7 +20,10 @@ PIP := $(PY) -m pip --quiet --quiet --disable-pip-version-check
 REPORTS := build/reports
 PYTHON_CODE := python tests tools examples benchmarks
 CONDUCTOR := examples/conductor
-CONDUCTOR_CONTRACTS := cd $(CONDUCTOR) && $(BIN)/ionbus codegen contracts --typescript src/generated
+# Folder, contracts, where their TypeScript goes.
+CONTRACTS := $(CONDUCTOR):contracts:src/generated e2e/app:contracts:generated tests/codegen:showcase:generated
+EACH_CONTRACT = for each in $(CONTRACTS); do IFS=: read -r folder module target <<< "$$each"; \
+	  (cd $$folder && $(BIN)/ionbus codegen $$module --typescript $$target $(1)); done
 # Under Xvfb even where there is a screen, so that no window takes the focus.
 SCREEN := xvfb-run -a -s "-screen 0 1280x1024x24"
 ELECTRON = IONBUS_ELECTRON="$$($(PY) tools/electron_runtime.py)"
@@ -75,7 +78,7 @@ lint-js: setup js-shim/dist/.made
 .PHONY: lint-generated
 lint-generated: setup
 	$(PY) tools/generate.py --check
-	$(CONDUCTOR_CONTRACTS) --check
+	$(call EACH_CONTRACT,--check)
 
 .PHONY: format
 format: setup ## Format all code, and mend what the linters can mend
@@ -84,9 +87,9 @@ format: setup ## Format all code, and mend what the linters can mend
 	biome check --write
 
 .PHONY: generate
-generate: setup ## Write the generated files: tables from schemas/, the conductor's contract in TypeScript
+generate: setup ## Write the generated files: tables from schemas/, contracts in TypeScript
 	$(PY) tools/generate.py
-	$(CONDUCTOR_CONTRACTS)
+	$(call EACH_CONTRACT,)
 
 .PHONY: vectors
 vectors: setup ## Record schemas/vectors anew, after a deliberate change of the wire; read the difference
