@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl as tls
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
@@ -18,7 +19,14 @@ from ionbus.channels.base import Accept
 from ionbus.channels.stdio import is_launched, take_over_stdio
 from ionbus.contract.contract import Contract, ContractInfo
 from ionbus.contract.members import Call, Event, Stream
-from ionbus.dispatch.handlers import Handler, Handlers, check_contract, check_handled, make_handler
+from ionbus.dispatch.handlers import (
+    EventListener,
+    Handler,
+    Handlers,
+    check_contract,
+    check_handled,
+    make_handler,
+)
 from ionbus.dispatch.requests import StreamReader
 from ionbus.generated.protocol import Limits
 
@@ -78,6 +86,7 @@ class Broker(Handlers, Generic[StateT]):
         self._users = 0
         self._stack = AsyncExitStack()
         self._included: set[int] = set()
+        self._turn: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
 
     def include(self, handlers: Handlers) -> None:
         """Take over the handlers and listeners of another file.
@@ -93,8 +102,15 @@ class Broker(Handlers, Generic[StateT]):
             check_contract(listener.member, self.contracts)
         for handler in handlers.handled.values():
             self.add(handler)
-        self.listeners.extend(handlers.listeners)
+        for listener in handlers.listeners:
+            self.add_listener(listener)
         self._included.add(id(handlers))
+
+    def add_listener(self, listener: EventListener) -> None:
+        """Keep a listener, which hears what comes from now on."""
+        super().add_listener(listener)
+        if self._serving is not None:
+            self._serving.listeners.setdefault(listener.member.name, []).append(listener)
 
     @contextmanager
     def override(
@@ -262,22 +278,33 @@ class Broker(Handlers, Generic[StateT]):
     @asynccontextmanager
     async def opened(self, grace: float = 5.0) -> AsyncIterator[Serving]:
         """The broker at work, without any listener; several users share it. `serve` and `connect(broker)` come here."""
-        if self._users == 0:
-            await self._start()
-        self._users += 1
+        async with self._one_at_a_time():
+            if self._serving is None:
+                await self._start()
+            self._users += 1
         try:
             yield self._live()
         finally:
             self._users -= 1
-            if self._users == 0:
-                await self._stop(grace)
+            async with self._one_at_a_time():
+                if self._users == 0:
+                    await self._stop(grace)
+
+    def _one_at_a_time(self) -> asyncio.Lock:
+        """Held while it starts or stops: who comes meanwhile waits until it has."""
+        loop = asyncio.get_running_loop()
+        if self._turn is None or self._turn[0] is not loop:
+            if self._serving is not None:
+                raise RuntimeError("the broker is served on another event loop; make one broker for each")
+            self._turn = (loop, asyncio.Lock())
+        return self._turn[1]
 
     def accept_local(self) -> Accept:
         """The function to call with a channel in this process."""
         return self._live().accept(no_token)
 
     async def _start(self) -> None:
-        listeners: dict[str, list[Any]] = {}
+        listeners: dict[str, list[EventListener]] = {}
         for listener in self.listeners:
             listeners.setdefault(listener.member.name, []).append(listener)
         serving = Serving(self.contracts, self.handled, listeners, self._limits)

@@ -45,7 +45,7 @@ class Serving:
         self,
         contracts: tuple[type[Contract], ...],
         handlers: Mapping[str, Handler],
-        listeners: Mapping[str, list[EventListener]],
+        listeners: dict[str, list[EventListener]],
         limits: Limits,
     ) -> None:
         self.loop = asyncio.get_running_loop()
@@ -108,12 +108,24 @@ class Serving:
             raise TypeError(f"emit() takes an event, not {event!r}")
         if event.source == "client":
             raise NotAllowed(f"{event.name} is published by clients; the broker cannot emit it")
+        self.check_served(event)
         if event.delivery == "latest":
             payload = event.payload.validate(payload)
         data = event.payload.encode(payload)
         behind = self._publish(event, payload, data, None)
         if behind:
             await asyncio.gather(*(session.wait_while_reading() for session in behind))
+
+    def check_served(self, event: Event[Any, Any]) -> None:
+        """Refuse an event of a contract that is not served here: nobody can have subscribed to it.
+
+        Raises:
+            TypeError: it is.
+        """
+        if event.name not in self.members:
+            raise TypeError(
+                f"{event.name} is of the contract {event.contract.name}, which is not served here; give it to Broker"
+            )
 
     def relay(self, sender: Session, event: Event[Any, Any], value: Any, payload: bytes) -> None:
         """Give a client's event to every other session that subscribed."""

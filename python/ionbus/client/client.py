@@ -56,9 +56,16 @@ async def connect(
         The bus. It reconnects by itself, for ever, until the block is left.
 
     Raises:
+        TypeError: these arguments do not go together.
         ConnectionLost: there is nothing to connect to, or nobody answers.
         Unauthenticated, ContractMismatch: the broker refuses this client.
     """
+    if stdio is not None and broker is not None:
+        raise TypeError("connect() takes a URL, a Broker or stdio=[...]: one of them")
+    if isinstance(contracts, type):
+        raise TypeError(f"contracts= is a list: contracts=[{contracts.__name__}]")
+    if broker is not None and not (isinstance(broker, (str, Broker)) or callable(broker)):
+        raise TypeError(f"connect() takes a URL, a function that gives one, or a Broker, not {broker!r}")
     async with AsyncExitStack() as stack:
         may_renew_token = callable(token)
         if stdio is not None:

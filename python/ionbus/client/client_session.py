@@ -55,7 +55,7 @@ class ClientSession:
         agent: str,
         may_renew_token: bool,
     ) -> None:
-        infos = [contract.__contract__ for contract in contracts]
+        infos = [_info(contract) for contract in contracts]
         told = [(info.name, info.version, info.fingerprint) for info in infos]
         self._in_hello = {info.name for info in infos}
         self._announced: dict[str, ContractInfo] = {}
@@ -256,7 +256,7 @@ class ClientSession:
             self.announce(what)
             decode = what.payload.decode
             return what.name, lambda _, payload: decode(payload)
-        if isinstance(what, type) and issubclass(what, Contract):
+        if isinstance(what, type) and issubclass(what, Contract) and hasattr(what, "__contract__"):
             info = what.__contract__
             members = {member.name: member for member in info.members.values() if isinstance(member, Event)}
             for member in info.members.values():
@@ -301,6 +301,14 @@ class ClientSession:
         if not self._opened.done():
             self._opened.set_exception(error)
             self._opened.exception()  # nobody may be waiting
+
+
+def _info(contract: type[Contract]) -> ContractInfo:
+    """The information of a contract that is announced: the outermost one's."""
+    info = getattr(contract, "__contract__", None)
+    if not isinstance(info, ContractInfo) or "." in info.name:
+        raise TypeError(f"contracts= takes outermost contracts, as contracts=[Conductor], not {contract!r}")
+    return info
 
 
 def _tell(watch: Callable[[Any], object], told: object) -> None:

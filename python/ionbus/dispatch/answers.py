@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing
+from collections.abc import AsyncIterable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
@@ -190,11 +189,9 @@ class Answers:
             answer.start()
             arguments = self._arguments(answer, handler, payload)
             if handler.is_async:
-                async with aclosing(handler.function(*arguments)) as items:
-                    await self._send_items(answer, handler, items)
+                await self._send_items(answer, handler, handler.function(*arguments))
             else:
-                run = partial(self._run_items, answer, handler, handler.function(*arguments))
-                await self._peer.threads.run(run)
+                await self._peer.threads.run(partial(self._run_items, answer, handler, arguments))
         except BaseException as error:
             self._fail(answer, handler, error)
             if isinstance(error, KeyboardInterrupt):
@@ -217,12 +214,19 @@ class Answers:
             arguments.append(self._peer.context_for(answer, is_async=handler.is_async))
         return arguments
 
-    async def _send_items(self, answer: Answer, handler: Handler, items: AsyncIterator[Any]) -> None:
-        async for item in items:
-            await self._send_item(answer, handler.encode(item))
+    async def _send_items(self, answer: Answer, handler: Handler, items: AsyncIterable[Any]) -> None:
+        """Send each item, and close a generator when nobody reads any more."""
+        try:
+            async for item in items:
+                await self._send_item(answer, handler.encode(item))
+        finally:
+            close = getattr(items, "aclose", None)
+            if close is not None:
+                await close()
 
-    def _run_items(self, answer: Answer, handler: Handler, items: Iterator[Any]) -> None:
-        """On a thread: send each item of a generator, and close it when nobody reads any more."""
+    def _run_items(self, answer: Answer, handler: Handler, arguments: list[Any]) -> None:
+        """The same on a thread, where a function that only returns an iterator runs too."""
+        items: Iterable[Any] = handler.function(*arguments)
         try:
             for item in items:
                 wait_in_thread(self._send_item(answer, handler.encode(item)), self._peer.loop, answer)
@@ -254,11 +258,18 @@ class Answers:
                 told = CallCancelled(f"{answer.name}: cancelled")
         elif isinstance(error, _Refused):
             told = error.told
-        elif isinstance(error, handler.member.raises):
+        elif isinstance(error, IonbusError) and error.code in (
+            declared.code for declared in handler.member.raises
+        ):
             told = error
         else:
             told = internal_error(answer.name, error)
-        self._send(answer, self._error(answer.id, told))
+        try:
+            message = self._error(answer.id, told)
+        except Exception as problem:  # noqa: BLE001 - its fields were changed after it was made: they cannot travel
+            problem.__cause__ = error
+            message = self._error(answer.id, internal_error(answer.name, problem))
+        self._send(answer, message)
 
     def _send(self, answer: Answer, message: bytes) -> None:
         if answer.is_answered or answer.reason == "lost":

@@ -240,7 +240,7 @@ class Handlers:
             raise TypeError(f"{event.name} is published by the broker itself; on() is for events of clients")
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
-            self.listeners.append(make_event_listener(event, function))
+            self.add_listener(make_event_listener(event, function))
             return function
 
         return register
@@ -259,6 +259,10 @@ class Handlers:
                 "Use override() in a test"
             )
         self.handled[name] = handler
+
+    def add_listener(self, listener: EventListener) -> None:
+        """Keep a listener."""
+        self.listeners.append(listener)
 
 
 def check_contract(member: Member, contracts: tuple[type[Contract], ...]) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
+from math import isnan
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from uuid import uuid4
 
 from ionbus.contract.payload import Payload
+from ionbus.dispatch.waiting import Waiters, wait_with, wake
 from ionbus.errors import CallTimeout, IonbusError, error_from_wire
 from ionbus.generated.protocol import Message
 from ionbus.session.outbox import Entry
@@ -60,7 +62,7 @@ class PendingStream:
         self.items: deque[bytes] = deque()
         self.is_over = False
         self.error: BaseException | None = None
-        self.waiter: asyncio.Future[None] | None = None
+        self.waiters: Waiters = set()
         self._window = window
         self._granted = window
         self._received = (0, 0)
@@ -105,8 +107,7 @@ class PendingStream:
 
     def wake(self) -> None:
         """Whoever waits for an item looks again."""
-        if self.waiter is not None and not self.waiter.done():
-            self.waiter.set_result(None)
+        wake(self.waiters)
 
 
 Pending = PendingCall | PendingStream
@@ -135,7 +136,7 @@ class Requests:
             IonbusError: what the other side answered, `CallTimeout`, `TooLarge`, `SessionLost`, `ConnectionLost`.
         """
         peer = self._peer
-        await self._wait_for_room()
+        timeout = await self._wait_for_room(name, timeout)
         peer.raise_if_ended()
         loop = peer.loop
         options: dict[str, object] = {}
@@ -162,7 +163,7 @@ class Requests:
     async def stream(self, name: str, payload: bytes, timeout: float | None, raises: Errors) -> PendingStream:
         """Ask for a stream."""
         peer = self._peer
-        await self._wait_for_room()
+        timeout = await self._wait_for_room(name, timeout)
         peer.raise_if_ended()
         limits = peer.limits
         window = (limits.stream_credit_bytes, limits.stream_credit_messages)
@@ -282,13 +283,40 @@ class Requests:
             self._make_room()
         return request
 
-    async def _wait_for_room(self) -> None:
-        """Wait while as many requests are under way as the other side takes."""
-        while len(self._pending) + len(self._abandoned) >= self._peer.limits.max_requests:
-            self._peer.raise_if_ended()
-            waiter = self._peer.loop.create_future()
-            self._queue.append(waiter)
+    async def _wait_for_room(self, name: str, timeout: float | None) -> float | None:
+        """Wait while as many requests are under way as the other side takes; gives what is left of `timeout`.
+
+        Raises:
+            CallTimeout: nothing is.
+        """
+        timeout = _seconds(name, timeout)
+        if self._has_room():
+            return timeout
+        loop = self._peer.loop
+        began = loop.time()
+        try:
+            async with asyncio.timeout(timeout):
+                while not self._has_room():
+                    self._peer.raise_if_ended()
+                    await self._turn()
+        except TimeoutError:
+            raise CallTimeout(
+                f"{name}: not sent within {timeout:g} s; {self._peer.limits.max_requests} requests are under way already"
+            ) from None
+        return None if timeout is None else timeout - (loop.time() - began)
+
+    def _has_room(self) -> bool:
+        return len(self._pending) + len(self._abandoned) < self._peer.limits.max_requests
+
+    async def _turn(self) -> None:
+        waiter = self._peer.loop.create_future()
+        self._queue.append(waiter)
+        try:
             await waiter
+        except asyncio.CancelledError:
+            if not waiter.cancelled():  # it was its turn: the next one's now
+                self._make_room()
+            raise
 
     def _make_room(self) -> None:
         room = self._peer.limits.max_requests - len(self._pending) - len(self._abandoned)
@@ -352,8 +380,7 @@ class StreamReader(Generic[ItemT]):
                 raise error
             if pending.is_over:
                 raise StopAsyncIteration
-            pending.waiter = self._peer.loop.create_future()
-            await pending.waiter
+            await wait_with(pending.waiters, self._peer.loop)
         payload, grant = pending.take()
         if grant is not None and not pending.is_over:
             self._peer.send(encode_message(Message.STREAM_CREDIT, pending.id, *grant), pending.id)
@@ -370,6 +397,23 @@ class StreamReader(Generic[ItemT]):
         if self._pending is not None and not self._pending.is_over:
             self._peer.requests.give_up(self._pending)
             self._pending.end()
+
+
+def _seconds(name: str, timeout: object) -> float | None:
+    """A time-out as the wire can say it.
+
+    Raises:
+        TypeError: it is not a time.
+    """
+    if timeout is None:
+        return None
+    if not isinstance(timeout, (int, float)) or isnan(timeout):
+        raise TypeError(f"{name}: timeout={timeout!r} is not a time; give seconds, or None for no limit")
+    return None if timeout >= _FOREVER else timeout
+
+
+_FOREVER = 1e9
+"""Seconds from which on a time-out is none: 31 years."""
 
 
 def decode_details(details: bytes | None) -> dict[str, object]:

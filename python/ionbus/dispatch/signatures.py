@@ -14,6 +14,7 @@ from collections.abc import (
     Iterator,
 )
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from ionbus.dispatch.context import Context, ThreadContext
@@ -122,6 +123,8 @@ def fits(given: object, wanted: object) -> bool:
 
 
 def _flow(function: Callable[..., object], subject: str, *, yields: bool) -> Flow:
+    while isinstance(function, partial):
+        function = function.func
     called = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
     if inspect.isasyncgenfunction(called):
         if not yields:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from ionbus.dispatch.listeners import Delivery, start
 from ionbus.dispatch.patterns import PatternTable
+from ionbus.dispatch.waiting import Waiters, wait_with, wake
 from ionbus.errors import IonbusError
 from ionbus.generated.protocol import Message
 from ionbus.session.outbox import Entry
@@ -175,12 +176,23 @@ class _Queued(Subscription):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.events: deque[tuple[Any, Delivery]] = deque()
+        self._refused: IonbusError | None = None
 
     def hand(self, name: str, value: Any, delivery: Delivery) -> list[asyncio.Future[Any]]:
         delivery.takers += 1
         self.events.append((value, delivery))
         self._function()
         return []
+
+    def answered(self, error: IonbusError | None) -> None:
+        super().answered(error)
+        self._refused = error
+        self._function()
+
+    def raise_if_refused(self) -> None:
+        """Raise why the broker refuses it, if it does."""
+        if self._refused is not None:
+            raise type(self._refused)(self._refused.message)
 
 
 class EventReader(Generic[P]):
@@ -191,8 +203,7 @@ class EventReader(Generic[P]):
         self._pattern = pattern
         self._decode = decode
         self._queue: _Queued | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._end: IonbusError | None = None
+        self._waiters: Waiters = set()
 
     async def __aenter__(self) -> Self:
         queue = self._subscriptions.add(self._pattern, self._decode, self._wake, _Queued)
@@ -210,11 +221,13 @@ class EventReader(Generic[P]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._subscriptions.readers.discard(self)
-        if self._queue is not None:
-            self._queue.close()
-            while self._queue.events:
-                _, delivery = self._queue.events.popleft()
+        queue, self._queue = self._queue, None
+        if queue is not None:
+            queue.close()
+            while queue.events:
+                _, delivery = queue.events.popleft()
                 self._subscriptions.peer.listeners.taken(delivery)
+            self._wake()
 
     def __aiter__(self) -> AsyncIterator[P]:
         return self
@@ -226,14 +239,13 @@ class EventReader(Generic[P]):
             RuntimeError: outside `async with`.
             IonbusError: the connection is closed.
         """
-        queue = self._queue
+        peer = self._subscriptions.peer
+        while (queue := self._queue) is not None and not queue.events:
+            peer.raise_if_ended()
+            queue.raise_if_refused()
+            await wait_with(self._waiters, peer.loop)
         if queue is None:
             raise RuntimeError("events are read inside `async with`")
-        peer = self._subscriptions.peer
-        while not queue.events:
-            peer.raise_if_ended()
-            self._waiter = peer.loop.create_future()
-            await self._waiter
         value, delivery = queue.events.popleft()
         peer.listeners.taken(delivery)
         event: P = value
@@ -244,5 +256,4 @@ class EventReader(Generic[P]):
         self._wake()
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        wake(self._waiters)
