@@ -10,6 +10,7 @@ from typing import Any
 import msgpack
 import pytest
 
+from ionbus import Session
 from ionbus.channels.base import Channel
 from ionbus.channels.memory import MemoryListener
 from ionbus.generated.protocol import Limits
@@ -352,6 +353,41 @@ async def test_a_stale_attempt_evicts_nobody(scene: Scene) -> None:
     assert evicted is not None
     assert evicted[1] == "evicted"
     assert evicted[3] == {"final": True}
+
+
+async def test_who_takes_no_large_messages_is_answered_all_the_same(scene: Scene) -> None:
+    raw = await scene.greeted(limits={"message": 0})
+    raw.send(0, 1, 0, [10, 1, "workshop.*"], [2, 1, "workshop.nothing", b"\xc0"])
+    await eventually(lambda: len(raw.frames) > 1)
+    assert [element[:2] for element in raw.frames[1][3:]] == [[11, 1], [4, 1]]
+
+
+async def test_a_refusal_that_is_too_large_is_told_in_short(scene: Scene) -> None:
+    raw = await scene.greeted(limits={"message": 0})
+    raw.send(0, 1, 0, [1, "workshop.sized", payload(["wrong"] * 20_000)])
+    await eventually(lambda: len(raw.frames) > 1)
+    [refused] = raw.frames[1][3:]
+    assert refused[:3] == [14, 1, "invalid_payload"]
+    assert len(refused) == 4
+
+
+async def test_a_mistake_of_the_brokers_costs_one_channel_and_not_the_session(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: Session, contracts: list[tuple[str, str, str]]) -> None:
+        raise RuntimeError(f"a bug at {contracts}")
+
+    monkeypatch.setattr(Session, "announced", fail)
+    raw = await scene.greeted()
+    raw.send(0, 1, 0, [15, [["workshop", "1.0", "x"]]])
+    await eventually(lambda: raw.end)
+    close = raw.close_frame()
+    assert close is not None
+    assert close[1] == "protocol_error"
+    assert "a bug at" in caplog.text
+    back = await scene.greeted(attempt=2, secret=raw.frames[0][1]["secret"])
+    assert back.frames[0][1]["resumed"] is True
+    assert back.frames[0][1]["received"] == 1
 
 
 async def test_frames_before_welcome_are_a_violation() -> None:

@@ -56,6 +56,7 @@ class Workshop(Contract, name="workshop", version="1.0"):
     said = Event(str, source="client")
     shouted = Event(str, source="any")
     pinged = Event(None)
+    sized = Event(list[int], source="client")
 
     question = Call(str, str, served_by="client", raises=[TooBig])
     numbers = Stream(int, int, served_by="client")

@@ -160,9 +160,14 @@ export class Peer {
 
   // What leaves.
 
+  /** Whether the other side takes a message as large; its bound concerns transfers only (docs/protocol.md, section 7). */
+  takes({ length }: Uint8Array): boolean {
+    return length <= this.limits.transferThresholdBytes || length <= this.maxMessageBytes;
+  }
+
   /** Send what needs no credit. @throws TooLarge the other side does not take a message as large. */
   send(message: Uint8Array, lane?: number, tag?: unknown): Entry {
-    if (message.length > this.maxMessageBytes) throw this.#tooLarge(message.length);
+    if (!this.takes(message)) throw this.#tooLarge(message.length);
     const entry = this.engine.send(message, lane, tag);
     this.#flushSoon();
     return entry;
@@ -175,7 +180,7 @@ export class Peer {
    * @throws TooLarge; @throws IonbusError the session has ended.
    */
   emit(message: Uint8Array, cost: number, delivery: Delivery, key?: string): Promise<void> {
-    if (message.length > this.maxMessageBytes) return Promise.reject(this.#tooLarge(message.length));
+    if (!this.takes(message)) return Promise.reject(this.#tooLarge(message.length));
     if (this.endedWith !== undefined) return Promise.reject(this.endedWith);
     const waits = delivery !== "volatile" && (this.#creditQueue.length > 0 || !this.engine.acceptsEvents);
     const leave = (): Entry | undefined => {

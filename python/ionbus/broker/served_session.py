@@ -103,7 +103,6 @@ class Session:
         name = event.name
         if event.source == "client":
             raise NotAllowed(f"{name} is published by clients; the broker cannot emit it")
-        self._serving.check_served(event)
         peer = self._peer
         peer.raise_if_ended()
         key = None
@@ -147,7 +146,7 @@ class Session:
     def put(self, event: Event[Any, Any], message: bytes, cost: int, key: Any) -> bool:
         """Queue an event that is for many; whether its sender should wait for this session."""
         engine = self._engine
-        if len(message) > self._peer.max_message_bytes:
+        if not self._peer.takes(message):
             return False
         is_behind = event.delivery != "volatile" and not engine.accepts_events
         engine.emit(message, cost, event.delivery, key)
@@ -187,6 +186,9 @@ class Session:
                 self._peer.receive(arrival)
             except MalformedFrame as error:
                 problem = problem or str(error)
+            except Exception:  # a mistake of ours: it costs this channel, not the pipe that it may share with others
+                self._serving.log.exception("%r: a message could not be taken", self)
+                problem = problem or "the broker failed at a message; its log has the reason"
         if problem is not None:
             self._violated(self._engine.violation(problem))
             return

@@ -25,6 +25,9 @@ from ionbus.wire import values
 from ionbus.wire.frames import MalformedFrame
 from ionbus.wire.messages import encode_message
 
+LONGEST_TEXT = 1_000
+"""Characters of an error that are told where all of it would be too large."""
+
 
 class Owner(Protocol):
     """Who a peer belongs to: a session at the broker, the bus at a client."""
@@ -149,14 +152,19 @@ class Peer:
 
     # What leaves.
 
+    def takes(self, message: bytes) -> bool:
+        """Whether the other side takes a message as large; its bound concerns transfers only (docs/protocol.md, section 7)."""
+        size = len(message)
+        return size <= self.limits.transfer_threshold_bytes or size <= self.max_message_bytes
+
     def send(self, message: bytes, lane: Hashable | None = None, tag: object = None) -> Entry:
         """Send what needs no credit.
 
         Raises:
             TooLarge: the other side does not take a message as large.
         """
-        if len(message) > self.max_message_bytes:
-            raise self.too_large(len(message))
+        if not self.takes(message):
+            raise self._too_large(len(message))
         entry = self.engine.send(message, lane, tag)
         self.flush_soon()
         return entry
@@ -170,8 +178,8 @@ class Peer:
             TooLarge: the other side does not take a message as large.
             IonbusError: the session has ended.
         """
-        if len(message) > self.max_message_bytes:
-            raise self.too_large(len(message))
+        if not self.takes(message):
+            raise self._too_large(len(message))
         self.raise_if_ended()
         waits = delivery != "volatile" and (bool(self._credit_queue) or not self.engine.accepts_events)
         if delivery == "latest":  # it is queued at once, so that its successor can take its place
@@ -223,17 +231,15 @@ class Peer:
         """Tell the other side that its event was refused."""
         told = error if isinstance(error, IonbusError) else internal_error("an event's validation", error)
         code, text, details = error_to_wire(told)
-        self.send(
-            encode_message(Message.REFUSED, seq, code, text, values.encode(details) if details else None)
-        )
+        packed = values.encode(details) if details else None
+        message = encode_message(Message.REFUSED, seq, code, text, packed)
+        if not self.takes(message):
+            message = encode_message(Message.REFUSED, seq, code, text[:LONGEST_TEXT])
+        self.send(message)
 
     def consumed(self, cost: int) -> None:
         """An event was dropped or taken."""
         self._consumed(cost)
-
-    def too_large(self, size: int) -> TooLarge:
-        """The error for a message of so many bytes."""
-        return TooLarge(f"a message of {size} bytes; the other side takes {self.max_message_bytes}")
 
     # The session's end.
 
@@ -298,6 +304,9 @@ class Peer:
     def _resend(self, request: Pending) -> None:
         if request.entry is not None:
             request.entry = self.engine.send(request.entry.data, request.id, request)
+
+    def _too_large(self, size: int) -> TooLarge:
+        return TooLarge(f"a message of {size} bytes; the other side takes {self.max_message_bytes}")
 
     def _rejected(self, rejected: Rejected) -> None:
         error = error_from_wire(rejected.code, rejected.message)
