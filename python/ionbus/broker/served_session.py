@@ -103,6 +103,7 @@ class Session:
         name = event.name
         if event.source == "client":
             raise NotAllowed(f"{name} is published by clients; the broker cannot emit it")
+        self._serving.check_served(event)
         peer = self._peer
         peer.raise_if_ended()
         key = None
