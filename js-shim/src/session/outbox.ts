@@ -16,6 +16,9 @@ export type Lane = string | number;
 /** The lane of all events. */
 export const EVENTS: Lane = "events";
 
+/** Withdrawn entries from which on the queues are swept, once they are half of what is there. */
+const SWEPT = 64;
+
 /** One message on its way out. */
 export class Entry {
   /** The message's bytes; replaced while a `latest` event waits. */
@@ -53,11 +56,13 @@ export class Entry {
 /** The two queues, the held lanes, and the newest entry of each `latest` key. */
 export class Outbox {
   private readonly maxLatestKeys: number;
-  private readonly events = new Deque<Entry>();
-  private readonly messages = new Deque<Entry>();
+  private events = new Deque<Entry>();
+  private messages = new Deque<Entry>();
   private readonly held = new Map<Lane, Entry[]>();
   private readonly latest = new Map<string | undefined, Entry>();
   private ordinal = 0;
+  /** Since the queues were swept. */
+  private withdrawn = 0;
   /** Cost of all events that wait. */
   queuedBytes = 0;
   queuedEvents = 0;
@@ -150,6 +155,9 @@ export class Outbox {
     entry.isDropped = true;
     if (entry.cost >= 0) this.forget(entry);
     else this.queuedMessages--;
+    this.withdrawn++;
+    if (this.withdrawn >= SWEPT && this.withdrawn * 2 >= this.events.length + this.messages.length)
+      this.sweep();
   }
 
   /** All entries that wait, in order. */
@@ -157,6 +165,13 @@ export class Outbox {
     const entries = [...this.events.toArray(), ...this.messages.toArray()];
     for (const lane of this.held.values()) entries.push(...lane);
     return entries.filter((entry) => !entry.isDropped).sort((a, b) => a.ordinal - b.ordinal);
+  }
+
+  /** Let go of what was withdrawn: while nothing leaves, it would pile up. */
+  private sweep(): void {
+    this.withdrawn = 0;
+    this.events = new Deque(this.events.toArray().filter((entry) => !entry.isDropped));
+    this.messages = new Deque(this.messages.toArray().filter((entry) => !entry.isDropped));
   }
 
   private forget(entry: Entry): void {

@@ -16,6 +16,9 @@ Delivery = Literal["session", "volatile", "latest"]
 EVENTS: Final = "events"
 """The lane of all events."""
 
+SWEPT: Final = 64
+"""Withdrawn entries from which on the queues are swept, once they are half of what is there."""
+
 
 class Entry:
     """One message on its way out.
@@ -60,6 +63,7 @@ class Outbox:
         self._held: dict[Hashable, deque[Entry]] = {}
         self._latest: dict[Hashable, Entry] = {}
         self._ordinal = 0
+        self._withdrawn = 0  # since the queues were swept
         self.queued_bytes = 0
         """Cost of all events that wait."""
         self.queued_events = 0
@@ -131,6 +135,9 @@ class Outbox:
             self._forget(entry)
         else:
             self.queued_messages -= 1
+        self._withdrawn += 1
+        if self._withdrawn >= SWEPT and self._withdrawn * 2 >= len(self._events) + len(self._messages):
+            self._sweep()
 
     def waiting(self) -> Iterator[Entry]:
         """All entries that wait, in order."""
@@ -139,6 +146,12 @@ class Outbox:
         return iter(
             sorted((entry for entry in entries if not entry.is_dropped), key=lambda entry: entry.ordinal)
         )
+
+    def _sweep(self) -> None:
+        """Let go of what was withdrawn: while nothing leaves, it would pile up."""
+        self._withdrawn = 0
+        self._events = deque(entry for entry in self._events if not entry.is_dropped)
+        self._messages = deque(entry for entry in self._messages if not entry.is_dropped)
 
     def _forget(self, entry: Entry) -> None:
         self.queued_events -= 1
