@@ -21,7 +21,7 @@ export interface Shell {
   open(options?: OpenOptions): Promise<void>;
   // To the window that was opened last:
   attach(): void;
-  crash(): void;
+  crash(): Promise<void>;
   recover(): Promise<number>;
 }
 

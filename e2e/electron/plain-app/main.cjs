@@ -44,9 +44,12 @@ function attach() {
   broker.attach(BrowserWindow.fromId(lastOpened), { transport });
 }
 
-/** Kill the process of its page. */
+/** Kill the process of its page, and wait until it is noticed. */
 function crash() {
-  BrowserWindow.fromId(lastOpened).webContents.forcefullyCrashRenderer();
+  const { webContents } = BrowserWindow.fromId(lastOpened);
+  const gone = new Promise((resolve) => webContents.once("render-process-gone", () => resolve()));
+  webContents.forcefullyCrashRenderer();
+  return gone;
 }
 
 /** Load its page anew, and let it call Python: what it said. Playwright is blind to a page that has crashed. */
