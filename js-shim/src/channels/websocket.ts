@@ -9,6 +9,8 @@ import { type Channel, type Receiver, tooLarge } from "./base.js";
 const HIGH_WATER_BYTES = 262_144;
 /** How often to look whether they have left: a WebSocket has no event for it. */
 const DRAIN_POLL_MS = 10;
+/** 1002, 1003 and 1009 as a page may say them: there `close` throws at any code between 1000 and 3000. */
+const CLOSE_CODES = { protocolError: 4002, text: 4003, tooLarge: 4009 };
 
 /**
  * Open a WebSocket to a broker.
@@ -71,17 +73,17 @@ export function openWebSocket(url: string, receiver: Receiver): Promise<Channel>
         return;
       }
       isOpen = false;
-      socket.close(1002);
+      socket.close(CLOSE_CODES.protocolError);
       end("protocol_error", `a WebSocket server that does not speak ${SUBPROTOCOL}`);
     });
     socket.addEventListener("message", ({ data }: MessageEvent<unknown>) => {
       if (isClosed) return;
       if (!(data instanceof ArrayBuffer)) {
         end("protocol_error", "a text message on a WebSocket: frames are binary");
-        socket.close(1002);
+        socket.close(CLOSE_CODES.text);
       } else if (data.byteLength > channel.maxFrameBytes) {
         end("too_large", tooLarge(data.byteLength, channel.maxFrameBytes));
-        socket.close(1009);
+        socket.close(CLOSE_CODES.tooLarge);
       } else {
         receiver.frameReceived(new Uint8Array(data));
       }

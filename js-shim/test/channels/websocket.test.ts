@@ -84,7 +84,7 @@ describe("a WebSocket", () => {
     const closed = once(socket, "close");
     socket.send(new Uint8Array(11));
     const [code] = await closed;
-    expect(code).toBe(1009);
+    expect(code).toBe(4009);
     expect(heard.ends).toEqual([[false, "too_large", "a frame of 11 bytes; at most 10 are taken"]]);
   });
 
@@ -93,7 +93,7 @@ describe("a WebSocket", () => {
     const [, socket] = await open(heard);
     const closed = once(socket, "close");
     socket.send("hello");
-    await closed;
+    expect(await closed).toContain(4003);
     expect(heard.ends[0]?.[1]).toBe("protocol_error");
   });
 
