@@ -17,7 +17,7 @@ import { useNodePlatform } from "./platform.js";
 export interface RestartPolicy {
   /** How many deaths in a row are too many. A broker that was ready for 5 s counts as well again. Default: 10. */
   readonly limit?: number | undefined;
-  /** How long to wait after the nth death in a row, in milliseconds. Default: 100 · 2ⁿ, at most 10,000. */
+  /** How long to wait after the nth death in a row, in milliseconds. Default: 50 · 2ⁿ, at most 10,000. */
   readonly delayMs?: ((deaths: number) => number) | undefined;
 }
 
@@ -96,6 +96,8 @@ interface Exit {
 }
 
 const LAST_LINES = 20;
+/** A line is cut after so many characters. */
+const LONGEST_LINE = 4_096;
 const STABLE_MS = 5_000;
 const MAX_DEATHS = 10;
 const GRACE_MS = 5_000;
@@ -311,7 +313,11 @@ function readLines(stream: NodeJS.ReadableStream, line: (text: string) => void):
   stream.on("data", (text: string) => {
     const lines = (rest + text).split(/\r?\n/);
     rest = lines.pop() ?? "";
-    for (const each of lines) line(each);
+    if (rest.length > LONGEST_LINE) {
+      lines.push(rest);
+      rest = "";
+    }
+    for (const each of lines) line(each.slice(0, LONGEST_LINE));
   });
   stream.on("end", () => {
     if (rest !== "") line(rest);

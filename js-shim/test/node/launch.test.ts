@@ -149,6 +149,16 @@ describe("a broker that does not start", () => {
     expect(error.message).toContain("line 39");
   });
 
+  it("has its last lines cut where they have no end", async () => {
+    const broker = launch({
+      args: script("process.stderr.write('x'.repeat(1_000_000)); process.exitCode = 3"),
+      restart: false,
+    });
+    const { lastLines } = await failure(broker);
+    expect(lastLines.length).toBeGreaterThan(0);
+    expect(Math.max(...lastLines.map(({ length }) => length))).toBe(4_096);
+  });
+
   it("is told by its name where there is no such program", async () => {
     const error = await failure(launch({ command: path.join(folder, "nothing"), restart: false }));
     expect(error.message).toContain(`cannot start ${path.join(folder, "nothing")}: no such program`);
