@@ -425,6 +425,24 @@ async def test_no_more_listeners_run_at_a_time_than_are_allowed(at: Rig) -> None
     assert started == [f"step {step}" for step in range(300)]
 
 
+async def test_what_waited_for_a_subscription_does_not_come_after_it_has_closed(at: Rig) -> None:
+    heard: list[str] = []
+    gate = asyncio.Event()
+
+    async def slow(_: str) -> None:
+        await gate.wait()
+
+    at.bus.on(Workshop.noticed, slow)
+    closed = at.bus.on(Workshop.noticed, heard.append)
+    await at.bus.call(Workshop.report, 300)
+    await at.bus.call(Workshop.add, Pair(left=1, right=1))
+    assert len(heard) == 256  # no more listeners run at a time: the others wait
+    closed.close()
+    gate.set()
+    await at.bus.call(Workshop.report, 1)
+    assert len(heard) == 256
+
+
 async def test_a_listener_that_fails_harms_nobody(at: Rig, caplog: pytest.LogCaptureFixture) -> None:
     heard: list[str] = []
 

@@ -290,7 +290,16 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
   function listen(pattern: string, hand: Target["hand"]): Subscription {
     lastListener += 1;
     const number = lastListener;
-    const listener: Listener = { number, pattern, matches: matcher(pattern), decode: unpackEvent, hand };
+    const listener: Listener = {
+      number,
+      pattern,
+      matches: matcher(pattern),
+      get isOpen() {
+        return listeners.has(number);
+      },
+      decode: unpackEvent,
+      hand,
+    };
     listeners.set(number, listener);
     found.clear();
     if (peer.endedWith === undefined) subscribe(listener);

@@ -2,6 +2,8 @@
 
 /** Something that is handed events. */
 export interface Target {
+  /** Whether it still wants them. */
+  readonly isOpen: boolean;
   /** The event's value as this target wants it. @throws InvalidPayload */
   decode(name: string, payload: Uint8Array): unknown;
   /** Take an event: start the listener, and give what runs on. */
@@ -62,6 +64,7 @@ export class Listeners {
   }
 
   #start(target: Target, name: string, value: unknown): void {
+    if (!target.isOpen) return; // it was closed while the event waited, or by a listener before it
     try {
       const result = target.hand(name, value);
       if (!isThenable(result)) return;

@@ -142,6 +142,23 @@ describe("validators", () => {
     expect(String(error)).toContain("conductor.execute: flow: is empty (payload refused before it was sent)");
   });
 
+  it("that fail themselves are told of on their own side alone", async () => {
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    const fails = (): never => {
+      throw new Error("the password is swordfish");
+    };
+    const bus = broker.connect({ validators: { "conductor.finished": { event: fails } } });
+    bus.on(Conductor.finished, () => {});
+    await roundTrip(bus);
+    await broker.emit(Conductor.finished, { files: 1 });
+    await roundTrip(bus);
+    const lines = log.mock.calls.map((told) => told.map(String).join(" "));
+    expect(lines).toHaveLength(2);
+    expect(lines[0]).toMatch(/incident [0-9a-f]{12}: an event's validation failed:.*swordfish/);
+    expect(lines[1]).toContain("an event's validation failed; the reason is in its log, under");
+    expect(lines[1]).not.toContain("swordfish");
+  });
+
   it("check what arrives", async () => {
     broker.handle(Conductor.execute, () => ({ files: -1 }));
     const bus = broker.connect({ validators });
@@ -225,6 +242,29 @@ describe("events", () => {
     await broker.emit(Conductor.finished, { files: 1 });
     await roundTrip();
     expect(listener).not.toHaveBeenCalled();
+  });
+
+  it("that waited for a subscription do not come after it has closed", async () => {
+    const bus = broker.connect({ limits: { maxListeners: 1 } });
+    const listener = vi.fn();
+    let finish = (): void => {};
+    bus.on(
+      Conductor.finished,
+      () =>
+        new Promise<void>((resolve) => {
+          finish = resolve;
+        }),
+    );
+    const stop = bus.on(Conductor.finished, listener);
+    await roundTrip(bus);
+    await broker.emit(Conductor.finished, { files: 1 });
+    await broker.emit(Conductor.finished, { files: 2 });
+    await roundTrip(bus);
+    expect(listener).toHaveBeenCalledOnce();
+    stop();
+    finish();
+    await roundTrip(bus);
+    expect(listener).toHaveBeenCalledOnce();
   });
 
   it("that one listener fails at reach the others", async () => {

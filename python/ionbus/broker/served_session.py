@@ -187,7 +187,7 @@ class Session:
                 self._peer.receive(arrival)
             except MalformedFrame as error:
                 problem = problem or str(error)
-            except Exception:  # a mistake of ours: it costs this channel, not the pipe that it may share with others
+            except Exception:  # a mistake of ours costs this channel, not the pipe that others share
                 self._serving.log.exception("%r: a message could not be taken", self)
                 problem = problem or "the broker failed at a message; its log has the reason"
         if problem is not None:
@@ -374,6 +374,8 @@ class _Published:
     """An event of a client on its way to the broker's listeners and to other clients."""
 
     __slots__ = ("_member", "_session")
+
+    is_open = True
 
     def __init__(self, session: Session, member: Event[Any, Any]) -> None:
         self._session = session

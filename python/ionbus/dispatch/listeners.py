@@ -25,6 +25,10 @@ class Delivery:
 class Target(Protocol):
     """Something that is handed events."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it still wants them."""
+
     def decode(self, name: str, payload: bytes) -> Any:
         """The event's value as this target wants it; raises InvalidPayload."""
 
@@ -87,6 +91,8 @@ class Listeners:
             self.taken(delivery)
             return
         for target, value in zip(targets, values, strict=True):
+            if not target.is_open:  # it was closed while the event waited, or by a listener before it
+                continue
             try:
                 futures = target.hand(name, value, delivery)
             except Exception:
