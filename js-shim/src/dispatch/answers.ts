@@ -11,6 +11,7 @@ import {
   TooLarge,
 } from "../errors.js";
 import { Message } from "../generated/protocol.js";
+import { entropy, toHex } from "../platform.js";
 import { MalformedFrame } from "../wire/frames.js";
 import { encodeItem, encodeMessage, encodeResult } from "../wire/messages.js";
 import { encode } from "../wire/values.js";
@@ -236,19 +237,9 @@ function firstCredit(credit: unknown, { limits }: Peer): [number, number] {
   return [limits.streamCreditBytes, limits.streamCreditMessages];
 }
 
-/** Log what a handler threw under a new incident id, and give what its caller is told: nothing but that id. */
-function internalError(name: string, error: unknown): InternalError {
-  const incidentId = randomHex(6);
-  console.error(`ionbus: incident ${incidentId}: the handler of ${name} failed:`, error);
-  return new InternalError(`${name}: the handler failed; its log has the reason under ${incidentId}`, {
-    incidentId,
-  });
-}
-
-function randomHex(bytes: number): string {
-  return Array.from({ length: bytes }, () =>
-    Math.floor(Math.random() * 256)
-      .toString(16)
-      .padStart(2, "0"),
-  ).join("");
+/** Log what code of the user's threw under a new incident id, and give what its caller is told: nothing but that id. */
+export function internalError(name: string, error: unknown): InternalError {
+  const incidentId = toHex(entropy(6));
+  console.error(`ionbus: incident ${incidentId}: ${name} failed:`, error);
+  return new InternalError(`${name} failed; the reason is in its log, under ${incidentId}`, { incidentId });
 }

@@ -5,21 +5,14 @@
  * the session says the rest.
  */
 
-import {
-  errorFromWire,
-  errorToWire,
-  InternalError,
-  type IonbusError,
-  isIonbusError,
-  TooLarge,
-} from "../errors.js";
+import { errorFromWire, errorToWire, type IonbusError, isIonbusError, TooLarge } from "../errors.js";
 import { type Limits, Message } from "../generated/protocol.js";
 import type { Delivery, Entry } from "../session/outbox.js";
 import type { Session } from "../session/session.js";
 import { MalformedFrame } from "../wire/frames.js";
 import { encodeMessage } from "../wire/messages.js";
 import { encode } from "../wire/values.js";
-import { type Answer, Answers, type Handler } from "./answers.js";
+import { type Answer, Answers, type Handler, internalError } from "./answers.js";
 import { Listeners } from "./listeners.js";
 import { decodeDetails, type Pending, Requests } from "./requests.js";
 
@@ -226,7 +219,7 @@ export class Peer {
 
   /** Tell the other side that its event was refused. */
   refuse(seq: number, error: unknown): void {
-    const told = isIonbusError(error) ? error : new InternalError("the event's validator failed");
+    const told = isIonbusError(error) ? error : internalError("an event's validation", error);
     const [code, text, details] = errorToWire(told);
     this.send(encodeMessage(Message.Refused, seq, code, text, encode(details)));
   }
