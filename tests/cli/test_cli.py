@@ -103,6 +103,11 @@ async def test_a_failure_is_told_with_status_1(served: Served, arguments: list[s
     assert as_json.lines[0]["error"]["code"] == code  # type: ignore[index]
 
 
+async def test_a_refused_pattern_is_told_once(served: Served) -> None:
+    done = await ionbus("tap", "workshop.nothing", **served.reach)
+    assert done.err.count("no such event") == 1
+
+
 async def test_nobody_there_is_told_with_status_1(unused_tcp_port: int) -> None:
     done = await ionbus("call", "workshop.add", "--url", f"ws://127.0.0.1:{unused_tcp_port}")
     assert done.status == 1
@@ -115,12 +120,23 @@ async def test_nobody_there_is_told_with_status_1(unused_tcp_port: int) -> None:
         ["call"],
         ["call", "workshop.add", "{", "--url", "ws://127.0.0.1:1"],
         ["call", "workshop.add"],
+        ["call", "workshop.add", "--url", "http://127.0.0.1:1"],
+        ["call", "workshop.add", "--url", "ws://127.0.0.1:1", "--timeout", "nan"],
+        ["call", "workshop.add", "[" * 100_000, "--url", "ws://127.0.0.1:1"],
+        ["call", "", "--url", "ws://127.0.0.1:1"],
+        ["emit", "x" * 300, "--url", "ws://127.0.0.1:1"],
+        ["tap", "a.**.b", "--url", "ws://127.0.0.1:1"],
+        ["serve", "chores:broker", "--ws", "127.0.0.1"],
+        ["serve", "chores:broker", "--ws", "8765"],
+        ["serve", "chores:broker", "--ws", "127.0.0.1:99999"],
+        ["serve", "chores:broker", "--grace", "-1"],
+        ["serve", "../chores:broker"],
         ["nonsense"],
         ["serve"],
         ["serve", "no-colon"],
         ["codegen", "myapp"],
     ],
-    ids=" ".join,
+    ids=lambda arguments: " ".join(arguments)[:60],
 )
 def test_wrong_usage_is_status_2(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("IONBUS_URL", raising=False)
@@ -193,6 +209,21 @@ async def test_serve_says_what_is_wrong_with_its_target(target: str, said: str) 
     done = await ionbus("serve", target, PYTHONPATH=str(TESTS))
     assert done.status == 1
     assert said in done.err
+
+
+async def test_serve_shows_where_a_lifespan_failed(tmp_path: Path) -> None:
+    (tmp_path / "failing.py").write_text(
+        "from contextlib import asynccontextmanager\n"
+        "from ionbus import Broker\n"
+        "@asynccontextmanager\n"
+        "async def lifespan(broker):\n"
+        "    yield int('no number')\n"
+        "broker = Broker(lifespan=lifespan)\n"
+    )
+    done = await ionbus("serve", "failing:broker", PYTHONPATH=str(tmp_path))
+    assert done.status == 1
+    assert "failing.py" in done.err
+    assert "raised by the broker's lifespan" in done.err
 
 
 async def test_serve_on_stdio_keeps_the_pipe_even_from_a_module_that_prints(tmp_path: Path) -> None:

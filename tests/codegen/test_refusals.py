@@ -68,6 +68,8 @@ def _same_name(module: str) -> type[BaseModel]:
         (lambda: _field(Callable[[], int]), r"^Model\.field: a type that no schema describes"),
         (lambda: _field(Pair), r"^Pair: the constant .* is neither text, number, truth nor None"),
         (lambda: Open, r"^Open: it takes fields that it does not name"),
+        (lambda: create_model("enum", x=(int, ...)), r"^made: the type name enum cannot be used"),
+        (lambda: create_model("string", x=(int, ...)), r"^made: the type name string cannot be used"),
         (lambda: Set, r"^made: the type name Set cannot be used in TypeScript; rename the class$"),
         (
             lambda: create_model("Made", x=(int, ...)),

@@ -36,6 +36,9 @@ ResponseT = TypeVar("ResponseT")
 ItemT = TypeVar("ItemT")
 StateT = TypeVar("StateT", default=Any)
 
+FROM_LIFESPAN = "raised by the broker's lifespan"
+"""The note on what it raises."""
+
 Lifespan = Callable[["Broker[Any]"], AbstractAsyncContextManager[StateT]]
 
 
@@ -312,7 +315,8 @@ class Broker(Handlers, Generic[StateT]):
         try:
             if self._lifespan is not None:
                 serving.state = await self._stack.enter_async_context(self._lifespan(self))
-        except BaseException:
+        except BaseException as error:
+            error.add_note(FROM_LIFESPAN)
             self._serving = None
             await serving.stop(0.0)
             raise

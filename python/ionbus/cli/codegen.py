@@ -37,5 +37,5 @@ def codegen(sources: tuple[str, ...], directory: Path, *, check: bool) -> None:
             return
         for name in write(sources, directory):
             click.echo(directory / name)
-    except CodegenError as error:
+    except (CodegenError, OSError) as error:
         raise click.ClickException(str(error)) from error

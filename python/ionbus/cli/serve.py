@@ -13,16 +13,37 @@ import click
 from ionbus.broker.endpoints import STDIO
 from ionbus.channels.stdio import Stdio, is_launched, take_over_stdio
 
+MAX_PORT = 65_535
+
+
+def address(text: str) -> str:
+    """An option that is HOST:PORT."""
+    host, colon, port = text.rpartition(":")
+    if not host or not colon or not port.isascii() or not port.isdigit() or int(port) > MAX_PORT:
+        raise click.BadParameter(f"{text!r} is not HOST:PORT, as 127.0.0.1:8765; port 0 takes a free one")
+    return text
+
 
 @click.command()
 @click.argument("target", metavar="MODULE:BROKER")
 @click.option(
-    "--ws", "addresses", multiple=True, metavar="HOST:PORT", help="Serve WebSocket; port 0 takes a free one."
+    "--ws",
+    "addresses",
+    multiple=True,
+    type=address,
+    metavar="HOST:PORT",
+    help="Serve WebSocket; port 0 takes a free one.",
 )
 @click.option("--stdio", is_flag=True, help="Serve the program that started this one, over its pipe.")
 @click.option("--origin", "origins", multiple=True, help="A page's origin that may connect besides our own.")
 @click.option("--reload", is_flag=True, help="Start anew when a Python file below this folder changes.")
-@click.option("--grace", default=5.0, show_default=True, help="Seconds that handlers have to end.")
+@click.option(
+    "--grace",
+    default=5.0,
+    type=click.FloatRange(min=0),
+    show_default=True,
+    help="Seconds that handlers have to end.",
+)
 def serve(
     target: str,
     addresses: tuple[str, ...],
@@ -37,7 +58,8 @@ def serve(
     Without --ws and --stdio: stdio where launchBroker or connect(stdio=...) started it, else ws://127.0.0.1:0. The URL
     and the token are printed; IONBUS_TOKEN sets the token.
     """
-    from ionbus.broker.running import run_broker  # noqa: PLC0415 - the other commands start faster without it
+    from ionbus.broker.broker import FROM_LIFESPAN  # noqa: PLC0415 - the other commands start faster without it
+    from ionbus.broker.running import run_broker  # noqa: PLC0415 - as above
 
     is_stdio = stdio or (is_launched() and not addresses)
     if reload:
@@ -52,6 +74,8 @@ def serve(
     try:
         run_broker(broker, urls, origins=origins, grace=grace, stdio=taken)
     except (TypeError, ValueError, OSError) as error:
+        if FROM_LIFESPAN in getattr(error, "__notes__", ()):
+            raise  # the application's own, with its traceback
         raise click.ClickException(str(error)) from error
 
 
@@ -60,7 +84,7 @@ def load_broker(target: str) -> Any:
     from ionbus.broker.broker import Broker  # noqa: PLC0415 - as above
 
     name, colon, attribute = target.partition(":")
-    if not name or not colon or not attribute:
+    if not colon or not all(step.isidentifier() for step in (*name.split("."), *attribute.split("."))):
         raise click.UsageError(f"{target!r} is not MODULE:BROKER, as myapp:broker")
     here = str(Path.cwd())
     if here not in sys.path:

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from math import nan
 from typing import Any, TypeVar
 
 import click
@@ -13,6 +14,8 @@ import click
 from ionbus.channels.websocket_client import websocket_opener
 from ionbus.cli.output import fail, show, show_event
 from ionbus.client.client_session import ClientSession
+from ionbus.contract.names import MAX_NAME_BYTES
+from ionbus.dispatch.patterns import pattern_problem
 from ionbus.dispatch.requests import StreamReader
 from ionbus.errors import IonbusError
 from ionbus.generated.protocol import Limits
@@ -23,11 +26,35 @@ from ionbus.wire.messages import encode_event
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+def broker_url(text: str) -> str:
+    """An option that is a broker's address."""
+    try:
+        websocket_opener(text, None)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    return text
+
+
+def seconds(text: str | float) -> float:
+    """An option that is a time."""
+    try:
+        time = float(text)
+    except ValueError:
+        time = nan
+    if not time >= 0:
+        raise click.BadParameter(f"{text!r} is not a time; give seconds")
+    return time
+
+
 def reaches_a_broker(command: Command) -> Command:
     """Add the options that say which broker, and how to print."""
     options = (
         click.option(
-            "--url", envvar="IONBUS_URL", required=True, help="Where the broker is; else IONBUS_URL."
+            "--url",
+            envvar="IONBUS_URL",
+            required=True,
+            type=broker_url,
+            help="Where the broker is; else IONBUS_URL.",
         ),
         click.option("--token", envvar="IONBUS_TOKEN", help="Who you are; else IONBUS_TOKEN."),
         click.option("--json", "as_json", is_flag=True, help="Print JSON lines."),
@@ -41,17 +68,42 @@ def json_value(text: str) -> object:
     """An argument that is JSON."""
     try:
         return json.loads(text)
+    except RecursionError:
+        raise click.BadParameter("it is nested too deeply") from None
     except ValueError as error:
         raise click.BadParameter(f"{text!r} is no JSON: {error}") from error
 
 
+def full_name(text: str) -> str:
+    """An argument that is a member's name."""
+    if not 0 < len(text.encode(errors="replace")) <= MAX_NAME_BYTES:
+        raise click.BadParameter(f"a name has 1 to {MAX_NAME_BYTES} bytes, as hello.greet")
+    return text
+
+
+def event_pattern(text: str) -> str:
+    """An argument that is a pattern of names."""
+    problem = pattern_problem(text)
+    if problem is not None:
+        raise click.BadParameter(problem)
+    return text
+
+
+name_argument = click.argument("name", type=full_name, metavar="NAME")
 payload_argument = click.argument("payload", type=json_value, required=False, metavar="[JSON]")
 
 
 @click.command()
-@click.argument("name")
+@name_argument
 @payload_argument
-@click.option("--timeout", default=30.0, show_default=True, help="Seconds to wait for the answer.")
+@click.option(
+    "--timeout",
+    default=30.0,
+    type=seconds,
+    metavar="SECONDS",
+    show_default=True,
+    help="Seconds to wait for the answer.",
+)
 @reaches_a_broker
 def call(name: str, payload: object, timeout: float, url: str, token: str | None, *, as_json: bool) -> None:
     """Call NAME and print its result."""
@@ -65,7 +117,7 @@ def call(name: str, payload: object, timeout: float, url: str, token: str | None
 
 
 @click.command()
-@click.argument("name")
+@name_argument
 @payload_argument
 @reaches_a_broker
 def emit(name: str, payload: object, url: str, token: str | None, *, as_json: bool) -> None:
@@ -85,7 +137,7 @@ def emit(name: str, payload: object, url: str, token: str | None, *, as_json: bo
 
 
 @click.command()
-@click.argument("pattern")
+@click.argument("pattern", type=event_pattern, metavar="PATTERN")
 @click.option("--count", type=click.IntRange(min=1), help="End after so many events.")
 @reaches_a_broker
 def tap(pattern: str, count: int | None, url: str, token: str | None, *, as_json: bool) -> None:
@@ -93,6 +145,7 @@ def tap(pattern: str, count: int | None, url: str, token: str | None, *, as_json
 
     async def work(session: ClientSession) -> None:
         left = count
+        session.error_watchers.append(lambda _: None)  # entering the events raises what is refused
         async with session.events(pattern) as events:
             if not as_json:
                 click.echo(f"listening to {pattern}", err=True)
@@ -107,7 +160,7 @@ def tap(pattern: str, count: int | None, url: str, token: str | None, *, as_json
 
 
 @click.command()
-@click.argument("name")
+@name_argument
 @payload_argument
 @click.option("--count", type=click.IntRange(min=1), help="Stop after so many items.")
 @reaches_a_broker

@@ -45,6 +45,10 @@ def load(source: str) -> list[ContractInfo]:
 
 
 def _import(name: str, source: str) -> ModuleType:
+    if not all(step.isidentifier() for step in name.split(".")):
+        raise CodegenError(
+            f"{source}: it is no module, as myapp.contracts, or one contract in it, as myapp.contracts:Name"
+        )
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)

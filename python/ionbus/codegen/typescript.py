@@ -55,25 +55,15 @@ _PLAIN = {
 _VALUES = frozenset({"DateTime", "PlainDate", "PlainTime", "Duration", "Decimal", "Uuid"})
 """Classes of the package `ionbus` for values that JavaScript has none for."""
 
-_TAKEN_TYPES = frozenset(
-    {
-        "Array",
-        "CallDescriptor",
-        "ContractError",
-        "ContractErrorOptions",
-        "ContractReference",
-        "EventDescriptor",
-        "Record",
-        "Set",
-        "StreamDescriptor",
-        "Uint8Array",
-    }
-)
 _TAKEN_CONSTANTS = frozenset(
     """arguments await break case catch class const continue debugger default delete do else enum eval export extends
     false finally for function if implements import in instanceof interface let new null package private protected
     public return static super switch this throw true try typeof undefined var void while with yield
     call event stream""".split()  # noqa: SIM905 - one a line would be 50 lines
+)
+_TAKEN_TYPES = _TAKEN_CONSTANTS.union(
+    """Array CallDescriptor ContractError ContractErrorOptions ContractReference EventDescriptor Record Set StreamDescriptor
+    Uint8Array any bigint boolean infer keyof never number object readonly string symbol undefined unique unknown""".split()  # noqa: SIM905
 )
 _IDENTIFIER = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
 _WIDTH = 100
