@@ -7,6 +7,7 @@
  * event loop turns: a macrotask would make it wait behind whatever is queued, 4 ms in a page's nested timers.
  */
 
+import { createAlarm, now } from "../alarm.js";
 import type { Channel, Opener, Receiver } from "../channels/base.js";
 import { ConnectionLost, errorFromWire, type IonbusError, isIonbusError, SessionLost } from "../errors.js";
 import type { Limits } from "../generated/protocol.js";
@@ -21,7 +22,6 @@ import {
 import type { Entry } from "../session/outbox.js";
 import type { Session } from "../session/session.js";
 import { MalformedFrame } from "../wire/frames.js";
-import { createAlarm, now } from "./alarm.js";
 import type { StateChange } from "./bus.js";
 
 /** In a page it tells when the network is back; Node.js does not. */

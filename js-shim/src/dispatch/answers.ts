@@ -1,6 +1,6 @@
 /** The requests of the other side: each is run by its handler and answered exactly once (docs/protocol.md, section 5.1). */
 
-import { createAlarm, now } from "../client/alarm.js";
+import { createAlarm, now } from "../alarm.js";
 import {
   CallCancelled,
   CallTimeout,
@@ -116,6 +116,7 @@ export class Answers {
     for (const answer of [...this.#underWay.values()]) this.#stop(answer, "lost");
     this.#underWay = new Map();
     this.#highest = 0;
+    this.#alarm.stop(); // a timer that nobody needs would keep Node.js alive
   }
 
   /** The other side does not take the answer's message. */

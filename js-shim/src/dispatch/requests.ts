@@ -1,6 +1,6 @@
 /** The calls and streams that this side makes in a session, until each has ended (docs/protocol.md, section 5.1). */
 
-import { createAlarm, now } from "../client/alarm.js";
+import { createAlarm, now } from "../alarm.js";
 import type { ContractErrorClass } from "../errors.js";
 import { CallCancelled, CallTimeout, errorFromWire, type IonbusError } from "../errors.js";
 import { Message } from "../generated/protocol.js";

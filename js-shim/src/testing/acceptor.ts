@@ -3,8 +3,8 @@
  * real engine. It checks neither tokens nor secrets, and ends no session for its absence.
  */
 
+import { createAlarm, now } from "../alarm.js";
 import type { Accept, Channel } from "../channels/base.js";
-import { createAlarm, now } from "../client/alarm.js";
 import { type Owner, Peer } from "../dispatch/peer.js";
 import { ConnectionLost } from "../errors.js";
 import { Frame, type Limits } from "../generated/protocol.js";

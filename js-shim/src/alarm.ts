@@ -9,7 +9,7 @@ const MAX_DELAY_MS = 2 ** 31 - 1;
 export interface Alarm {
   /** See to it that `ring` is called at `deadline` (milliseconds of `now`) or earlier; infinity asks for nothing. */
   wantBy(deadline: number): void;
-  /** Ring no more. */
+  /** Forget all deadlines. */
   stop(): void;
 }
 
@@ -39,7 +39,7 @@ export function createAlarm(ring: () => void): Alarm {
     },
     stop() {
       clearTimeout(timer);
-      ringsAt = Number.NEGATIVE_INFINITY;
+      ringsAt = Number.POSITIVE_INFINITY;
     },
   };
 }
