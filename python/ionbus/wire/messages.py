@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgpack
 
 from ionbus.generated.protocol import FIELDS, Limits, Message
 from ionbus.wire.frames import MAX_UINT, MalformedFrame, is_deeper_than
+from ionbus.wire.values import KEPT_BUFFER_BYTES
 
 Name = str | int
 Options = Mapping[str, object]
 
-_pack: Callable[[object], bytes] = msgpack.Packer(use_bin_type=True).pack
+
+class _KeptPacker:
+    """A packer for all messages, made anew after a large one: it never gives its buffer back."""
+
+    def __init__(self) -> None:
+        self._packer = msgpack.Packer(use_bin_type=True)
+
+    def pack(self, fields: object) -> bytes:
+        message: bytes = self._packer.pack(fields)
+        if len(message) > KEPT_BUFFER_BYTES:
+            self._packer = msgpack.Packer(use_bin_type=True)
+        return message
+
+
+_pack = _KeptPacker().pack
 
 
 def encode_message(kind: Message, *fields: object) -> bytes:
