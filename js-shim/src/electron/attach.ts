@@ -57,18 +57,19 @@ export function attachWindow(
   let origins =
     options.origins ?? (webContents.getURL() === "" ? undefined : [originOf(webContents.getURL())]);
 
-  function refusal({ senderFrame }: IpcMainEvent): string | undefined {
-    const { mainFrame } = webContents;
-    if (frameKey(senderFrame) !== frameKey(mainFrame)) return "only the window's main frame may connect";
+  function refusal(senderFrame: WebFrameMain): string | undefined {
+    if (frameKey(senderFrame) !== frameKey(webContents.mainFrame))
+      return "only the window's main frame may connect";
     const origin = originOf(senderFrame.url);
     if (origins?.includes(origin)) return undefined;
     return `a page of ${origin} may not connect: this window was attached for ${origins?.join(", ") ?? "none yet"}`;
   }
 
   function asked(event: IpcMainEvent, askedName: unknown): void {
-    if (askedName !== name) return;
-    const { senderFrame } = event;
-    const problem = refusal(event);
+    // Newer versions of Electron give null for a frame that has gone meanwhile.
+    const { senderFrame } = event as { readonly senderFrame: WebFrameMain | null };
+    if (askedName !== name || senderFrame === null) return;
+    const problem = refusal(senderFrame);
     if (problem !== undefined) {
       broker.log(`ionbus: refused: ${problem}`);
       answer(senderFrame, { problem, isFinal: true });
@@ -231,6 +232,6 @@ function frameKey({ processId, routingId }: WebFrameMain): string {
 
 /** Scheme and host: `origin` is "null" for file: and for schemes of an application's own. */
 function originOf(url: string): string {
-  const { protocol, host } = new URL(url);
+  const { protocol, host } = new URL(url || "about:blank"); // a frame that has loaded nothing yet has no address
   return `${protocol}//${host}`;
 }
