@@ -101,13 +101,15 @@ class Listening:
         has_stdio = STDIO in self._urls
         if has_stdio:
             os.environ.pop("IONBUS_LAUNCH", None)
-            self._token = self._token or os.environ.pop("IONBUS_TOKEN", None)
+            told = os.environ.pop("IONBUS_TOKEN", None)
+            self._token = self._token or told
             self._stdio = self._stdio or take_over_stdio()
         self._stack.push_async_callback(self._close)
         try:
             serving = await self._stack.enter_async_context(self._broker.opened(self._grace))
             if has_stdio:
                 serving.builtin[Ionbus.endpoint.name] = self._window_handler(serving)
+                serving.builtin[Ionbus.release.name] = _release_handler(serving)
             for url in self._urls:
                 self.endpoints.append(await self._start(url, serving))
         except BaseException:
@@ -172,6 +174,14 @@ class Listening:
             server.close()
         for server in self._servers:
             await server.wait_closed()
+
+
+def _release_handler(serving: Serving) -> Handler:
+    async def release(tokens: list[str]) -> None:
+        for token in tokens:
+            serving.release(token)
+
+    return make_handler(Ionbus.release, release)
 
 
 def _nobody(_: str | None) -> None:
