@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -21,6 +22,8 @@ class Chores(Contract, name="chores", version="1.0"):
     environment = Call(None, dict[str, str])
     hang_thread = Call(None, None, timeout=None)
     hang_loop = Call(None, None, timeout=None)
+    hang_task = Call(None, None, timeout=None)
+    hung = Call(None, int, doc="How many tasks hang.")
     compute = Call(float, None, timeout=None)
     told = Event(str)
     tell = Call(str, None)
@@ -69,6 +72,23 @@ def hang_thread() -> None:
 @broker.handle(Chores.hang_loop)
 async def hang_loop() -> None:
     threading.Event().wait()  # an async handler that blocks the loop for good
+
+
+hanging: set[asyncio.Task[None] | None] = set()
+
+
+@broker.handle(Chores.hang_task)
+async def hang_task() -> None:
+    hanging.add(asyncio.current_task())
+    try:
+        await asyncio.Event().wait()
+    finally:
+        hanging.discard(asyncio.current_task())
+
+
+@broker.handle(Chores.hung)
+async def hung() -> int:
+    return len(hanging)
 
 
 @broker.handle(Chores.compute)

@@ -191,6 +191,26 @@ async def test_electrons_main_is_given_a_websocket_for_its_window() -> None:
                 pass
 
 
+async def test_a_page_that_is_gone_costs_its_session_at_once() -> None:
+    origin = WindowOrigin(origin="http://localhost:5173")
+    async with Child(COMMAND, role="main") as child, opened_bus(child.open) as main:
+        endpoint = await main.call(Ionbus.endpoint, origin)
+        unused = await main.call(Ionbus.endpoint, origin)
+        async with connect(endpoint.url, token=endpoint.token) as window:
+            waiting = asyncio.create_task(window.call(Chores.hang_task))
+            assert await window.call(Chores.add, [1, 2]) == 3
+            await main.call(Ionbus.release, [endpoint.token, unused.token, "of nobody"])
+            with pytest.raises(ConnectionLost, match="its page is gone"):
+                await waiting
+            assert window.state == ConnectionState.CLOSED
+        async with asyncio.timeout(5):
+            while await main.call(Chores.hung):
+                pass  # the cancelled handler has not ended yet
+        with pytest.raises(Unauthenticated):
+            async with connect(unused.url, token=unused.token):
+                pass
+
+
 async def test_nobody_else_is_given_one() -> None:
     async with connect(stdio=COMMAND) as bus:
         with pytest.raises(NotAllowed, match="main process"):

@@ -29,3 +29,6 @@ class Ionbus(Contract, name="ionbus", version="1.0"):
         WindowEndpoint,
         doc="A loopback WebSocket and a fresh one-use token, for `attach(window, { transport: 'websocket' })`.",
     )
+    release = Call(
+        list[str], None, doc="The page that had these tokens is gone: the sessions that they opened are over."
+    )

@@ -201,6 +201,13 @@ class Serving:
             self._finishing.add(task)
             task.add_done_callback(self._finishing.discard)
 
+    def release(self, token: str) -> None:
+        """The page that had this one-use token is gone: end the session that it opened."""
+        session = self._sessions.get(self.tokens.revoke(token) or b"")
+        if session is not None:
+            session.close_channel("closed", "its page is gone", {"final": True}, over=True)
+            self.end(session, "closed", SessionLost("its page is gone"))
+
     def mismatch(self, name: str, version: str, fingerprint: str) -> str | None:
         """Why a client that was built with this contract cannot work with this broker, or None."""
         served = self.contracts.get(name)

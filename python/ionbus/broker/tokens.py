@@ -10,6 +10,7 @@ Authenticate = Callable[[str | None], Any | Awaitable[Any]]
 """Given the token of HELLO, None where there is none, it gives the principal, or None to refuse."""
 
 MAX_UNUSED = 1_000
+MAX_SPENT = 10_000
 
 
 def one_token(token: str) -> Authenticate:
@@ -47,6 +48,7 @@ class OneUseTokens:
     def __init__(self, lifetime: float = 60.0) -> None:
         self._lifetime = lifetime
         self._tokens: dict[str, _OneUse] = {}
+        self._spent: dict[str, bytes] = {}
 
     def mint(self, principal: Any, now: float) -> str:
         """A new token for a principal. `now`: seconds."""
@@ -67,6 +69,14 @@ class OneUseTokens:
         return use.principal
 
     def spend(self, token: str | None) -> None:
-        """The proof is there: the token is good no more."""
-        if token is not None:
-            self._tokens.pop(token, None)
+        """The proof is there: the token is good no more. Which session it opened is remembered, for `revoke`."""
+        use = self._tokens.pop(token, None) if token is not None else None
+        if token is not None and use is not None and use.session is not None:
+            self._spent[token] = use.session
+            while len(self._spent) > MAX_SPENT:
+                del self._spent[next(iter(self._spent))]
+
+    def revoke(self, token: str) -> bytes | None:
+        """Whoever had this token is gone: it opens nothing any more. Gives the id of the session that it opened."""
+        use = self._tokens.pop(token, None)
+        return use.session if use is not None else self._spent.pop(token, None)

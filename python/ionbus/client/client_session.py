@@ -186,11 +186,12 @@ class ClientSession:
 
     def attempt_failed(self, code: str, message: str) -> None:
         """A channel could not be opened, or was not greeted."""
-        self._fail_opening(error_from_wire(code, message))
+        self._fail_opening(_known(code, message, ConnectionLost))
 
     def ended(self, code: str, message: str) -> None:
         """It is over for good."""
-        error = ConnectionLost("the bus is closed") if code == "closed" else error_from_wire(code, message)
+        closed = ConnectionLost(f"the bus is closed: {message}")
+        error = closed if code == "closed" else _known(code, message, SessionLost)
         self.peer.end(error)
         self._subscriptions.end(error)
         self._fail_opening(error)
@@ -309,6 +310,12 @@ def _info(contract: type[Contract]) -> ContractInfo:
     if not isinstance(info, ContractInfo) or "." in info.name:
         raise TypeError(f"contracts= takes outermost contracts, as contracts=[Conductor], not {contract!r}")
     return info
+
+
+def _known(code: str, message: str, otherwise: type[IonbusError]) -> IonbusError:
+    """The error for a code that CLOSE or a channel told; those that only tell why a channel ended have no class of their own."""
+    error = error_from_wire(code, message)
+    return error if type(error) is not IonbusError else otherwise(f"{message} ({code})")
 
 
 def _tell(watch: Callable[[Any], object], told: object) -> None:
