@@ -29,6 +29,7 @@ from ionbus import (
     TooLarge,
     connect,
 )
+from ionbus.channels.memory import MemoryListener
 from ionbus.generated.protocol import Limits
 from workshop import Pair, Progress, Rig, TooBig, Workshop, eventually, make_broker, opened_bus, rig
 
@@ -587,6 +588,18 @@ async def test_connecting_where_nobody_listens_says_so(unused_tcp_port: int) -> 
             pass
 
 
+async def test_connecting_to_what_never_answers_is_a_lost_connection() -> None:
+    class Deaf:
+        def frame_received(self, frame: bytes) -> None: ...
+        def writable(self) -> None: ...
+        def closed(self, over: bool, code: str, message: str) -> None: ...
+
+    listener = MemoryListener(lambda _channel, _identity: Deaf())
+    with pytest.raises(ConnectionLost, match="no WELCOME within 50 ms"):
+        async with opened_bus(listener.open, Limits(handshake_ms=50)):
+            pass
+
+
 async def test_not_waiting_enters_at_once_and_connects_later() -> None:
     broker = make_broker()
     async with broker.opened():
@@ -595,8 +608,6 @@ async def test_not_waiting_enters_at_once_and_connects_later() -> None:
         async def open_later(receiver: object) -> object:
             if not listener_is_there.is_set():
                 raise ConnectionLost("not yet")
-            from ionbus.channels.memory import MemoryListener
-
             return await MemoryListener(broker.accept_local()).open(receiver)  # type: ignore[arg-type]
 
         from ionbus.client.client_session import ClientSession

@@ -351,6 +351,8 @@ async def test_an_evicted_client_does_not_come_back_by_itself(at: Rig) -> None:
         at.wire.cut()  # the thief's own channel: it now comes back as the first
         await eventually(lambda: at.bus.state == ConnectionState.CLOSED)
         assert at_open == [ConnectionState.OPEN]
+        with pytest.raises(SessionLost, match="evicted"):
+            await at.bus.call(Workshop.add, Pair(left=1, right=1))
 
 
 async def test_latest_values_wait_through_an_absence_as_one(at: Rig) -> None:
