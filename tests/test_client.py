@@ -318,6 +318,14 @@ async def test_a_subscription_made_before_a_call_is_in_force_when_its_handler_ru
     assert heard == ["step 0", "step 1", "step 2"]
 
 
+async def test_a_time_out_without_a_connection_tells_why() -> None:
+    async with connect("ws://127.0.0.1:1", wait=False) as bus:
+        with pytest.raises(
+            CallTimeout, match=r"within 0.2 s; there is no connection: ws://127.0.0.1:1: nothing listens there"
+        ):
+            await bus.call(Workshop.add, Pair(left=1, right=2), timeout=0.2)
+
+
 async def test_a_result_never_overtakes_an_event_that_its_handler_emitted(at: Rig) -> None:
     heard: list[str] = []
     at.bus.on(Workshop.noticed, heard.append)

@@ -123,13 +123,13 @@ export interface Bus {
    */
   call<Name extends string, Request, Response>(
     call: CallDescriptor<Name, Request, Response, "broker">,
-    ...request: RequestArguments<Request>
+    ...request: RequestArguments<NoInfer<Request>>
   ): Promise<Response>;
 
   /** Ask the broker for a stream; it is asked for at once, and ends when the loop over it is left. */
   stream<Name extends string, Request, Item>(
     stream: StreamDescriptor<Name, Request, Item, "broker">,
-    ...request: RequestArguments<Request>
+    ...request: RequestArguments<NoInfer<Request>>
   ): ItemStream<Item>;
 
   /** Answer a call that the broker makes. @throws NotAllowed it has a handler already. */
@@ -189,9 +189,13 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
     welcomed(welcome) {
       peer.maxMessageBytes = welcome.maxMessageBytes ?? limits.maxMessageBytes;
       peer.names = welcome.names;
+      peer.disconnected = undefined;
       mayEmit = anyOf(welcome.emitRights);
       mayCall = anyOf(welcome.callRights);
       peer.creditChanged();
+    },
+    attemptFailed(code, message) {
+      peer.disconnected = message || code;
     },
     stateChanged: (change) => stateListeners.call(change),
     replaced: (session, code, unnumbered) =>

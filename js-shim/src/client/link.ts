@@ -48,6 +48,8 @@ export interface Application {
   /** A frame was taken: credit may have come. */
   frameReceived(): void;
   welcomed(welcome: Welcomed): void;
+  /** A channel could not be opened, was not greeted, or is lost. */
+  attemptFailed(code: string, message: string): void;
   stateChanged(change: StateChange): void;
   replaced(session: Session, code: string, unnumbered: readonly Entry[]): void;
   ended(code: string, message: string): void;
@@ -100,6 +102,7 @@ export function createLink(
       closed(_over, code, message) {
         if (own !== attempt) return;
         forgetChannel();
+        application.attemptFailed(code, message);
         connection.lost(code, message, now());
         settle();
       },
@@ -117,6 +120,7 @@ export function createLink(
       if (own !== attempt) return;
       attempt += 1;
       const message = error instanceof Error ? error.message : String(error);
+      application.attemptFailed("connection_lost", message);
       if (isFinal(error))
         connection.refused(isIonbusError(error) ? error.code : "connection_lost", message, now());
       else connection.failed(message, now());
@@ -184,6 +188,7 @@ export function createLink(
         break;
       case "close_channel":
         closeChannel(effect.over, effect.code, effect.message);
+        application.attemptFailed(effect.code, effect.message);
         break;
       case "state_change": {
         if (effect.outcome !== undefined) {

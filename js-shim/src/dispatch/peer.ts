@@ -39,6 +39,8 @@ export class Peer {
   maxMessageBytes: number;
   /** What numbers in place of names stand for. */
   names: readonly string[] = [];
+  /** Why there is no channel now, as far as this side knows. */
+  disconnected: string | undefined;
   /** Why nothing can be sent any more. */
   endedWith: IonbusError | undefined;
   readonly limits: Limits;

@@ -249,7 +249,9 @@ export class Requests {
       }
       this.#giveUp(pending);
       const { name, timeoutMs } = pending.options;
-      pending.fail(new CallTimeout(`${name}: not answered within ${timeoutMs} ms`));
+      const { disconnected } = this.#peer;
+      const why = disconnected === undefined ? "" : `; there is no connection: ${disconnected}`;
+      pending.fail(new CallTimeout(`${name}: not answered within ${timeoutMs} ms${why}`));
     }
   }
 

@@ -36,9 +36,14 @@ const endpoint = call<"ionbus.endpoint", { origin: string }, { url: string; toke
   contract: BUILT_IN,
 });
 
-/** One channel of one document. */
+/** What every broker does for its parent: end the sessions that these tokens have opened. */
+const release = call<"ionbus.release", readonly string[], null, "broker">({
+  name: "ionbus.release",
+  contract: BUILT_IN,
+});
+
+/** One channel of one document, or its way to one. */
 interface Lent {
-  readonly frame: string;
   end(): void;
 }
 
@@ -76,10 +81,7 @@ export function attachWindow(
     } else if (transport === "port") {
       lendPort(senderFrame);
     } else {
-      broker.bus
-        .call(endpoint, { origin: originOf(senderFrame.url) })
-        .then(({ url, token }) => answer(senderFrame, { url, token }))
-        .catch((error: Error) => answer(senderFrame, problemOf(error)));
+      lendAddress(senderFrame);
     }
   }
 
@@ -96,6 +98,36 @@ export function attachWindow(
     }
   }
 
+  /** Give the page an address and a token; when its document is gone, so is the session that the token has opened. */
+  function lendAddress(frame: WebFrameMain): void {
+    let given: string | undefined;
+    let isOver = false;
+    const one: Lent = {
+      end() {
+        isOver = true;
+        lent.delete(one);
+        if (given !== undefined) takeBack(given);
+      },
+    };
+    lent.add(one);
+    broker.bus
+      .call(endpoint, { origin: originOf(frame.url) })
+      .then(({ url, token }) => {
+        given = token;
+        if (isOver) takeBack(token);
+        else answer(frame, { url, token });
+      })
+      .catch((error: Error) => {
+        lent.delete(one);
+        answer(frame, problemOf(error));
+      });
+  }
+
+  function takeBack(token: string): void {
+    // Where this fails the broker has gone, and its sessions with it.
+    broker.bus.call(release, [token]).catch(() => undefined);
+  }
+
   function lendPort(frame: WebFrameMain): void {
     const { port1, port2 } = new MessageChannelMain();
     const identity: PeerIdentity = {
@@ -103,10 +135,8 @@ export function attachWindow(
       origin: originOf(frame.url),
       details: { web_contents: webContents.id, frame: frame.routingId },
     };
-    const key = frameKey(frame);
     let isOver = false;
     const one: Lent = {
-      frame: key,
       end() {
         isOver = true;
         lent.delete(one);

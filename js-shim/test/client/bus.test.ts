@@ -33,6 +33,12 @@ function reached(state: StateChange["to"], bus = broker.bus): Promise<StateChang
 }
 
 describe("call", () => {
+  it("tells why there is no connection when it times out", async () => {
+    broker.isRefusing = true;
+    const result = broker.bus.call(Conductor.ping, undefined, { timeoutMs: 50 });
+    await expect(result).rejects.toThrow(/not answered within 50 ms; there is no connection: \w+/);
+  });
+
   it("gives the result", async () => {
     broker.handle(Conductor.execute, ({ flow }) => ({ files: flow.length }));
     await expect(broker.bus.call(Conductor.execute, { flow: "abc" })).resolves.toEqual({ files: 3 });

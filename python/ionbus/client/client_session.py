@@ -165,6 +165,7 @@ class ClientSession:
     def changed(self, change: StateChange) -> None:
         """The state is another."""
         if change.after == ConnectionState.OPEN:
+            self.peer.disconnected = None
             welcome = self.link.connection.welcome
             limits = welcome.get("limits")
             largest = limits.get("message") if isinstance(limits, dict) else None
@@ -186,6 +187,7 @@ class ClientSession:
 
     def attempt_failed(self, code: str, message: str) -> None:
         """A channel could not be opened, or was not greeted."""
+        self.peer.disconnected = message or code
         self._fail_opening(_known(code, message, ConnectionLost))
 
     def ended(self, code: str, message: str) -> None:

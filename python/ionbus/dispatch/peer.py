@@ -69,6 +69,8 @@ class Peer:
         self.loop = asyncio.get_running_loop()
         self.max_message_bytes = limits.max_message_bytes
         """The largest message that the other side takes."""
+        self.disconnected: str | None = None
+        """Why there is no channel now, as far as this side knows."""
         self.names: list[str] = []
         """What numbers in place of names stand for."""
         self.requests = Requests(self)

@@ -258,7 +258,9 @@ class Requests:
     def _time_out(self, request: Pending, timeout: float) -> None:
         if request.id in self._pending:
             self.give_up(request)
-            request.fail(CallTimeout(f"{request.name}: not answered within {timeout:g} s"))
+            disconnected = self._peer.disconnected
+            why = "" if disconnected is None else f"; there is no connection: {disconnected}"
+            request.fail(CallTimeout(f"{request.name}: not answered within {timeout:g} s{why}"))
 
     def _find(
         self, number: int, what: str, kind: type[Pending] | tuple[type[Pending], ...]
