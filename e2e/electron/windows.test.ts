@@ -72,8 +72,7 @@ describe.each(transports)("windows over %s", (transport) => {
       return lab.bus.call(lab.Probe.pid);
     });
     await app.main(() => shell.crash());
-    // Over a WebSocket nobody says that the page is gone: its session ends when its absence has lasted too long.
-    if (transport === "port") await untilFate(app, "crashed", "cancelled");
+    await untilFate(app, "crashed", "cancelled");
     expect(await app.main(() => shell.recover())).toBe(5);
     expect(await app.evaluate(() => lab.bus.call(lab.Probe.add, { a: 1, b: 1 }))).toBe(2);
   });
