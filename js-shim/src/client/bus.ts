@@ -31,11 +31,12 @@ import {
 import { DEFAULT_LIMITS, type Limits, Message } from "../generated/protocol.js";
 import type { ConnectionState } from "../generated/states.js";
 import { entropy, toHex } from "../platform.js";
-import type { Outcome } from "../session/connection.js";
 import type { Session } from "../session/session.js";
 import { encodeEvent, encodeMessage } from "../wire/messages.js";
 import { decode, encode, ValueRefused } from "../wire/values.js";
-import { createLink, endError } from "./link.js";
+import { createLink, endError, type StateChange } from "./link.js";
+
+export type { StateChange };
 
 export interface CallOptions {
   /** How long to wait for the answer, in milliseconds; null: for ever. Default: what the contract says. */
@@ -53,22 +54,6 @@ export type RequestArguments<Request> = null extends Request
 export type Answered<Response> = OrNothing<Response> | PromiseLike<OrNothing<Response>>;
 // biome-ignore lint/suspicious/noConfusingVoidType: what a function without `return` returns
 type OrNothing<Response> = null extends Response ? Response | void : Response;
-
-/** A step from one state of the connection to another. */
-export interface StateChange {
-  readonly from: ConnectionState;
-  readonly to: ConnectionState;
-  /** Why, in words; undefined where there is nothing to tell. */
-  readonly reason: string | undefined;
-  /** Why, as a code of docs/protocol.md, section 9; undefined where there is none. */
-  readonly code: string | undefined;
-  /** On becoming open: the session goes on, is the first, or is a new one in place of one that was lost. */
-  readonly outcome: Outcome | undefined;
-  /** Whether the session goes on where it was: nothing was lost, doubled or reordered. */
-  readonly resumed: boolean;
-  /** Of a lost session: how many of our events may not have arrived. */
-  readonly lostEvents: number;
-}
 
 /** What part of a member a payload is. */
 export type PayloadPart = "event" | "request" | "answer";

@@ -17,17 +17,18 @@ import {
   Connection,
   type ConnectionEffect,
   type ContractTriple,
+  type Outcome,
   type Welcome,
 } from "../session/connection.js";
 import type { Entry } from "../session/outbox.js";
 import type { Session } from "../session/session.js";
 import { MalformedFrame } from "../wire/frames.js";
-import type { StateChange } from "./bus.js";
 
 /** In a page it tells when the network is back; Node.js does not. */
 const page = globalThis as Partial<Pick<EventTarget, "addEventListener" | "removeEventListener">>;
 
-const AGENT = "ionbus-js/0.1.0";
+/** Program and version, told to the other side for its log. */
+export const AGENT = "ionbus-js/0.1.0";
 
 /** How often a flush steps back while messages are still being made. */
 const MAX_STEPS = 8;
@@ -38,6 +39,22 @@ export interface Welcomed {
   readonly emitRights: readonly string[] | undefined;
   readonly callRights: readonly string[] | undefined;
   readonly maxMessageBytes: number | undefined;
+}
+
+/** A step from one state of the connection to another. */
+export interface StateChange {
+  readonly from: ConnectionState;
+  readonly to: ConnectionState;
+  /** Why, in words; undefined where there is nothing to tell. */
+  readonly reason: string | undefined;
+  /** Why, as a code of docs/protocol.md, section 9; undefined where there is none. */
+  readonly code: string | undefined;
+  /** On becoming open: the session goes on, is the first, or is a new one in place of one that was lost. */
+  readonly outcome: Outcome | undefined;
+  /** Whether the session goes on where it was: nothing was lost, doubled or reordered. */
+  readonly resumed: boolean;
+  /** Of a lost session: how many of our events may not have arrived. */
+  readonly lostEvents: number;
 }
 
 /** Who is above a link. */

@@ -1,7 +1,9 @@
+import { readFile } from "node:fs/promises";
 import { expect, it } from "vitest";
 import type { Channel } from "../../src/channels/base.js";
 import { MemoryListener } from "../../src/channels/memory.js";
 import { createBus } from "../../src/client/bus.js";
+import { AGENT } from "../../src/client/link.js";
 import { DEFAULT_LIMITS, Frame } from "../../src/generated/protocol.js";
 import { createAcceptor } from "../../src/testing/acceptor.js";
 import { decodeFrame } from "../../src/wire/frames.js";
@@ -107,4 +109,9 @@ it("drops a channel that opens after the bus was closed", async () => {
   });
   await closed;
   expect(bus.state).toBe("closed");
+});
+
+it("tells the version that the package has", async () => {
+  const { version } = JSON.parse(await readFile(new URL("../../package.json", import.meta.url), "utf8"));
+  expect(AGENT).toBe(`ionbus-js/${version}`);
 });
