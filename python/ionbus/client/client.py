@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl as tls
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -12,16 +12,13 @@ from ionbus.broker.broker import Broker
 from ionbus.channels.base import Opener
 from ionbus.channels.child import Child
 from ionbus.channels.memory import MemoryListener
-from ionbus.channels.websocket_client import websocket_opener
+from ionbus.channels.websocket_client import Source, websocket_opener
 from ionbus.client.bus import Bus
 from ionbus.client.client_session import ClientSession
 from ionbus.contract.contract import Contract
 from ionbus.errors import ConnectionLost
 from ionbus.generated.protocol import Limits
 from ionbus.version import AGENT
-
-Source = str | Callable[[], str | Awaitable[str | None] | None] | None
-"""A text, or a function, sync or async, that is asked before each attempt."""
 
 
 @asynccontextmanager

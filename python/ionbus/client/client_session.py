@@ -11,7 +11,7 @@ from typing import Any, Literal
 from ionbus.channels.base import Opener
 from ionbus.client.link import Link
 from ionbus.contract.contract import Contract, ContractInfo
-from ionbus.contract.members import Call, Event, Member, Stream
+from ionbus.contract.members import Call, Event, Stream
 from ionbus.contract.received import Received
 from ionbus.dispatch.context import UNSET, Context, Request, ThreadContext
 from ionbus.dispatch.handlers import Handler, check_handled, make_handler
@@ -99,7 +99,7 @@ class ClientSession:
         if call.served_by != "broker":
             raise NotAllowed(f"{call.name} is served by the client; it cannot be called at the broker")
         payload = call.request.encode(request)
-        self.announce(call)
+        self.announce(call.contract)
         seconds = call.timeout if timeout is UNSET else timeout
         answer = await self.peer.requests.call(call.name, payload, seconds, call.raises, call.idempotent)
         return call.response.decode(answer)
@@ -111,7 +111,7 @@ class ClientSession:
         if stream.served_by != "broker":
             raise NotAllowed(f"{stream.name} is served by the client; it cannot be read from the broker")
         payload = stream.request.encode(request)
-        self.announce(stream)
+        self.announce(stream.contract)
         seconds = stream.timeout if timeout is UNSET else timeout
         return StreamReader(self.peer, stream.name, payload, stream.item, seconds, stream.raises)
 
@@ -127,7 +127,7 @@ class ClientSession:
             payload = event.payload.validate(payload)
             key = (name, hashable(event.key_of(payload)))
         data = event.payload.encode(payload)
-        self.announce(event)
+        self.announce(event.contract)
         await self.peer.emit(encode_event(name, data), len(data), event.delivery, key)
 
     def on(self, what: Any, listener: Callable[[Any], object]) -> Subscription:
@@ -147,7 +147,7 @@ class ClientSession:
             if member.name in self._handled:
                 raise TypeError(f"{member.name} has a handler already")
             self._handled[member.name] = make_handler(member, function)
-            self.announce(member)
+            self.announce(member.contract)
             return function
 
         return register
@@ -256,15 +256,14 @@ class ClientSession:
     def _what(self, what: Any) -> tuple[str, Decode]:
         """The pattern of what to listen to, and how its payloads are read."""
         if isinstance(what, Event):
-            self.announce(what)
+            self.announce(what.contract)
             decode = what.payload.decode
             return what.name, lambda _, payload: decode(payload)
         if isinstance(what, type) and issubclass(what, Contract) and hasattr(what, "__contract__"):
             info = what.__contract__
             members = {member.name: member for member in info.members.values() if isinstance(member, Event)}
-            for member in info.members.values():
-                self.announce(member)
-                break  # they all belong to one contract
+            for member in info.members.values():  # of a nested contract it is the outermost that is announced
+                self.announce(member.contract)
 
             def typed(name: str, payload: bytes) -> Received[object]:
                 member = members.get(name)
@@ -280,9 +279,8 @@ class ClientSession:
             raise ValueError(problem)
         return what, lambda name, payload: Received(name, values.decode(payload))
 
-    def announce(self, member: Member) -> None:
+    def announce(self, info: ContractInfo) -> None:
         """Tell the broker which contract this client was built with, before it is used for the first time."""
-        info = member.contract
         if info.name in self._announced:
             return
         self._announced[info.name] = info
