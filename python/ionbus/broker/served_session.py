@@ -12,7 +12,7 @@ from ionbus.contract.members import Call, Event, Stream
 from ionbus.dispatch.context import UNSET, Context, Request, ThreadContext
 from ionbus.dispatch.handlers import EventListener, Handler
 from ionbus.dispatch.latest import LatestValues, hashable, newest
-from ionbus.dispatch.listeners import Delivery, start
+from ionbus.dispatch.listeners import Handout, start
 from ionbus.dispatch.patterns import PatternTable, is_exact, pattern_problem
 from ionbus.dispatch.peer import Peer
 from ionbus.dispatch.requests import StreamReader
@@ -385,7 +385,7 @@ class _Published:
         """The validated value and its bytes."""
         return self._member.payload.decode(payload), payload
 
-    def hand(self, name: str, value: tuple[Any, bytes], delivery: Delivery) -> list[asyncio.Future[Any]]:
+    def hand(self, name: str, value: tuple[Any, bytes], handout: Handout) -> list[asyncio.Future[Any]]:
         """Give it to other clients and start the listeners."""
         session, member = self._session, self._member
         serving = session._serving  # noqa: SLF001 - a part of the session

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 log = logging.getLogger("ionbus")
 
 
-class Delivery:
+class Handout:
     """One event that is being handed out: credit for it returns when everybody has taken it."""
 
     __slots__ = ("cost", "takers")
@@ -32,7 +32,7 @@ class Target(Protocol):
     def decode(self, name: str, payload: bytes) -> Any:
         """The event's value as this target wants it; raises InvalidPayload."""
 
-    def hand(self, name: str, value: Any, delivery: Delivery) -> Sequence[asyncio.Future[Any]]:
+    def hand(self, name: str, value: Any, handout: Handout) -> Sequence[asyncio.Future[Any]]:
         """Take an event: start what listens, and give what runs on."""
 
 
@@ -72,36 +72,36 @@ class Listeners:
         else:
             self._hand(seq, name, payload, targets)
 
-    def taken(self, delivery: Delivery) -> None:
+    def taken(self, handout: Handout) -> None:
         """One of those who share an event has taken it."""
-        delivery.takers -= 1
-        if not delivery.takers:
-            self._consumed(delivery.cost)
+        handout.takers -= 1
+        if not handout.takers:
+            self._consumed(handout.cost)
 
     def clear(self) -> None:
         """Drop what waits: the session has ended."""
         self._waiting.clear()
 
     def _hand(self, seq: int, name: str, payload: bytes, targets: Sequence[Target]) -> None:
-        delivery = Delivery(len(payload))
+        handout = Handout(len(payload))
         try:
             values = [target.decode(name, payload) for target in targets]
         except Exception as error:  # noqa: BLE001 - InvalidPayload, or a validator of the user's that failed
             self._refuse(seq, error)
-            self.taken(delivery)
+            self.taken(handout)
             return
         for target, value in zip(targets, values, strict=True):
             if not target.is_open:  # it was closed while the event waited, or by a listener before it
                 continue
             try:
-                futures = target.hand(name, value, delivery)
+                futures = target.hand(name, value, handout)
             except Exception:
                 log.exception("a listener of %s failed", name)
                 continue
             for future in futures:
                 self._running.add(future)
                 future.add_done_callback(self._ended)
-        self.taken(delivery)
+        self.taken(handout)
 
     def _ended(self, future: asyncio.Future[Any]) -> None:
         self._running.discard(future)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from ionbus.dispatch.listeners import Delivery, start
+from ionbus.dispatch.listeners import Handout, start
 from ionbus.dispatch.patterns import PatternTable
 from ionbus.dispatch.waiting import Waiters, wait_with, wake
 from ionbus.errors import IonbusError
@@ -81,7 +81,7 @@ class Subscription:
         """What the listener is given."""
         return self._decode(name, payload)
 
-    def hand(self, name: str, value: Any, delivery: Delivery) -> list[asyncio.Future[Any]]:
+    def hand(self, name: str, value: Any, handout: Handout) -> list[asyncio.Future[Any]]:
         """Start the listener."""
         future = start(self._function, self._subscriptions.peer.loop, value)
         return [] if future is None else [future]
@@ -175,12 +175,12 @@ class _Queued(Subscription):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.events: deque[tuple[Any, Delivery]] = deque()
+        self.events: deque[tuple[Any, Handout]] = deque()
         self._refused: IonbusError | None = None
 
-    def hand(self, name: str, value: Any, delivery: Delivery) -> list[asyncio.Future[Any]]:
-        delivery.takers += 1
-        self.events.append((value, delivery))
+    def hand(self, name: str, value: Any, handout: Handout) -> list[asyncio.Future[Any]]:
+        handout.takers += 1
+        self.events.append((value, handout))
         self._function()
         return []
 
@@ -225,8 +225,8 @@ class EventReader(Generic[P]):
         if queue is not None:
             queue.close()
             while queue.events:
-                _, delivery = queue.events.popleft()
-                self._subscriptions.peer.listeners.taken(delivery)
+                _, handout = queue.events.popleft()
+                self._subscriptions.peer.listeners.taken(handout)
             self._wake()
 
     def __aiter__(self) -> AsyncIterator[P]:
@@ -246,8 +246,8 @@ class EventReader(Generic[P]):
             await wait_with(self._waiters, peer.loop)
         if queue is None:
             raise RuntimeError("events are read inside `async with`")
-        value, delivery = queue.events.popleft()
-        peer.listeners.taken(delivery)
+        value, handout = queue.events.popleft()
+        peer.listeners.taken(handout)
         event: P = value
         return event
 

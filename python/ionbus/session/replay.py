@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from ionbus.generated.protocol import Message
 from ionbus.session.outbox import Entry
 
 NIL: Final = b"\xc0"
@@ -68,7 +69,7 @@ class Replay:
         newest = set()
         for index in range(len(self._kept) - 1, -1, -1):
             element, entry = self._kept[index]
-            if entry is None or entry.cost < 0 or element[1] != 1:  # only a whole EVENT may go
+            if entry is None or entry.cost < 0 or element[1] != Message.EVENT:  # only a whole EVENT may go
                 continue
             if entry.delivery == "volatile" or (entry.delivery == "latest" and entry.key in newest):
                 dropped.append(entry.cost)

@@ -14,6 +14,9 @@ from ionbus.wire.values import KEPT_BUFFER_BYTES
 Name = str | int
 Options = Mapping[str, object]
 
+# As plain integers: msgpack packs those without asking their class.
+_EVENT, _CALL, _RESULT, _ITEM = map(int, (Message.EVENT, Message.CALL, Message.RESULT, Message.ITEM))
+
 
 class _KeptPacker:
     """A packer for all messages, made anew after a large one: it never gives its buffer back."""
@@ -40,19 +43,19 @@ def encode_message(kind: Message, *fields: object) -> bytes:
 
 
 def encode_event(name: Name, payload: bytes, options: Options | None = None) -> bytes:
-    return _pack((1, name, payload, options) if options else (1, name, payload))
+    return _pack((_EVENT, name, payload, options) if options else (_EVENT, name, payload))
 
 
 def encode_call(request: int, name: Name, payload: bytes, options: Options | None = None) -> bytes:
-    return _pack((2, request, name, payload, options) if options else (2, request, name, payload))
+    return _pack((_CALL, request, name, payload, options) if options else (_CALL, request, name, payload))
 
 
 def encode_result(request: int, payload: bytes) -> bytes:
-    return _pack((3, request, payload))
+    return _pack((_RESULT, request, payload))
 
 
 def encode_item(request: int, payload: bytes) -> bytes:
-    return _pack((7, request, payload))
+    return _pack((_ITEM, request, payload))
 
 
 def encode_envelope(numbers: Sequence[int], event: bytes) -> bytes:
@@ -114,7 +117,7 @@ def _is_name(value: object, limits: Limits) -> bool:
 
 
 def _is_event(value: object, limits: Limits) -> bool:
-    return type(value) is list and value[:1] == [1] and check_message(value, limits)
+    return type(value) is list and value[:1] == [_EVENT] and check_message(value, limits)
 
 
 def _is_uints(value: object, limits: Limits) -> bool:

@@ -85,9 +85,8 @@ class RecordReader:
         records: list[Record] = []
         start, available = 0, len(chunk)
         self._needed = COUNTED_HEADER_BYTES
-        while (
-            available - start >= COUNTED_HEADER_BYTES
-        ):  # length and kind are checked as soon as they are there
+        while available - start >= COUNTED_HEADER_BYTES:
+            # Length and kind are checked as soon as they are there.
             length = int.from_bytes(chunk[start : start + 4], "big")
             if not COUNTED_HEADER_BYTES <= length <= self._max_length:
                 raise MalformedRecord(
