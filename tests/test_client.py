@@ -321,7 +321,8 @@ async def test_a_subscription_made_before_a_call_is_in_force_when_its_handler_ru
 async def test_a_time_out_without_a_connection_tells_why() -> None:
     async with connect("ws://127.0.0.1:1", wait=False) as bus:
         with pytest.raises(
-            CallTimeout, match=r"within 0.2 s; there is no connection: ws://127.0.0.1:1: nothing listens there"
+            CallTimeout,
+            match=r"within 0.2 s; there is no connection: ws://127.0.0.1:1: nothing listens there",
         ):
             await bus.call(Workshop.add, Pair(left=1, right=2), timeout=0.2)
 
@@ -359,6 +360,13 @@ async def test_closing_a_subscription_ends_it(at: Rig) -> None:
     await at.bus.call(Workshop.report, 1)
     assert len(heard) == 2
     assert not at.broker.sessions[0].subscribes("workshop.noticed")
+
+
+async def test_nobody_waits_for_the_confirmation_of_what_was_closed(at: Rig) -> None:
+    subscription = at.bus.on(Workshop.noticed, print)
+    subscription.close()
+    with pytest.raises(CallCancelled, match=r"workshop\.noticed: closed"):
+        await subscription.confirmed()
 
 
 async def test_patterns_and_contracts_give_name_and_payload(at: Rig) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from ionbus.dispatch.listeners import Handout, start
 from ionbus.dispatch.patterns import PatternTable
 from ionbus.dispatch.waiting import Waiters, wait_with, wake
-from ionbus.errors import IonbusError
+from ionbus.errors import CallCancelled, IonbusError
 from ionbus.generated.protocol import Message
 from ionbus.session.outbox import Entry
 from ionbus.wire.messages import encode_message
@@ -71,7 +71,7 @@ class Subscription:
         """Wait until the broker says that it is in force. There is no need to before a call: order is kept.
 
         Raises:
-            IonbusError: the broker refuses it, or the session ends first.
+            IonbusError: the broker refuses it, or it is closed or the session ends first.
         """
         await asyncio.shield(self._answer)
 
@@ -141,6 +141,7 @@ class Subscriptions:
         """Listen no more, and tell the broker."""
         if self._table.remove(subscription.number) is None:
             return
+        subscription.answered(CallCancelled(f"{subscription.pattern}: closed before the broker confirmed it"))
         if not self.peer.is_ended:
             self.peer.send(encode_message(Message.UNSUBSCRIBE, subscription.number))
 
