@@ -335,7 +335,7 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
     return {
       name,
       payload: pack(name, "request", payload),
-      timeoutMs: timeoutMs === undefined ? member.timeoutMs : timeoutMs,
+      timeoutMs: milliseconds(name, timeoutMs === undefined ? member.timeoutMs : timeoutMs),
       signal,
       raises,
       isIdempotent: idempotent,
@@ -441,9 +441,22 @@ function invalid(name: string, error: unknown, when: string): unknown {
   return new InvalidPayload(`${name}: ${where} (payload ${when})`, { paths: problems });
 }
 
+/** A time-out as the wire can say it. @throws TypeError it is no time. */
+function milliseconds(name: string, timeoutMs: unknown): number | null {
+  if (timeoutMs === null) return null;
+  if (typeof timeoutMs !== "number" || Number.isNaN(timeoutMs)) {
+    const given = String(timeoutMs);
+    throw new TypeError(`${name}: timeoutMs ${given} is not a time; give milliseconds, or null for no limit`);
+  }
+  return timeoutMs < FOREVER_MS ? timeoutMs : null;
+}
+
+/** From here on a time-out is none: 31 years. */
+const FOREVER_MS = 1e12;
+
 function keyOf(payload: unknown, fields: readonly string[]): string {
   const values = payload as Record<string, unknown> | null | undefined;
-  return JSON.stringify(fields.map((field) => String(values?.[field])));
+  return fields.map((field) => toHex(encode(values?.[field] ?? null))).join(" ");
 }
 
 function anyOf(patterns: readonly string[] | undefined): ((name: string) => boolean) | undefined {

@@ -186,7 +186,16 @@ export class Answers {
     if (answer.isAnswered) return;
     const isDeclared = isIonbusError(error) && handler.raises.some(({ code }) => code === error.code);
     const told = isDeclared || error instanceof TooLarge ? error : internalError(answer.name, error);
-    this.#send(answer, this.#error(answer.id, told));
+    this.#send(answer, this.#tell(answer, told));
+  }
+
+  /** The error's message; of one whose fields cannot travel, that of an internal one. */
+  #tell({ id, name }: Answer, error: IonbusError): Uint8Array {
+    try {
+      return this.#error(id, error);
+    } catch (problem) {
+      return this.#error(id, internalError(name, problem));
+    }
   }
 
   #send(answer: Answer, message: Uint8Array): void {

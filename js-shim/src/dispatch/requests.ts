@@ -35,13 +35,21 @@ export interface Pending {
   fail(error: IonbusError): void;
 }
 
+/** What has not been sent: as many requests as the other side takes are under way. */
+interface Waiting {
+  readonly options: Pick<RequestOptions, "name" | "timeoutMs">;
+  readonly expiresAt: number;
+  go(): void;
+  fail(error: IonbusError): void;
+}
+
 /** The requests of one side. */
 export class Requests {
   readonly #peer: Peer;
   readonly #pending = new Map<number, Pending>();
   /** Given up, and not answered yet. */
   readonly #abandoned = new Set<number>();
-  #queue: (() => void)[] = [];
+  readonly #queue = new Set<Waiting>();
   #last = 0;
   readonly #alarm = createAlarm(() => this.#expire());
 
@@ -84,10 +92,11 @@ export class Requests {
   /** Ask for a stream. Reading may start at once; what goes wrong comes out there. */
   stream<Item>(options: RequestOptions, decodeItem: (payload: Uint8Array) => Item): ItemStream<Item> {
     const reader = createReader(this.#peer, decodeItem, (pending, error) => {
+      if (pending === undefined) return waiting?.fail(error);
       this.#giveUp(pending);
       pending.fail(error);
     });
-    this.#start("stream", options, (id) => reader.begin(id, options), reader.fail);
+    const waiting = this.#start("stream", options, (id) => reader.begin(id, options), reader.fail);
     return reader.stream;
   }
 
@@ -157,26 +166,62 @@ export class Requests {
     options: RequestOptions,
     make: (id: number) => Pending,
     fail: (error: IonbusError) => void,
-  ): void {
-    const { signal } = options;
+  ): Waiting | undefined {
+    const { name, signal, timeoutMs } = options;
+    const { endedWith } = this.#peer;
     if (signal?.aborted) {
-      fail(cancelled(options.name, signal));
-    } else if (this.#peer.endedWith !== undefined) {
-      fail(this.#peer.endedWith);
+      fail(cancelled(name, signal));
+    } else if (endedWith !== undefined) {
+      fail(endedWith);
     } else if (this.#hasRoom) {
-      this.#send(kind, options, make, fail);
+      this.#send(kind, options, timeoutMs, make, fail);
     } else {
-      this.#queue.push(() => this.#start(kind, options, make, fail));
+      return this.#wait(options, fail, (leftMs) => this.#send(kind, options, leftMs, make, fail));
     }
+    return undefined;
+  }
+
+  /** Until there is room: the time-out counts, and it can be given up. */
+  #wait(
+    { name, timeoutMs, signal }: RequestOptions,
+    fail: (error: IonbusError) => void,
+    send: (leftMs: number | null) => void,
+  ): Waiting {
+    const leave = (): void => {
+      this.#queue.delete(waiting);
+      signal?.removeEventListener("abort", abort);
+    };
+    const waiting: Waiting = {
+      options: { name, timeoutMs },
+      expiresAt: timeoutMs === null ? Number.POSITIVE_INFINITY : now() + timeoutMs,
+      go: () => {
+        leave();
+        const { endedWith } = this.#peer;
+        if (endedWith === undefined) send(timeoutMs === null ? null : waiting.expiresAt - now());
+        else fail(endedWith);
+      },
+      fail(error) {
+        leave();
+        fail(error);
+      },
+    };
+    const abort = (): void => {
+      if (signal !== undefined) waiting.fail(cancelled(name, signal));
+    };
+    signal?.addEventListener("abort", abort);
+    this.#queue.add(waiting);
+    this.#alarm.wantBy(waiting.expiresAt);
+    return waiting;
   }
 
   #send(
     kind: Pending["kind"],
     options: RequestOptions,
+    timeoutMs: number | null,
     make: (id: number) => Pending,
     fail: (error: IonbusError) => void,
   ): void {
-    const { name, payload, timeoutMs, signal, isIdempotent } = options;
+    const { name, payload, signal, isIdempotent } = options;
     const peer = this.#peer;
     this.#last += 1;
     const id = this.#last;
@@ -242,6 +287,16 @@ export class Requests {
 
   #expire(): void {
     const time = now();
+    for (const waiting of [...this.#queue]) {
+      if (waiting.expiresAt > time) {
+        this.#alarm.wantBy(waiting.expiresAt);
+        continue;
+      }
+      const { name, timeoutMs } = waiting.options;
+      const { maxRequests } = this.#peer.limits;
+      const why = `${maxRequests} requests are under way already`;
+      waiting.fail(new CallTimeout(`${name}: not sent within ${timeoutMs} ms; ${why}`));
+    }
     for (const pending of [...this.#pending.values()]) {
       if (pending.expiresAt > time) {
         this.#alarm.wantBy(pending.expiresAt);
@@ -270,7 +325,7 @@ export class Requests {
     const pending = this.#find(id, what, kind);
     if (pending === undefined) this.#abandoned.delete(id);
     else this.#pending.delete(id);
-    if (this.#queue.length > 0) this.#makeRoom();
+    if (this.#queue.size > 0) this.#makeRoom();
     return pending;
   }
 
@@ -279,8 +334,10 @@ export class Requests {
   }
 
   #makeRoom(): void {
-    while (this.#queue.length > 0 && (this.#hasRoom || this.#peer.endedWith !== undefined))
-      this.#queue.shift()?.();
+    for (const waiting of this.#queue) {
+      if (!this.#hasRoom && this.#peer.endedWith === undefined) return;
+      waiting.go();
+    }
   }
 }
 
@@ -308,7 +365,7 @@ interface Waiter<Item> {
 function createReader<Item>(
   peer: Peer,
   decodeItem: (payload: Uint8Array) => Item,
-  giveUp: (pending: Pending, error: IonbusError) => void,
+  giveUp: (pending: Pending | undefined, error: IonbusError) => void,
 ): Reader<Item> {
   const { streamCreditBytes: windowBytes, streamCreditMessages: windowItems } = peer.limits;
   const items: Uint8Array[] = [];
@@ -361,7 +418,7 @@ function createReader<Item>(
 
   function close(): void {
     items.length = 0;
-    if (isOver || pending === undefined) return;
+    if (isOver) return;
     giveUp(pending, new CallCancelled("the reader has closed the stream"));
     failure = undefined;
   }

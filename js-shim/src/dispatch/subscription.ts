@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /** What `on` gives back, and other things that can be taken back. */
 
 /** Calling it, `close()`, and `using` where the platform has it all close it; once is enough, more does no harm. */
