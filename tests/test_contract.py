@@ -96,7 +96,6 @@ def test_the_descriptors_tell_what_was_declared() -> None:
     assert (Conductor.execute.timeout, Conductor.execute.served_by) == (30.0, "broker")
     assert (Conductor.execute.raises, Conductor.execute.idempotent) == ((FlowInvalid,), False)
     assert Conductor.ping.timeout is None
-    assert Conductor.ping.request.is_nothing
     assert (Conductor.logs.timeout, Conductor.logs.served_by, Conductor.logs.idempotent) == (
         5,
         "client",

@@ -194,10 +194,6 @@ export class Session {
     return this.replay.acked;
   }
 
-  get isAttached(): boolean {
-    return this.attached;
-  }
-
   /** Events that were numbered and may not have arrived. */
   get unacknowledgedEvents(): number {
     return this.replay.unacknowledgedEvents();

@@ -12,9 +12,6 @@ export const HEADER_BYTES = 9;
 /** What `length` counts besides the body: kind and channel id. */
 export const COUNTED_HEADER_BYTES = 5;
 
-/** The highest channel id that a record can carry. */
-export const MAX_CHANNEL = 2 ** 32 - 1;
-
 /** The largest body of a record. */
 export const MAX_BODY_BYTES = DEFAULT_LIMITS.maxFrameBytes;
 

@@ -71,11 +71,6 @@ class Payload(Generic[T]):
         """The pydantic core schema that payloads are validated by, in the wire's spelling."""
         return cast("Mapping[str, Any]", wire_schema(self._adapter.core_schema))
 
-    @property
-    def is_nothing(self) -> bool:
-        """Whether the payload is `None` and may be left out."""
-        return self.form is None or self.form is type(None)
-
     def validate(self, value: object) -> T:
         """Validate a value that has not travelled as bytes, instances of models included.
 

@@ -185,10 +185,6 @@ class Session:
         return self._replay.acked
 
     @property
-    def is_attached(self) -> bool:
-        return self._is_attached
-
-    @property
     def unacknowledged_events(self) -> int:
         """Events that were numbered and may not have arrived."""
         return self._replay.unacknowledged_events()

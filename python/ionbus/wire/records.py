@@ -16,9 +16,6 @@ HEADER_BYTES: Final = 9
 COUNTED_HEADER_BYTES: Final = 5
 """What `length` counts besides the body: kind and channel id."""
 
-MAX_CHANNEL: Final = 2**32 - 1
-"""The highest channel id that a record can carry."""
-
 MAX_BODY_BYTES: Final = Limits().max_frame_bytes
 """The largest body of a record."""
 
