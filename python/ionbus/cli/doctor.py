@@ -20,7 +20,7 @@ from ionbus.cli.output import show
 Purpose = Literal["ionbus", "demo", "tests"]
 
 LEAST_PYTHON = (3, 11)
-LEAST_NODE = 20
+LEAST_NODE = (20, 19)
 PACKAGES = ("msgpack", "pydantic", "typing_extensions", "websockets", "click")
 
 
@@ -70,7 +70,7 @@ def look() -> Iterator[Finding]:
         "Node.js",
         "demo",
         _node(),
-        f"install Node.js {LEAST_NODE} or newer, or `make setup`, which brings one along",
+        f"install Node.js {LEAST_NODE[0]}.{LEAST_NODE[1]} or newer, or `make setup`, which brings one along",
     )
     yield Finding(
         "Electron", "demo", _electron(), "`make demo` fetches one; or set IONBUS_ELECTRON to its executable"
@@ -109,8 +109,8 @@ def _node() -> str | None:
         said = subprocess.run(  # noqa: S603 - the node that was found
             [program, "--version"], capture_output=True, text=True, check=False
         ).stdout.strip()
-        match = re.fullmatch(r"v(\d+)\..*", said)
-        if match and int(match[1]) >= LEAST_NODE:
+        match = re.fullmatch(r"v(\d+)\.(\d+)\..*", said)
+        if match and (int(match[1]), int(match[2])) >= LEAST_NODE:
             return f"{said[1:]} ({program})"
     return None
 
