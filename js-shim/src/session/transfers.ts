@@ -3,6 +3,7 @@
 import { type Limits, Message } from "../generated/protocol.js";
 import { MalformedFrame } from "../wire/frames.js";
 import { encodeMessage } from "../wire/messages.js";
+import { joined } from "../wire/records.js";
 import { Deque } from "./deque.js";
 import type { Entry } from "./outbox.js";
 
@@ -213,14 +214,4 @@ export class Incoming {
       this.replies.push(encodeMessage(Message.Grant, number, receiving.total));
     }
   }
-}
-
-function joined(parts: readonly Uint8Array[], length: number): Uint8Array {
-  const all = new Uint8Array(length);
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }

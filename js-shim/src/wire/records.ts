@@ -115,7 +115,8 @@ export class RecordReader {
   }
 }
 
-function joined(pieces: readonly Uint8Array[], length: number): Uint8Array {
+/** Pieces in one array of their own, which are `length` bytes together. */
+export function joined(pieces: readonly Uint8Array[], length: number): Uint8Array {
   const all = new Uint8Array(length);
   let at = 0;
   for (const piece of pieces) {

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 __all__ = [
     "Alias",
     "Array",
+    "CodegenError",
     "Constant",
     "ContractModel",
     "Definition",
@@ -26,6 +27,7 @@ __all__ = [
     "Tuple",
     "Type",
     "Union",
+    "parts",
     "references",
 ]
 
@@ -215,21 +217,26 @@ class ContractModel:
     errors: tuple[ErrorModel, ...] = ()
 
 
-def references(part: Type | Definition) -> Iterator[str]:
-    """The names that a type or a definition refers to, in order."""
-    match part:
-        case Reference(name):
-            yield name
-        case Array(inner) | SetOf(inner) | Mapping(inner) | Alias(type=inner):
-            yield from references(inner)
-        case Tuple(items, rest):
-            for item in (*items, *((rest,) if rest is not None else ())):
-                yield from references(item)
-        case Union(options):
-            for option in options:
-                yield from references(option)
+def parts(whole: Type | Definition) -> Iterator[Type]:
+    """A type and those in it, or the types of a definition, in order; what is behind a reference is left out."""
+    inner: tuple[Type, ...] = ()
+    match whole:
         case Interface(fields=fields):
-            for each in fields:
-                yield from references(each.type)
-        case Plain() | Constant():
+            inner = tuple(field.type for field in fields)
+        case Array(part) | SetOf(part) | Mapping(part) | Alias(type=part):
+            inner = (part,)
+        case Tuple(items, rest):
+            inner = items if rest is None else (*items, rest)
+        case Union(options):
+            inner = options
+        case Reference() | Plain() | Constant():
             pass
+    if not isinstance(whole, (Interface, Alias)):
+        yield whole
+    for part in inner:
+        yield from parts(part)
+
+
+def references(whole: Type | Definition) -> Iterator[str]:
+    """The names that a type or a definition refers to, in order."""
+    return (part.name for part in parts(whole) if isinstance(part, Reference))

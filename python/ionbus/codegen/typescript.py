@@ -33,6 +33,7 @@ from ionbus.codegen.model import (
     Tuple,
     Type,
     Union,
+    parts,
     references,
 )
 from ionbus.contract.names import camel_case, pascal_case
@@ -115,7 +116,8 @@ class _ValueNames:
 
     def imports(self, types: Iterable[Type | Definition]) -> str:
         """Give the import of the value classes that these types use, or nothing."""
-        used = sorted({_PLAIN[name] for part in types for name in _plain_names(part)} & _VALUES)
+        plain = {part.name for whole in types for part in parts(whole) if isinstance(part, Plain)}
+        used = sorted({_PLAIN[name] for name in plain} & _VALUES)
         specifiers = [name if self.local(name) == name else f"{name} as {self.local(name)}" for name in used]
         return _import(specifiers, "ionbus", types_only=True) if specifiers else ""
 
@@ -308,25 +310,6 @@ def _type(part: Type, values: _ValueNames) -> str:
             return f"{{ [key: string]: {_type(value, values)} }}"
         case Union(options):
             return " | ".join(_type(option, values) for option in options)
-
-
-def _plain_names(part: Type | Definition) -> Iterator[str]:
-    match part:
-        case Plain(name):
-            yield name
-        case Array(inner) | SetOf(inner) | Mapping(inner) | Alias(type=inner):
-            yield from _plain_names(inner)
-        case Tuple(items, rest):
-            for item in (*items, *((rest,) if rest is not None else ())):
-                yield from _plain_names(item)
-        case Union(options):
-            for option in options:
-                yield from _plain_names(option)
-        case Interface(fields=fields):
-            for field in fields:
-                yield from _plain_names(field.type)
-        case Reference() | Constant():
-            pass
 
 
 def _doc(text: str, indent: str) -> str:
