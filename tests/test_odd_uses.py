@@ -7,19 +7,24 @@ import math
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
+from enum import Enum
 from functools import partial
 from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import pytest
+from pydantic import BaseModel, ConfigDict
 
 from ionbus import (
     Broker,
     Call,
     CallTimeout,
+    ConnectionLost,
     Context,
     Contract,
     ContractError,
     Event,
+    Handlers,
     InternalError,
     NotFound,
     Stream,
@@ -318,3 +323,85 @@ async def test_what_connect_cannot_use_is_refused(where: Any, options: dict[str,
     with pytest.raises(TypeError, match=problem):
         async with connect(where, **options):
             pass
+
+
+async def test_after_closing_events_and_subscriptions_say_so() -> None:
+    async with connect(Broker(Numbers)) as bus:
+        pass
+    with pytest.raises(ConnectionLost):
+        await asyncio.wait_for(bus.events(Numbers.told).__aenter__(), 5)
+    with pytest.raises(ConnectionLost):
+        await asyncio.wait_for(bus.on(Numbers.told, print).confirmed(), 5)
+
+
+async def test_what_is_no_function_cannot_listen() -> None:
+    nothing: Any = None
+    async with connect(Broker(Numbers)) as bus:
+        with pytest.raises(TypeError, match=r"numbers.told: a listener is a function, not None"):
+            bus.on(Numbers.told, nothing)
+        with pytest.raises(TypeError, match="a watcher is a function"):
+            bus.on_state(nothing)
+
+
+async def test_a_watcher_that_was_added_twice_is_removed_once() -> None:
+    told: list[object] = []
+    async with connect(Broker(Numbers)) as bus:
+        stop, _ = bus.on_state(told.append), bus.on_state(told.append)
+        stop()
+        stop()
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("mock", [AsyncMock, Mock])
+async def test_a_mock_can_stand_for_a_handler(mock: type[Mock]) -> None:
+    broker = Broker(Numbers)
+    fake = mock(return_value=4)
+    async with connect(broker) as bus:
+        with broker.override(Numbers.half, fake):
+            assert await bus.call(Numbers.half, 8) == 4
+    fake.assert_called_once_with(8)
+
+
+def test_handlers_are_included_all_or_none() -> None:
+    handlers, broker = Handlers(Numbers), Broker(Numbers)
+
+    @handlers.handle(Numbers.half)
+    async def half(number: int) -> int:
+        return number
+
+    @handlers.handle(Numbers.upto)
+    def upto(number: int) -> Iterator[int]:
+        yield number
+
+    broker.handle(Numbers.upto)(upto)
+    with pytest.raises(TypeError, match=r"numbers.upto is handled by"):
+        broker.include(handlers)
+    assert list(broker.handled) == ["numbers.upto"]
+    with pytest.raises(TypeError, match=r"include\(\) takes the Handlers of another file"):
+        broker.include(broker)
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(strict=True)
+    colour: Colour
+    numbers: tuple[int, ...]
+    words: frozenset[str]
+
+
+async def test_a_strict_model_takes_what_arrives_for_it() -> None:
+    class Picky(Contract, name="picky"):
+        echo = Call(Strict, Strict)
+
+    broker = Broker(Picky)
+
+    @broker.handle(Picky.echo)
+    async def echo(value: Strict) -> Strict:
+        return value
+
+    value = Strict(colour=Colour.RED, numbers=(1, 2), words=frozenset({"a"}))
+    async with connect(broker) as bus:
+        assert await bus.call(Picky.echo, value) == value

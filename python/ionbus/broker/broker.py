@@ -97,10 +97,14 @@ class Broker(Handlers, Generic[StateT]):
         Raises:
             TypeError: one is for a contract that is not served here, or is a second one for its call.
         """
+        given: object = handlers
+        if not isinstance(given, Handlers) or given is self:
+            raise TypeError(f"include() takes the Handlers of another file, not {handlers!r}")
         if id(handlers) in self._included:
             raise TypeError("these handlers are included already")
         for handler in handlers.handled.values():
             check_contract(handler.member, self.contracts)
+            self.check_free(handler)
         for listener in handlers.listeners:
             check_contract(listener.member, self.contracts)
         for handler in handlers.handled.values():

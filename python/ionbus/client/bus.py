@@ -191,10 +191,16 @@ class Bus:
 
 
 def _watch(watchers: list[Callable[[Any], object]], watch: Callable[[Any], object]) -> Callable[[], None]:
-    watchers.append(watch)
+    if not callable(watch):
+        raise TypeError(f"a watcher is a function, not {watch!r}")
+
+    def told(what: Any) -> object:  # the same function may be added twice
+        return watch(what)
+
+    watchers.append(told)
 
     def stop() -> None:
-        if watch in watchers:
-            watchers.remove(watch)
+        if told in watchers:
+            watchers.remove(told)
 
     return stop

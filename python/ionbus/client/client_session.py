@@ -133,6 +133,8 @@ class ClientSession:
     def on(self, what: Any, listener: Callable[[Any], object]) -> Subscription:
         """Listen to events."""
         pattern, decode = self._what(what)
+        if not callable(listener):
+            raise TypeError(f"{pattern}: a listener is a function, not {listener!r}")
         return self._subscriptions.add(pattern, decode, listener)
 
     def events(self, what: Any) -> EventReader[Any]:

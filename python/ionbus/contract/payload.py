@@ -35,6 +35,7 @@ _NOT_SCHEMAS = frozenset(
 )
 _NAMED_SCHEMAS = frozenset({"fields", "choices"})
 _MODELS = frozenset({"model", "dataclass"})
+_PLAIN_ON_THE_WIRE = frozenset({"enum", "frozenset", "tuple"})
 _FIELDS = frozenset({"model-field", "dataclass-field", "typed-dict-field"})
 
 
@@ -176,6 +177,8 @@ def wire_schema(schema: object) -> object:
         kind = copy.get("type")
         if kind in _MODELS and "cls" in copy:
             copy["revalidate_instances"] = "always"
+        elif kind in _PLAIN_ON_THE_WIRE:
+            copy["strict"] = False  # where a model is strict, what it wants does not travel as itself
         elif kind in _FIELDS:
             copy.pop("validation_alias", None)
             if alias := copy.get("serialization_alias"):

@@ -252,7 +252,11 @@ def wait_in_thread(work: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop
         if running is loop:
             raise RuntimeError("a ThreadContext blocks; it cannot be used on the event loop's thread")
         raise CallCancelled("the caller has given up")
-    future = asyncio.run_coroutine_threadsafe(work, loop)
+    try:
+        future = asyncio.run_coroutine_threadsafe(work, loop)
+    except RuntimeError:
+        work.close()
+        raise
     request.waits.add(future)
     if request.cancelled.is_set():
         future.cancel()

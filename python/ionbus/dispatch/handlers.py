@@ -251,6 +251,15 @@ class Handlers:
         Raises:
             TypeError: its member has one already.
         """
+        self.check_free(handler)
+        self.handled[handler.member.name] = handler
+
+    def check_free(self, handler: Handler) -> None:
+        """Refuse a second handler.
+
+        Raises:
+            TypeError: its member has one already.
+        """
         name = handler.member.name
         other = self.handled.get(name)
         if other is not None:
@@ -258,7 +267,6 @@ class Handlers:
                 f"{name} is handled by {_called(other)} already; {_called(handler)} would be a second one. "
                 "Use override() in a test"
             )
-        self.handled[name] = handler
 
     def add_listener(self, listener: EventListener) -> None:
         """Keep a listener."""

@@ -58,14 +58,15 @@ def read_signature(
     subject = f"{where}: {name}()"
     flow = _flow(function, subject, yields=yields)
     hints = _hints(function)
+    every = inspect.signature(function).parameters.values()
     parameters = [
         parameter
-        for parameter in inspect.signature(function).parameters.values()
+        for parameter in every
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
     ]
     needed = [
         parameter
-        for parameter in inspect.signature(function).parameters.values()
+        for parameter in every
         if parameter.kind == parameter.KEYWORD_ONLY and parameter.default is parameter.empty
     ]
     if needed:
@@ -90,6 +91,10 @@ def read_signature(
                 raise TypeError(f"{subject} takes {_show(hint)}; the contract says {_show(payload)}")
         elif parameter.default is parameter.empty:
             raise TypeError(f"{subject}: parameter {parameter.name} is neither the payload nor a context")
+    if (
+        not takes_payload and not takes_context and not _is_none(payload)
+    ):  # as a mock's or a plain decorator's
+        takes_payload = any(parameter.kind == parameter.VAR_POSITIONAL for parameter in every)
     if not takes_payload and not _is_none(payload):
         raise TypeError(f"{subject} takes no payload; the contract says {_show(payload)}")
     given = hints.get("return", Any)
@@ -134,7 +139,7 @@ def _flow(function: Callable[..., object], subject: str, *, yields: bool) -> Flo
         if not yields:
             raise TypeError(f"{subject} yields; only a stream's handler does")
         return "thread_items"
-    if inspect.iscoroutinefunction(called):
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called):
         if yields:
             raise TypeError(f"{subject} returns once; a stream's handler yields its items")
         return "async"
@@ -150,7 +155,7 @@ def _hints(function: Callable[..., object]) -> dict[str, Any]:
     try:
         return get_type_hints(function, include_extras=True)
     except (NameError, TypeError, AttributeError):
-        annotations = getattr(function, "__annotations__", {})
+        annotations = getattr(function, "__annotations__", None) or {}
         return {name: hint for name, hint in annotations.items() if not isinstance(hint, str)}
 
 

@@ -134,7 +134,12 @@ class Subscriptions:
         self._last += 1
         subscription = kind(self, self._last, pattern, decode, function)
         self._table.add(subscription.number, pattern, subscription)
-        self._tell(subscription)
+        try:
+            self.peer.raise_if_ended()
+        except IonbusError as error:
+            subscription.answered(error)
+        else:
+            self._tell(subscription)
         return subscription
 
     def remove(self, subscription: Subscription) -> None:
