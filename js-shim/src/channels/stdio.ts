@@ -13,6 +13,9 @@ import { type Channel, type PeerIdentity, type Receiver, tooLarge } from "./base
 /** How many of the first bytes are shown of what is no record. */
 const SHOWN_BYTES = 200;
 
+/** A channel for which more than this waits, since nobody reads the pipe, is lost: twice what a session keeps for replay. */
+const MAX_QUEUED_BYTES = 2 * DEFAULT_LIMITS.replayBytes;
+
 /** A child's pipes with ionbus's records on them. */
 export interface Pipe {
   /** False once either direction has ended. */
@@ -27,6 +30,7 @@ interface Lane {
   readonly receiver: Receiver;
   readonly channel: Channel;
   readonly waiting: Uint8Array[];
+  waitingBytes: number;
   isTold: boolean;
 }
 
@@ -58,6 +62,7 @@ export function stdioPipe(input: Writable, output: Readable, ended: (reason: str
       for (const lane of lanes.values()) {
         const record = lane.waiting.shift();
         if (record === undefined) continue;
+        lane.waitingBytes -= record.length;
         write(record);
         hasMore = true;
         if (isBlocked) return;
@@ -106,15 +111,16 @@ export function stdioPipe(input: Writable, output: Readable, ended: (reason: str
     }
   }
 
-  function deliver(id: number, { receiver, channel }: Lane, frame: Uint8Array): void {
-    if (frame.length <= channel.maxFrameBytes) {
-      receiver.frameReceived(frame);
-      return;
-    }
-    const message = tooLarge(frame.length, channel.maxFrameBytes);
+  function deliver(id: number, lane: Lane, frame: Uint8Array): void {
+    const { maxFrameBytes } = lane.channel;
+    if (frame.length <= maxFrameBytes) lane.receiver.frameReceived(frame);
+    else drop(id, lane, "too_large", tooLarge(frame.length, maxFrameBytes));
+  }
+
+  function drop(id: number, { receiver }: Lane, code: string, message: string): void {
     lanes.delete(id);
-    write(closeRecord(id, false, "too_large", message));
-    receiver.closed(false, "too_large", message);
+    write(closeRecord(id, false, code, message));
+    receiver.closed(false, code, message);
   }
 
   function closedByChild(id: number, { receiver }: Lane, body: Uint8Array): void {
@@ -153,8 +159,16 @@ export function stdioPipe(input: Writable, output: Readable, ended: (reason: str
         send(frame) {
           if (!lanes.has(id)) return;
           const record = encodeRecord(Record.Data, id, frame);
-          if (isBlocked) waiting.push(record);
-          else write(record);
+          if (!isBlocked) {
+            write(record);
+            return;
+          }
+          waiting.push(record);
+          lane.waitingBytes += record.length;
+          if (lane.waitingBytes > MAX_QUEUED_BYTES) {
+            const message = `more than ${MAX_QUEUED_BYTES} bytes wait and nobody reads them`;
+            drop(id, lane, "connection_lost", message);
+          }
         },
         close(over = false, code = "closed", message = "") {
           if (!lanes.delete(id)) return;
@@ -162,7 +176,7 @@ export function stdioPipe(input: Writable, output: Readable, ended: (reason: str
           write(closeRecord(id, over, code, message));
         },
       };
-      const lane: Lane = { receiver, channel, waiting, isTold: false };
+      const lane: Lane = { receiver, channel, waiting, waitingBytes: 0, isTold: false };
       if (!isOpen) {
         queueMicrotask(() => receiver.closed(false, "connection_lost", "the broker's pipe has ended"));
         return channel;

@@ -82,6 +82,21 @@ describe("the pipe", () => {
     expect(heard.frames).toEqual([[3]]);
   });
 
+  it("loses a channel for which too much waits, and no other", async () => {
+    const [flooding, quiet] = [hear(), hear()];
+    const channel = pipe.open({ role: "window" }, flooding);
+    pipe.open({ role: "window" }, quiet);
+    input.isSlow = true;
+    for (let sent = 0; sent < 40 && flooding.ends.length === 0; sent += 1)
+      channel.send(new Uint8Array(1_000_000));
+    expect(flooding.ends).toEqual([
+      [false, "connection_lost", "more than 33554432 bytes wait and nobody reads them"],
+    ]);
+    expect(quiet.ends).toEqual([]);
+    channel.send(new Uint8Array([1]));
+    expect(pipe.isOpen).toBe(true);
+  });
+
   it("keeps channels apart, and gives no id twice", async () => {
     const [one, two] = [hear(), hear()];
     const first = pipe.open({ role: "window" }, one);
