@@ -347,9 +347,9 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
       return link.state;
     },
     on(what: AnyEvent | ContractNamespace | string, listener: (value: never) => unknown): Subscription {
-      const receive = listener as (value: unknown) => unknown; // the overloads vouch for it
-      if (typeof what !== "string" && "kind" in what) {
-        const { name } = what;
+      const receive = functionOf(listener, "bus.on") as (value: unknown) => unknown; // the overloads vouch for it
+      if (typeof what !== "string" && !isContract(what)) {
+        const { name } = memberOf(what, "event", "bus.on");
         announce(what.contract);
         return listen(name, (_, value) => receive(value));
       }
@@ -360,7 +360,7 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
       return listen(pattern, (name, payload) => receive({ name, payload }));
     },
     async emit(event: AnyEvent, payload?: unknown): Promise<void> {
-      const { name, source, delivery, key } = event;
+      const { name, source, delivery, key } = memberOf(event, "event", "bus.emit");
       announce(event.contract);
       if (source === "broker") throw new NotAllowed(`${name}: is published by the broker only`);
       if (mayEmit?.(name) === false) throw new NotAllowed(`${name}: the broker gave no right to publish it`);
@@ -370,7 +370,7 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
     },
     call(call: AnyCall, payload?: unknown, callOptions: CallOptions = {}) {
       try {
-        const { name } = call;
+        const { name } = memberOf(call, "call", "bus.call");
         // The result's type is the descriptor's.
         return peer.requests.call(
           request(call, payload, callOptions),
@@ -381,7 +381,7 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
       }
     },
     stream(stream: AnyStream, payload?: unknown, callOptions: CallOptions = {}) {
-      const { name } = stream;
+      const { name } = memberOf(stream, "stream", "bus.stream");
       return peer.requests.stream(
         request(stream, payload, callOptions),
         (item) => unpack(name, "answer", item) as never,
@@ -391,7 +391,9 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
       member: AnyCall | AnyStream,
       handler: (request: never, context: HandlerContext) => unknown,
     ): Subscription {
-      const { kind, name, servedBy, raises } = member;
+      const wanted = member?.kind === "stream" ? "stream" : "call";
+      const { kind, name, servedBy, raises } = memberOf(member, wanted, "bus.handle");
+      functionOf(handler, `bus.handle: ${name}`);
       if (servedBy !== "client")
         throw new NotAllowed(`${name}: is served by the broker; a client cannot handle it`);
       if (handlers.has(name)) throw new NotAllowed(`${name}: has a handler already; close that one first`);
@@ -409,8 +411,8 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
         if (handlers.get(name) === added) handlers.delete(name);
       });
     },
-    onState: (listener) => stateListeners.add(listener),
-    onError: (listener) => errorListeners.add(listener),
+    onState: (listener) => stateListeners.add(functionOf(listener, "bus.onState")),
+    onError: (listener) => errorListeners.add(functionOf(listener, "bus.onError")),
     async close() {
       const { session } = link;
       if (link.state === "open" && session.unnumbered().length > 0) await allLeft(session);
@@ -424,6 +426,29 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
 const CLOSING_MS = 2_000;
 
 const MAX_FOUND = 10_000;
+
+/** The member itself. @throws TypeError it is none of this kind: not every caller is checked by TypeScript. */
+function memberOf<Member extends AnyEvent | AnyCall | AnyStream>(
+  member: Member,
+  kind: Member["kind"],
+  where: string,
+): Member {
+  const given: unknown = member;
+  const known: { readonly kind?: unknown; readonly name?: unknown } =
+    typeof given === "object" && given !== null ? given : {};
+  if (known.kind === kind) return member;
+  const shown = known.kind === undefined ? String(given) : `the ${known.kind} ${known.name}`;
+  throw new TypeError(`${where}: takes ${kind === "event" ? "an" : "a"} ${kind} of a contract, not ${shown}`);
+}
+
+function functionOf<Value>(value: Value, where: string): Value {
+  if (typeof value !== "function") throw new TypeError(`${where}: ${String(value)} is no function`);
+  return value;
+}
+
+function isContract(what: unknown): what is ContractNamespace {
+  return typeof what === "object" && what !== null && "__contract__" in what;
+}
 
 class Problems extends Error {
   constructor(readonly problems: readonly PayloadProblem[]) {

@@ -107,6 +107,10 @@ const DRAIN_MS = 500;
 
 /** Start a broker and look after it. Returns at once. */
 export function supervise(options: LaunchOptions): Supervisor {
+  if (typeof options?.command !== "string" || options.command === "") {
+    const example = '{ command: "python", args: ["-m", "myapp"] }';
+    throw new TypeError(`launchBroker: command is the program to run, as in ${example}`);
+  }
   useNodePlatform();
   const token = randomBytes(32).toString("hex");
   const policy: RestartPolicy = typeof options.restart === "object" ? options.restart : {};
@@ -230,8 +234,7 @@ export function supervise(options: LaunchOptions): Supervisor {
       const entry = { go, fail };
       waiting.add(entry);
       if (failure !== undefined) fail(failure);
-      else if (state === "stopping" || state === "stopped")
-        fail(new ConnectionLost("the broker was stopped"));
+      else if (state === "stopping" || state === "stopped") fail(stopped());
       else go();
     });
   }
@@ -243,6 +246,9 @@ export function supervise(options: LaunchOptions): Supervisor {
     };
     const bus = createBus(route, busOptions);
     buses.add(bus);
+    bus.onState(({ to }) => {
+      if (to === "closed") buses.delete(bus);
+    });
     return bus;
   }
 
@@ -252,7 +258,7 @@ export function supervise(options: LaunchOptions): Supervisor {
     clearTimeout(stable);
     become("stopping");
     settleReady?.reject(new ConnectionLost("the broker was stopped before it was ready"));
-    for (const { fail } of [...waiting]) fail(new ConnectionLost("the broker was stopped"));
+    for (const { fail } of [...waiting]) fail(stopped());
     await Promise.all([...buses].map((bus) => bus.close()));
     pipe?.close();
     const stopping = child;
@@ -300,6 +306,11 @@ export function supervise(options: LaunchOptions): Supervisor {
     onState: (listener) => states.add(listener),
     onLog: (listener) => logs.add(listener),
   };
+}
+
+/** Why there will be no channel any more. */
+function stopped(): Error {
+  return Object.assign(new ConnectionLost("the broker was stopped"), { isFinal: true });
 }
 
 function end(child: ChildProcess, signal: NodeJS.Signals): void {

@@ -132,3 +132,19 @@ it("keeps latest events apart by keys that are no text", async () => {
   await vi.waitFor(() => expect(heard).toHaveLength(2));
   expect(heard).toEqual(expect.arrayContaining([1, 2].map((by) => expect.objectContaining({ by }))));
 });
+
+it("refuses what is no member of the kind, by name", async () => {
+  // biome-ignore lint/suspicious/noExplicitAny: what a program in JavaScript may do
+  const bus = broker.bus as any;
+  await expect(bus.call(Conductor.finished)).rejects.toThrow(
+    "bus.call: takes a call of a contract, not the event conductor.finished",
+  );
+  await expect(bus.call("conductor.ping")).rejects.toThrow("bus.call: takes a call of a contract");
+  await expect(bus.emit(Conductor.ping)).rejects.toThrow("bus.emit: takes an event");
+  expect(() => bus.stream(undefined)).toThrow("bus.stream: takes a stream");
+  expect(() => bus.on(Conductor.ping, () => {})).toThrow("bus.on: takes an event");
+  expect(() => bus.on(null, () => {})).toThrow("bus.on: takes an event");
+  expect(() => bus.on(Conductor.finished)).toThrow("bus.on: undefined is no function");
+  expect(() => bus.handle(Conductor.pickFile)).toThrow("conductor.pick_file: undefined is no function");
+  expect(() => bus.handle(5, () => {})).toThrow("bus.handle: takes a call");
+});

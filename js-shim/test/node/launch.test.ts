@@ -179,6 +179,19 @@ describe("a broker that does not start", () => {
     await expect(big).rejects.toBeInstanceOf(ConnectionLost);
   });
 
+  it("is told where no program is named", () => {
+    expect(() => launchBroker({} as LaunchOptions)).toThrow(/command is the program to run/);
+  });
+
+  it("has no clients after it was stopped", async () => {
+    const broker = launch();
+    await broker.ready;
+    await broker.stop();
+    const bus = broker.connect();
+    await expect(bus.call(Conductor.ping)).rejects.toThrow("the broker was stopped");
+    expect(bus.state).toBe("closed");
+  });
+
   it("may be stopped before it is ready", async () => {
     const broker = launch({ args: script("process.stdin.resume()") });
     await broker.stop();
