@@ -30,7 +30,9 @@ from ionbus import (
     connect,
 )
 from ionbus.channels.memory import MemoryListener
-from ionbus.generated.protocol import Limits
+from ionbus.generated.protocol import Frame, Limits
+from ionbus.session import acceptor
+from ionbus.wire.frames import encode_control
 from workshop import Pair, Progress, Rig, TooBig, Workshop, eventually, make_broker, opened_bus, rig
 
 
@@ -586,6 +588,21 @@ async def test_a_cancelled_transfer_is_given_up(at: Rig) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert await at.bus.call(Workshop.echo, b"small") == b"small"
+
+
+async def test_the_rights_that_the_broker_gives_are_kept_without_asking_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def with_rights(kind: Frame, *fields: Any) -> bytes:
+        return encode_control(kind, {**fields[0], "rights": {"emit": [], "call": ["workshop.add"]}})
+
+    monkeypatch.setattr(acceptor, "encode_control", with_rights)
+    async with rig(make_broker()) as at:
+        assert await at.bus.call(Workshop.add, Pair(left=1, right=1)) == 2
+        with pytest.raises(NotAllowed, match=r"workshop\.echo: the broker gave no right to call it"):
+            await at.bus.call(Workshop.echo, b"")
+        with pytest.raises(NotAllowed, match=r"workshop\.said: the broker gave no right to publish it"):
+            await at.bus.emit(Workshop.said, "hello")
 
 
 # Connecting.

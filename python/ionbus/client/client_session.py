@@ -16,7 +16,7 @@ from ionbus.contract.received import Received
 from ionbus.dispatch.context import UNSET, Context, Request, ThreadContext
 from ionbus.dispatch.handlers import Handler, check_handled, make_handler
 from ionbus.dispatch.latest import hashable
-from ionbus.dispatch.patterns import pattern_problem
+from ionbus.dispatch.patterns import matcher, pattern_problem
 from ionbus.dispatch.peer import Peer
 from ionbus.dispatch.requests import StreamReader
 from ionbus.dispatch.subscription import Decode, EventReader, Subscription, Subscriptions
@@ -59,6 +59,7 @@ class ClientSession:
         told = [(info.name, info.version, info.fingerprint) for info in infos]
         self._in_hello = {info.name for info in infos}
         self._announced: dict[str, ContractInfo] = {}
+        self._may_emit = self._may_call = _any_of(None)
         self._handled: dict[str, Handler] = {}
         self.state_watchers: list[Callable[[StateChange], object]] = []
         self.error_watchers: list[Callable[[IonbusError], object]] = []
@@ -98,6 +99,7 @@ class ClientSession:
             raise TypeError(f"call() takes a call, not {call!r}")
         if call.served_by != "broker":
             raise NotAllowed(f"{call.name} is served by the client; it cannot be called at the broker")
+        self._check_right_to_call(call.name)
         payload = call.request.encode(request)
         self.announce(call.contract)
         seconds = call.timeout if timeout is UNSET else timeout
@@ -110,6 +112,7 @@ class ClientSession:
             raise TypeError(f"stream() takes a stream, not {stream!r}")
         if stream.served_by != "broker":
             raise NotAllowed(f"{stream.name} is served by the client; it cannot be read from the broker")
+        self._check_right_to_call(stream.name)
         payload = stream.request.encode(request)
         self.announce(stream.contract)
         seconds = stream.timeout if timeout is UNSET else timeout
@@ -122,6 +125,8 @@ class ClientSession:
         name = event.name
         if event.source == "broker":
             raise NotAllowed(f"{name} is published by the broker; a client cannot emit it")
+        if not self._may_emit(name):
+            raise NotAllowed(f"{name}: the broker gave no right to publish it")
         key = None
         if event.delivery == "latest":
             payload = event.payload.validate(payload)
@@ -177,6 +182,9 @@ class ClientSession:
             self.peer.names = (
                 [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
             )
+            rights = welcome.get("rights")
+            rights = rights if isinstance(rights, dict) else {}
+            self._may_emit, self._may_call = _any_of(rights.get("emit")), _any_of(rights.get("call"))
             if not self._opened.done():
                 self._opened.set_result(None)
         for watch in tuple(self.state_watchers):
@@ -255,6 +263,10 @@ class ClientSession:
 
     # Inside.
 
+    def _check_right_to_call(self, name: str) -> None:
+        if not self._may_call(name):
+            raise NotAllowed(f"{name}: the broker gave no right to call it")
+
     def _what(self, what: Any) -> tuple[str, Decode]:
         """The pattern of what to listen to, and how its payloads are read."""
         if isinstance(what, Event):
@@ -312,6 +324,14 @@ def _info(contract: type[Contract]) -> ContractInfo:
     if not isinstance(info, ContractInfo) or "." in info.name:
         raise TypeError(f"contracts= takes outermost contracts, as contracts=[Conductor], not {contract!r}")
     return info
+
+
+def _any_of(patterns: object) -> Callable[[str], bool]:
+    """Whether a name matches one of the patterns that WELCOME gave; it does where it gave none (docs/protocol.md, section 8.2)."""
+    if not isinstance(patterns, list):
+        return lambda _: True
+    matchers = [matcher(pattern) for pattern in patterns if isinstance(pattern, str)]
+    return lambda name: any(matches(name) for matches in matchers)
 
 
 def _known(code: str, message: str, otherwise: type[IonbusError]) -> IonbusError:
