@@ -210,7 +210,12 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
           else peer.listeners.arrive(seq, peer.nameOf(name), payload, targets);
           return true;
         }
-        if (kind === Message.Describe) return true; // this side has no descriptions to give
+        if (kind === Message.Describe) {
+          // Without a schema: this side has no descriptions to give.
+          for (const fingerprint of first as string[])
+            peer.send(encodeMessage(Message.Description, fingerprint));
+          return true;
+        }
         if (kind !== Message.Subscribed) return false;
         if (typeof second === "string")
           refused(errorFromWire(second, typeof third === "string" ? third : ""));

@@ -19,6 +19,9 @@ import { decodeDetails, type Pending, Requests } from "./requests.js";
 /** A message that was checked: its type, then its fields (docs/protocol.md, section 5). */
 type Fields = readonly unknown[];
 
+/** Characters of an error that are told where all of it would be too large. */
+const LONGEST_TEXT = 1_000;
+
 /** Who a peer belongs to: the bus of a client, or one client's session at a broker. */
 export interface Owner {
   /** What answers a request, or what its caller is told. */
@@ -223,7 +226,10 @@ export class Peer {
   refuse(seq: number, error: unknown): void {
     const told = isIonbusError(error) ? error : internalError("an event's validation", error);
     const [code, text, details] = errorToWire(told);
-    this.send(encodeMessage(Message.Refused, seq, code, text, encode(details)));
+    let message = encodeMessage(Message.Refused, seq, code, text, encode(details));
+    if (!this.takes(message))
+      message = encodeMessage(Message.Refused, seq, code, text.slice(0, LONGEST_TEXT));
+    this.send(message);
   }
 
   /** An idempotency key that no other request of any session has. */

@@ -1,0 +1,59 @@
+/** What a bus answers to messages that only brokers send. */
+
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { MemoryListener } from "../../src/channels/memory.js";
+import { type Bus, type BusOptions, createBus } from "../../src/client/bus.js";
+import { InvalidPayload, type IonbusError, NotFound } from "../../src/errors.js";
+import { DEFAULT_LIMITS, Message } from "../../src/generated/protocol.js";
+import { createAcceptor } from "../../src/testing/acceptor.js";
+import { encodeEvent, encodeMessage } from "../../src/wire/messages.js";
+import { encode } from "../../src/wire/values.js";
+import { Conductor } from "../conductor.js";
+
+const messages: (readonly unknown[])[] = [];
+const refusals: IonbusError[] = [];
+const acceptor = createAcceptor(DEFAULT_LIMITS, () => ({
+  findHandler: (name) => new NotFound(name),
+  event() {},
+  other: (_seq, message) => messages.push(message) > 0,
+  refused: (error) => refusals.push(error),
+}));
+let bus: Bus;
+
+async function connect(options: BusOptions = {}) {
+  bus = createBus({ open: new MemoryListener(acceptor.accept).open, mayRenewToken: false }, options);
+  await vi.waitFor(() => expect(bus.state).toBe("open"));
+  const [session] = acceptor.sessions;
+  if (session === undefined) throw new Error("no session");
+  return session.peer;
+}
+
+beforeEach(() => {
+  messages.length = 0;
+  refusals.length = 0;
+});
+afterEach(() => bus.close());
+
+test("it has no description of a contract to give, and says so", async () => {
+  const peer = await connect();
+  peer.send(encodeMessage(Message.Describe, ["one", "two"]));
+  await vi.waitFor(() => expect(messages).toHaveLength(2));
+  expect(messages).toEqual([
+    [Message.Description, "one"],
+    [Message.Description, "two"],
+  ]);
+});
+
+test("a refusal that is too large is told in short", async () => {
+  const problems = Array.from({ length: 20_000 }, (_, index) => [`files[${index}]`, "is wrong"] as const);
+  const peer = await connect({
+    limits: { maxMessageBytes: 0 }, // the broker tells no other
+    validators: { "conductor.finished": { event: () => problems } },
+  });
+  bus.on(Conductor.finished, () => {});
+  const payload = encode({ files: 1 });
+  void peer.emit(encodeEvent("conductor.finished", payload), payload.length, "session");
+  await vi.waitFor(() => expect(refusals).toHaveLength(1));
+  expect(refusals[0]).toBeInstanceOf(InvalidPayload);
+  expect((refusals[0] as InvalidPayload).paths).toEqual([]);
+});
