@@ -35,6 +35,7 @@ export class Replay {
     this.maxElements = maxElements;
   }
 
+  /** Whether nothing more may be numbered. */
   get isFull(): boolean {
     return this.size >= this.maxBytes || this.kept.length >= this.maxElements;
   }

@@ -19,6 +19,7 @@ export function encodeMessage(kind: number, ...fields: readonly unknown[]): Uint
   return writer.finishShared();
 }
 
+/** EVENT. */
 export function encodeEvent(name: Name, payload: Uint8Array, options?: Options): Uint8Array {
   writer.start().arrayHead(options === undefined ? 3 : 4);
   writer.integer(Message.Event);
@@ -26,6 +27,7 @@ export function encodeEvent(name: Name, payload: Uint8Array, options?: Options):
   return withPayload(payload, options);
 }
 
+/** CALL; `request` is its id. */
 export function encodeCall(request: number, name: Name, payload: Uint8Array, options?: Options): Uint8Array {
   writer.start().arrayHead(options === undefined ? 4 : 5);
   writer.integer(Message.Call);
@@ -34,6 +36,7 @@ export function encodeCall(request: number, name: Name, payload: Uint8Array, opt
   return withPayload(payload, options);
 }
 
+/** RESULT of the call with this id. */
 export function encodeResult(request: number, payload: Uint8Array): Uint8Array {
   writer.start().arrayHead(3);
   writer.integer(Message.Result);
@@ -41,6 +44,7 @@ export function encodeResult(request: number, payload: Uint8Array): Uint8Array {
   return withPayload(payload, undefined);
 }
 
+/** ITEM of the stream with this id. */
 export function encodeItem(request: number, payload: Uint8Array): Uint8Array {
   writer.start().arrayHead(3);
   writer.integer(Message.Item);

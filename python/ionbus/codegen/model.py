@@ -57,16 +57,22 @@ class Constant:
 
 @dataclass(frozen=True)
 class Array:
+    """A list of items of one type."""
+
     item: Type
 
 
 @dataclass(frozen=True)
 class SetOf:
+    """A set of items of one type."""
+
     item: Type
 
 
 @dataclass(frozen=True)
 class Tuple:
+    """Items of a type each, then any number of `rest`."""
+
     items: tuple[Type, ...]
     rest: Type | None = None
 
@@ -80,6 +86,8 @@ class Mapping:
 
 @dataclass(frozen=True)
 class Union:
+    """One of several types."""
+
     options: tuple[Type, ...]
 
 

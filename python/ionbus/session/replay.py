@@ -33,6 +33,7 @@ class Replay:
 
     @property
     def is_full(self) -> bool:
+        """Whether nothing more may be numbered."""
         return self.size >= self._max_bytes or len(self._kept) >= self._max_elements
 
     @property

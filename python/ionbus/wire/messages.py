@@ -43,18 +43,22 @@ def encode_message(kind: Message, *fields: object) -> bytes:
 
 
 def encode_event(name: Name, payload: bytes, options: Options | None = None) -> bytes:
+    """EVENT."""
     return _pack((_EVENT, name, payload, options) if options else (_EVENT, name, payload))
 
 
 def encode_call(request: int, name: Name, payload: bytes, options: Options | None = None) -> bytes:
+    """CALL; `request` is its id."""
     return _pack((_CALL, request, name, payload, options) if options else (_CALL, request, name, payload))
 
 
 def encode_result(request: int, payload: bytes) -> bytes:
+    """RESULT of the call with this id."""
     return _pack((_RESULT, request, payload))
 
 
 def encode_item(request: int, payload: bytes) -> bytes:
+    """ITEM of the stream with this id."""
     return _pack((_ITEM, request, payload))
 
 
