@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from ionbus.broker.serving import Serving
 
 PATIENCE = 1.0
-"""Seconds that an emit to many waits for a client that takes nothing (docs/protocol.md, section 6)."""
+"""Seconds that an emit to many waits for a client that takes nothing."""
 
 
 class Session:

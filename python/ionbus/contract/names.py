@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import Final
+
+from ionbus.generated.protocol import Limits
 
 __all__ = ["camel_case", "check_contract_name", "check_member_name", "pascal_case"]
 
 _MEMBER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _CONTRACT = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)*")
-MAX_NAME_BYTES = 255
+MAX_NAME_BYTES: Final = Limits().max_name_bytes
 """The longest full name on the wire (docs/protocol.md, section 9)."""
 
 

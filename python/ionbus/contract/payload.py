@@ -17,7 +17,7 @@ from pydantic_core import SchemaValidator, ValidationError
 from typing_extensions import TypeForm
 
 from ionbus.errors import InvalidPayload
-from ionbus.wire.values import ValueRefused, decode, encode
+from ionbus.wire.values import MAX_SAFE, ValueRefused, decode, encode
 
 __all__ = ["Payload", "wire_schema"]
 
@@ -25,9 +25,8 @@ T = TypeVar("T")
 
 SENDING = "payload refused before it was sent"
 ARRIVING = "payload refused on arrival"
-MAX_SAFE_INTEGER = 2**53 - 1
 
-# An integer outside ±MAX_SAFE_INTEGER travels as extension type 5, of 7 bytes or more (docs/protocol.md, section 10).
+# An integer outside ±MAX_SAFE travels as extension type 5, of 7 bytes or more (docs/protocol.md, section 10).
 _PERHAPS_LARGE = re.compile(rb"\xc7[\x07-\xff]\x05|[\xd7\xd8]\x05|\xc8..\x05", re.DOTALL)
 
 _NOT_SCHEMAS = frozenset(
@@ -203,7 +202,7 @@ def _wire_part(key: str, value: object) -> object:
 def _large_integers(value: object, path: str) -> Iterator[str]:
     """Find the integers that JavaScript's numbers cannot hold."""
     if isinstance(value, int):
-        if not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
+        if not -MAX_SAFE <= value <= MAX_SAFE:
             yield path
     elif isinstance(value, dict):
         for key, part in value.items():
