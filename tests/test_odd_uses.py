@@ -29,6 +29,7 @@ from ionbus import (
     NotFound,
     Stream,
     ThreadContext,
+    Unauthenticated,
     connect,
 )
 from ionbus.generated.protocol import Limits
@@ -405,3 +406,51 @@ async def test_a_strict_model_takes_what_arrives_for_it() -> None:
     value = Strict(colour=Colour.RED, numbers=(1, 2), words=frozenset({"a"}))
     async with connect(broker) as bus:
         assert await bus.call(Picky.echo, value) == value
+
+
+# Who may connect.
+
+
+async def _broken_off(_: str | None) -> str:
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("authenticate", [lambda token: token == "right", _broken_off])
+async def test_false_and_what_breaks_off_let_nobody_in(authenticate: Any) -> None:
+    broker = Broker(Letters)
+    async with broker.serve("ws://127.0.0.1:0", authenticate=authenticate) as (endpoint,):
+        with pytest.raises(Unauthenticated):
+            async with asyncio.timeout(5), connect(endpoint.url, token="wrong"):
+                pass
+        if authenticate is not _broken_off:
+            async with connect(endpoint.url, token="right"):
+                pass
+
+
+@pytest.mark.parametrize(
+    ("urls", "options", "kind", "problem"),
+    [
+        (["wss://127.0.0.1:0"], {}, ValueError, "needs a certificate"),
+        ([5], {}, TypeError, "takes URLs"),
+        (["ws://127.0.0.1:0"], {"authenticate": "secret"}, TypeError, "authenticate is a function"),
+    ],
+)
+def test_what_cannot_be_served_is_refused(
+    urls: list[Any], options: dict[str, Any], kind: type[Exception], problem: str
+) -> None:
+    with pytest.raises(kind, match=problem):
+        Broker(Letters).serve(*urls, **options)
+
+
+@pytest.mark.parametrize(("token", "kind"), [("\ud800", ValueError), (5, TypeError)])
+async def test_a_token_that_cannot_travel_is_refused_at_once(token: Any, kind: type[Exception]) -> None:
+    with pytest.raises(kind, match="token"):
+        async with asyncio.timeout(5), connect("ws://127.0.0.1:1", token=token):
+            pass
+
+
+async def test_a_function_that_gives_no_token_fails_the_attempt() -> None:
+    async with Broker(Letters).serve("ws://127.0.0.1:0") as (endpoint,):
+        with pytest.raises(ConnectionLost, match="gives the token failed"):
+            async with asyncio.timeout(5), connect(endpoint.url, token=lambda: "\ud800"):
+                pass

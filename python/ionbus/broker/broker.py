@@ -232,7 +232,8 @@ class Broker(Handlers, Generic[StateT]):
 
         Args:
             urls: `ws://127.0.0.1:0` (port 0: a free one), `wss://…` with `ssl`, `stdio:`.
-            authenticate: given a token, or None where there is none, gives the principal, or None to refuse; may be async.
+            authenticate: given a token, or None where there is none, gives the principal, or None (or False) to refuse;
+                may be async.
                 Without it there is one token.
             token: that one; a random one where it is left out.
             origins: pages that may connect besides the broker's own; `null` and `file://` only where they are named.

@@ -130,7 +130,10 @@ class Carrier:
             self._admit(hello, principal)
 
     def _admit_later(self, hello: Hello, answer: asyncio.Future[Any]) -> None:
-        if answer.cancelled() or self._is_over:
+        if self._is_over:
+            return
+        if answer.cancelled():
+            self._admit(hello, None)
             return
         error = answer.exception()
         if error is not None:
@@ -139,7 +142,7 @@ class Carrier:
 
     def _admit(self, hello: Hello, principal: Any) -> None:
         serving = self._serving
-        if principal is None:
+        if principal is None or principal is False:  # who compares tokens gives True or False
             self.refuse(refusal("unauthenticated", "the token is missing or wrong", final=True))
             return
         for contract in hello.contracts:

@@ -80,6 +80,12 @@ class Listening:
         for url in urls:
             if url != STDIO:
                 _host_and_port(url)
+                if url.startswith("wss:") and ssl is None:
+                    raise ValueError(
+                        f"{url!r} needs a certificate: pass `ssl`, an ssl.SSLContext, or serve ws://"
+                    )
+        if authenticate is not None and not callable(authenticate):
+            raise TypeError(f"authenticate is a function of the token, not {authenticate!r}")
         self.input_over = asyncio.Event()
         """Set when the pipe to the parent is over."""
         self.endpoints: list[Endpoint] = []
@@ -189,6 +195,8 @@ def _nobody(_: str | None) -> None:
 
 
 def _host_and_port(url: str) -> tuple[str, int]:
+    if not isinstance(url, str):
+        raise TypeError(f"serve() takes URLs, as ws://127.0.0.1:0, not {url!r}")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port

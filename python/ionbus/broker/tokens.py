@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 Authenticate = Callable[[str | None], Any | Awaitable[Any]]
-"""Given the token of HELLO, None where there is none, it gives the principal, or None to refuse."""
+"""Given the token of HELLO, None where there is none, it gives the principal, or None (or False) to refuse."""
 
 MAX_UNUSED = 1_000
 MAX_SPENT = 10_000

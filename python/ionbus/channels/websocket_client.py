@@ -99,10 +99,18 @@ def websocket_opener(
         The opener. It raises `ConnectionLost`, naming the URL and what to do.
 
     Raises:
-        ValueError: `url` is a text, and no such URL.
+        ValueError: `url` is a text, and no such URL; `token` cannot travel.
+        TypeError: `token` is neither a text nor a function.
     """
     if isinstance(url, str):
         _parse(url)
+    if isinstance(token, str):
+        try:
+            token.encode()
+        except UnicodeEncodeError:
+            raise ValueError("the token holds a lone surrogate, which cannot travel") from None
+    elif token is not None and not callable(token):
+        raise TypeError(f"token is a text or a function that gives one, not {type(token).__name__}")
 
     async def open_websocket(receiver: Receiver) -> Opened:
         where = await _ask("url", url)
@@ -128,13 +136,15 @@ async def _ask(name: str, source: Source) -> str | None:
         return source
     try:
         answer = source()
-        return await answer if inspect.isawaitable(answer) else answer
+        text = await answer if inspect.isawaitable(answer) else answer
+        _ = text is None or text.encode()  # what is no text, or holds a lone surrogate, cannot be sent
     except IonbusError:
         raise
     except Exception as error:  # the user's own function: it is asked again at the next attempt
         raise ConnectionLost(
             f"the function that gives the {name} failed: {type(error).__name__}: {error}"
         ) from error
+    return text
 
 
 def _parse(url: str) -> WebSocketURI:
