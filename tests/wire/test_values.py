@@ -159,6 +159,9 @@ def test_table() -> None:
     numbers = {name: row["extension"] for name, row in table["values"].items() if "extension" in row}
     assert sorted(numbers.values()) == sorted(values.Extension)
     assert (table["max_depth"], table["safe_integer"]) == (values.MAX_DEPTH, values.MAX_SAFE)
+    for key in table["refused_keys"]:
+        with pytest.raises(ValueRefused, match=key):
+            encode({key: 1})
     assert {name: row["python"] for name, row in table["elements"].items()} == TYPECODES
     for row in table["elements"].values():
         elements = array(row["python"], [1])
