@@ -509,6 +509,16 @@ async def test_url_functions_that_fail(recorder: type[Recorder], problem: Runtim
         await websocket_opener(url)(recorder())
 
 
+@pytest.mark.parametrize("scheme", ["ws", "http"])
+async def test_what_may_be_secret_in_a_url_is_not_told(recorder: type[Recorder], scheme: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        url = f"{scheme}://127.0.0.1:{unused.getsockname()[1]}/bus?key=secret#secret"
+    with pytest.raises(ConnectionLost) as lost:
+        await websocket_opener(lambda: url)(recorder())
+    assert "/bus" in str(lost.value)
+    assert "secret" not in str(lost.value)
+
+
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
 async def test_refused_names_url_and_remedy(recorder: type[Recorder], name: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:

@@ -125,7 +125,7 @@ def websocket_opener(
             async with asyncio.timeout(open_timeout):
                 channel = await _connect(uri, receiver, ssl)
         except Exception as error:  # whatever it was: there is no channel, and the text says why
-            raise ConnectionLost(f"{where}: {_explain(error, uri, open_timeout)}") from error
+            raise ConnectionLost(f"{_shown(where)}: {_explain(error, uri, open_timeout)}") from error
         return Opened(channel, secret)
 
     return open_websocket
@@ -153,7 +153,13 @@ def _parse(url: str) -> WebSocketURI:
     try:
         return parse_uri(url)
     except (InvalidURI, ValueError) as error:
-        raise ValueError(f"{url!r} is no URL of a broker, as ws://127.0.0.1:8765: {error}") from None
+        why = error.msg if isinstance(error, InvalidURI) else error  # whose text would repeat all of the URL
+        raise ValueError(f"{_shown(url)!r} is no URL of a broker, as ws://127.0.0.1:8765: {why}") from None
+
+
+def _shown(url: str) -> str:
+    """An address without what may hold a secret."""
+    return url.partition("#")[0].partition("?")[0]
 
 
 async def _connect(uri: WebSocketURI, receiver: Receiver, tls: ssl.SSLContext | None) -> _ClientChannel:
