@@ -454,3 +454,39 @@ async def test_a_function_that_gives_no_token_fails_the_attempt() -> None:
         with pytest.raises(ConnectionLost, match="gives the token failed"):
             async with asyncio.timeout(5), connect(endpoint.url, token=lambda: "\ud800"):
                 pass
+
+
+# Contracts.
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (lambda: Call(int, int, raises=Odd), r"^X\.a: raises=.*Odd.* is no list; write raises=\["),  # type: ignore[call-overload]
+        (lambda: Call(int, int, timeout="5"), r"^X\.a: timeout='5' is not a time"),  # type: ignore[call-overload]
+        (lambda: Event(Strict, delivery="latest", key=5), r"^X\.a: key=5 is neither a field nor a tuple"),  # type: ignore[call-overload]
+    ],
+)
+def test_a_wrong_argument_of_a_member_is_refused_with_its_name(
+    make: Callable[[], object], problem: str
+) -> None:
+    kind: Any = type
+    with pytest.raises(TypeError, match=problem):
+        kind("X", (Contract,), {"__qualname__": "X", "a": make()}, name="x")
+
+
+@pytest.mark.parametrize("options", [{"name": 5}, {"name": "x", "version": 1}])
+def test_a_name_or_version_that_is_no_text_is_refused(options: dict[str, Any]) -> None:
+    kind: Any = type
+    with pytest.raises(TypeError, match=r"^X: "):
+        kind("X", (Contract,), {"__qualname__": "X"}, **options)
+
+
+def test_a_type_that_never_becomes_known_is_refused_with_its_members_name() -> None:
+    kind: Any = type
+    unknown: Any = "Unknown"
+    contract = kind("X", (Contract,), {"__qualname__": "X", "a": Event(unknown)}, name="x")
+    with pytest.raises(TypeError, match=r"^x\.a: the type 'Unknown' names what is not known"):
+        contract.a.payload.encode(1)
+    with pytest.raises(TypeError, match=r"^x\.a: the type 'Unknown' names what is not known"):
+        assert contract.__contract__.fingerprint

@@ -104,7 +104,8 @@ class Contract:
             return  # the contract around it names it
         check_contract_name(name, where)
         version = "1.0" if version is None else version
-        if not _VERSION.fullmatch(version):
+        given: object = version
+        if not (isinstance(given, str) and _VERSION.fullmatch(given)):
             raise TypeError(f"{where}: version {version!r} is not up to three numbers, e.g. version='1.0'")
         info = _describe(cls, name, version, where)
         for relative_name, member in info.members.items():

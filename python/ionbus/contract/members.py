@@ -204,13 +204,14 @@ class Event(Member, Generic[P, SourceT_co]):
         super().__init__(doc, deprecated)
         self.source: SourceT_co = cast("SourceT_co", source)
         self.delivery: Delivery = delivery
-        self.key: tuple[str, ...] = (key,) if isinstance(key, str) else tuple(key or ())
-        self._key_of = attrgetter(*self.key) if self.key else None
+        self.key: tuple[str, ...] = ()
         with self._noting_problems():
+            self.key = _fields_of(key)
             self.payload: Payload[P] = _payload(payload, "payload")
             _check_source(source)
             _check_delivery(delivery, self.key)
             _check_key(self.key, payload)
+        self._key_of = attrgetter(*self.key) if self.key else None
 
     @property
     def payloads(self) -> dict[str, Payload[Any]]:
@@ -299,8 +300,9 @@ class Call(Member, Generic[RequestT, ResponseT, ServedByT_co]):
         self.timeout = timeout
         self.served_by: ServedByT_co = cast("ServedByT_co", served_by)
         self.idempotent = idempotent
-        self._raises = tuple(raises)
+        self._raises: tuple[type[ContractError], ...] = ()
         with self._noting_problems():
+            self._raises = _all_of(raises)
             self.request: Payload[RequestT] = _payload(request, "request")
             self.response: Payload[ResponseT] = _payload(response, "response")
             _check_timeout(timeout)
@@ -376,8 +378,9 @@ class Stream(Member, Generic[RequestT, ItemT, ServedByT_co]):
         self.timeout = timeout
         self.served_by: ServedByT_co = cast("ServedByT_co", served_by)
         self.idempotent = idempotent
-        self._raises = tuple(raises)
+        self._raises: tuple[type[ContractError], ...] = ()
         with self._noting_problems():
+            self._raises = _all_of(raises)
             self.request: Payload[RequestT] = _payload(request, "request")
             self.item: Payload[ItemT] = _payload(item, "item")
             _check_timeout(timeout)
@@ -417,8 +420,23 @@ def _check_delivery(delivery: Delivery, key: tuple[str, ...]) -> None:
         raise TypeError(f"key={key!r} has a meaning with delivery='latest' only; add that, or drop the key")
 
 
-def _check_timeout(timeout: float | None) -> None:
-    if timeout is not None and not timeout > 0:
+def _fields_of(key: object) -> tuple[str, ...]:
+    if key is None:
+        return ()
+    fields = (key,) if isinstance(key, str) else key
+    if not isinstance(fields, (tuple, list)) or not all(isinstance(field, str) for field in fields):
+        raise TypeError(f"key={key!r} is neither a field nor a tuple of fields")
+    return tuple(fields)
+
+
+def _all_of(errors: object) -> tuple[Any, ...]:
+    if not isinstance(errors, (list, tuple)):
+        raise TypeError(f"raises={errors!r} is no list; write raises=[FlowInvalid]")
+    return tuple(errors)
+
+
+def _check_timeout(timeout: object) -> None:
+    if timeout is not None and not (isinstance(timeout, (int, float)) and timeout > 0):
         raise TypeError(f"timeout={timeout!r} is not a time; give seconds above 0, or None for no limit")
 
 

@@ -37,7 +37,8 @@ def check_contract_name(name: str, where: str) -> None:
     Raises:
         TypeError: it is not words of letters, digits and underscores joined by dots, or too long.
     """
-    if not _CONTRACT.fullmatch(name):
+    given: object = name
+    if not (isinstance(given, str) and _CONTRACT.fullmatch(given)):
         raise TypeError(
             f"{where}: the contract name {name!r} cannot be used; "
             "take letters, digits and underscores, beginning with a letter, e.g. name='conductor'"

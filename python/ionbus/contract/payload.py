@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar, cast
 
 from pydantic import TypeAdapter
+from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from pydantic_core import SchemaValidator, ValidationError
 from typing_extensions import TypeForm
 
@@ -69,6 +70,7 @@ class Payload(Generic[T]):
     @property
     def core_schema(self) -> Mapping[str, Any]:
         """The pydantic core schema that payloads are validated by, in the wire's spelling."""
+        self._complete()
         return cast("Mapping[str, Any]", wire_schema(self._adapter.core_schema))
 
     def validate(self, value: object) -> T:
@@ -123,13 +125,23 @@ class Payload(Generic[T]):
 
     def _build(self) -> None:
         """Make the validator of the wire's spelling. Where a type was not yet complete, this waits for the first use."""
-        if not self._adapter.pydantic_complete:
-            self._adapter.rebuild(raise_errors=True)
+        self._complete()
         schema = cast("Any", wire_schema(self._adapter.core_schema))
         # Without this, models nested in the type bring the validators of their own classes, which look neither
         # into instances nor at the wire's spelling.
         self._validate = SchemaValidator(schema, _use_prebuilt=False).validate_python
         self._to_python = self._adapter.serializer.to_python
+
+    def _complete(self) -> None:
+        if self._adapter.pydantic_complete:
+            return
+        try:
+            self._adapter.rebuild(raise_errors=True)
+        except (PydanticUserError, PydanticUndefinedAnnotation) as error:
+            raise TypeError(
+                f"{self.where}: the type {self.form!r} names what is not known; declare that above the contract, "
+                "and give the class itself"
+            ) from error
 
     def _checked(self, value: object, when: str, *, by_name: bool | None = None) -> T:
         validate = self._validate
