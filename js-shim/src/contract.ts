@@ -24,12 +24,8 @@ export interface ContractReference {
   readonly fingerprint: string;
 }
 
-// Keys of properties that no descriptor has. A type that is both an argument and a result makes descriptors invariant.
-declare const RECEIVED: unique symbol;
-declare const SENT: unique symbol;
-declare const REQUEST: unique symbol;
-declare const RESPONSE: unique symbol;
-declare const ITEM: unique symbol;
+// Properties with "~" that no descriptor has: only types. A type that is both an argument and a result makes descriptors invariant.
+// Their names are text, so that two copies of this package in one program (ESM's and CommonJS's) agree.
 
 /** An event: a typed message with no answer. */
 export interface EventDescriptor<
@@ -46,8 +42,8 @@ export interface EventDescriptor<
   readonly delivery: Delivery;
   /** The fields that tell values of a "latest" event apart, as they are spelled on the wire. */
   readonly key: readonly string[];
-  readonly [RECEIVED]?: (payload: Received) => Received;
-  readonly [SENT]?: (payload: Sent) => Sent;
+  readonly "~received"?: (payload: Received) => Received;
+  readonly "~sent"?: (payload: Sent) => Sent;
 }
 
 /** A call: a typed request with one typed answer or one typed error. */
@@ -63,8 +59,8 @@ export interface CallDescriptor<Name extends string, Request, Response, By exten
   readonly raises: readonly ContractErrorClass[];
   /** Whether it may be sent again when it is unknown whether it was carried out. */
   readonly idempotent: boolean;
-  readonly [REQUEST]?: (payload: Request) => Request;
-  readonly [RESPONSE]?: (payload: Response) => Response;
+  readonly "~request"?: (payload: Request) => Request;
+  readonly "~response"?: (payload: Response) => Response;
 }
 
 /** A stream: a typed request with many typed answers, then an end or an error. */
@@ -80,8 +76,8 @@ export interface StreamDescriptor<Name extends string, Request, Item, By extends
   readonly raises: readonly ContractErrorClass[];
   /** Whether it may be asked for again when it is unknown whether it was carried out. */
   readonly idempotent: boolean;
-  readonly [REQUEST]?: (payload: Request) => Request;
-  readonly [ITEM]?: (payload: Item) => Item;
+  readonly "~request"?: (payload: Request) => Request;
+  readonly "~item"?: (payload: Item) => Item;
 }
 
 // Descriptors are invariant: nothing but `any` stands for every payload.

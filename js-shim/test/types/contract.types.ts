@@ -112,3 +112,7 @@ export function caught(problem: CallTimeout | NotFound | FlowInvalid): void {
   else if (problem instanceof FlowInvalid) problem.node_ids satisfies string[];
   else expect<Equal<typeof problem, NotFound>>();
 }
+
+// A unique symbol would be another one in each copy of the package, so that a descriptor of the other copy had payloads of type unknown.
+type Keys = keyof AnyEvent | keyof CallDescriptor<string, 1, 1> | keyof StreamDescriptor<string, 1, 1>;
+expect<Equal<Extract<Keys, symbol>, never>>();
