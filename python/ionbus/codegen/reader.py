@@ -1,4 +1,4 @@
-"""Reads contract classes into the model, by way of the JSON Schemas of their payloads in both directions."""
+"""Reads contracts into the model, by way of the JSON Schemas of their payloads in both directions."""
 
 from __future__ import annotations
 
@@ -30,10 +30,15 @@ from ionbus.codegen.model import (
     Union,
     references,
 )
-from ionbus.contract.contract import Call, ContractInfo, Event, Member, Stream
-from ionbus.contract.contract_error import ContractError, default_message
+from ionbus.contract.contract import ContractInfo
+from ionbus.contract.description import (
+    ContractDescription,
+    ErrorDescription,
+    MemberDescription,
+    describe_contract,
+)
 from ionbus.contract.names import pascal_case
-from ionbus.contract.schema import MARK, REFUSED, ContractSchema, Direction, JsonSchema, contract_schema
+from ionbus.contract.schema import MARK, REFUSED, ContractSchema, Direction, JsonSchema
 
 __all__ = ["read_contract"]
 
@@ -59,23 +64,23 @@ _OBJECT_FORMATS = frozenset({"directory-path", "file-path", "path", "regex"})
 _TEXT_FORMATS = frozenset({None, "email"})
 
 
-def read_contract(contract: ContractInfo) -> ContractModel:
+def read_contract(contract: ContractInfo | ContractDescription) -> ContractModel:
     """Make the model of an outermost contract.
 
     Args:
-        contract: `Conductor.__contract__`.
+        contract: `Conductor.__contract__`, or a description that was read from a file.
 
     Raises:
         CodegenError: a type has no counterpart in the other language; the message names model, field and remedy.
     """
-    schema = contract_schema(contract)
-    definitions = _Definitions(schema)
-    members = _read_level(contract, contract.name, contract, schema, definitions)
-    errors = tuple(_read_error(error, schema, definitions) for error in contract.errors.values())
+    description = contract if isinstance(contract, ContractDescription) else describe_contract(contract)
+    definitions = _Definitions(description.schema)
+    members = _read_level(description, "", definitions)
+    errors = tuple(_read_error(error, description.schema, definitions) for error in description.errors)
     used = definitions.in_order_of_use(
         [*_member_types(members), *(part.type for error in errors for part in error.fields)]
     )
-    _refuse_collisions(contract, used, errors)
+    _refuse_collisions(description, used, errors)
     return replace(members, definitions=used, errors=errors)
 
 
@@ -189,87 +194,77 @@ class _Definitions:
 
 
 def _read_level(
-    contract: ContractInfo,
-    attribute: str,
-    outermost: ContractInfo,
-    schema: ContractSchema,
-    definitions: _Definitions,
+    description: ContractDescription, nested_name: str, definitions: _Definitions
 ) -> ContractModel:
-    """Read the members of one contract and of those inside it."""
-    below = contract.name.removeprefix(outermost.name).removeprefix(".")
+    """Read the members of one contract and of those inside it.
+
+    Args:
+        description: of the outermost contract.
+        nested_name: the contract's name below that, "" for itself.
+        definitions: the named types.
+    """
     members = [
-        _read_member(name, f"{below}.{name}" if below else name, member, schema, definitions)
-        for name, member in contract.members.items()
-        if "." not in name
+        _read_member(description, member, definitions)
+        for member in description.members
+        if member.name.rpartition(".")[0] == nested_name
     ]
     nested = [
-        _read_level(inner, name, outermost, schema, definitions) for name, inner in contract.nested.items()
+        _read_level(description, inner, definitions)
+        for inner in description.nested
+        if inner.rpartition(".")[0] == nested_name
     ]
+    full_name = f"{description.name}.{nested_name}" if nested_name else description.name
     return ContractModel(
-        attribute,
-        contract.name,
-        outermost.version,
-        outermost.fingerprint,
-        contract.doc,
+        nested_name.rpartition(".")[2] or description.name,
+        full_name,
+        description.version,
+        description.fingerprint,
+        description.nested[nested_name] if nested_name else description.doc,
         tuple(members),
         tuple(nested),
     )
 
 
 def _read_member(
-    attribute: str, relative_name: str, member: Member, schema: ContractSchema, definitions: _Definitions
+    description: ContractDescription, member: MemberDescription, definitions: _Definitions
 ) -> MemberModel:
-    def type_of(part: str, direction: Direction) -> Type:
-        where = member.payloads[part].where
-        return definitions.type_of(schema.payloads[relative_name, part, direction], where)
+    wire_name = f"{description.name}.{member.name}"
 
-    deprecated = (
-        member.deprecated
-        if isinstance(member.deprecated, str)
-        else "It will go away."
-        if member.deprecated
-        else ""
-    )
-    if isinstance(member, Event):
+    def type_of(part: str, direction: Direction) -> Type:
+        where = wire_name if part in {"payload", "request"} else f"{wire_name} {part}"
+        return definitions.type_of(description.schema.payloads[member.name, part, direction], where)
+
+    if member.kind == "event":
         types = {"received": type_of("payload", "serialization"), "sent": type_of("payload", "validation")}
         doc = member.doc or definitions.doc(types["received"])
-        return MemberModel(
-            "event",
-            attribute,
-            member.name,
-            member.source,
-            types,
-            delivery=member.delivery,
-            key=member.wire_key,
-            doc=doc,
-            deprecated=deprecated,
-        )
-    assert isinstance(member, (Call, Stream))
-    answer = "response" if isinstance(member, Call) else "item"
-    is_ours = member.served_by == "client"  # then a client gets the request and sends the answer
-    types = {
-        "request": type_of("request", "serialization" if is_ours else "validation"),
-        answer: type_of(answer, "validation" if is_ours else "serialization"),
-    }
-    doc = member.doc or definitions.doc(types["request"])
+    else:
+        _, answer = member.parts
+        is_ours = member.side == "client"  # then a client gets the request and sends the answer
+        types = {
+            "request": type_of("request", "serialization" if is_ours else "validation"),
+            answer: type_of(answer, "validation" if is_ours else "serialization"),
+        }
+        doc = member.doc or definitions.doc(types["request"])
+    names = {error.code: error.name for error in description.errors}
     return MemberModel(
         member.kind,
-        attribute,
-        member.name,
-        member.served_by,
+        member.name.rpartition(".")[2],
+        wire_name,
+        member.side,
         types,
-        timeout_ms=None if member.timeout is None else round(member.timeout * 1000),
-        raises=tuple(error.__name__ for error in member.raises),
-        is_idempotent=member.idempotent,
+        delivery=member.delivery,
+        key=member.key,
+        timeout_ms=member.timeout_ms,
+        raises=tuple(names[code] for code in member.raises),
+        is_idempotent=member.is_idempotent,
         doc=doc,
-        deprecated=deprecated,
+        deprecated="It will go away." if member.deprecated is True else member.deprecated or "",
     )
 
 
-def _read_error(error: type[ContractError], schema: ContractSchema, definitions: _Definitions) -> ErrorModel:
+def _read_error(error: ErrorDescription, schema: ContractSchema, definitions: _Definitions) -> ErrorModel:
     fields = definitions.interface(schema.errors[error.code, "serialization"]).fields
-    doc = inspect.cleandoc(error.__dict__.get("__doc__") or "")
-    return ErrorModel(error.__name__, error.code, default_message(error), fields, doc)
+    return ErrorModel(error.name, error.code, error.message, fields, error.doc)
 
 
 def _member_types(contract: ContractModel) -> Iterator[Type]:
@@ -280,7 +275,7 @@ def _member_types(contract: ContractModel) -> Iterator[Type]:
 
 
 def _refuse_collisions(
-    contract: ContractInfo, definitions: tuple[Definition, ...], errors: tuple[ErrorModel, ...]
+    contract: ContractDescription, definitions: tuple[Definition, ...], errors: tuple[ErrorModel, ...]
 ) -> None:
     taken = {pascal_case(contract.name): f"the contract {contract.name}"}
     for name, what in [
