@@ -21,8 +21,8 @@ Flow: TypeAlias = Literal["client", "broker"]
 """Whose message it is: what clients send, or what the broker sends."""
 Json: TypeAlias = Mapping[str, Any]
 
-MAX_STEPS = 100_000
-"""Pairs of schemas that one comparison looks at: a client's description is bounded in what it costs, too."""
+MAX_STEPS = 200_000
+"""Schemas that one comparison looks at in one direction: a client's description is bounded in what it costs, too."""
 
 
 class Rule(StrEnum):
@@ -135,14 +135,6 @@ class _Found:
     detail: str = ""
 
 
-@dataclass(frozen=True)
-class _Side:
-    """A schema, and the definitions that its references mean."""
-
-    schema: Any
-    definitions: Json
-
-
 class _Comparison:
     def __init__(self, old: Json, new: Json) -> None:
         self._old = old
@@ -150,6 +142,11 @@ class _Comparison:
         if old["name"] != new["name"]:
             raise Incomparable(f"two contracts, {old['name']} and {new['name']}")
         self._name: str = new["name"]
+        definitions: tuple[Json, Json] = (old["$defs"], new["$defs"])
+        self._walks: Mapping[Flow, _Walk] = {
+            "client": _Walk(*definitions),
+            "broker": _Walk(*reversed(definitions), is_maker_new=True),
+        }
 
     def changes(self) -> Iterator[Change]:
         old, new = self._old, self._new
@@ -232,12 +229,10 @@ class _Comparison:
         return [flow for flow in _FLOWS if flow in servers]
 
     def _payload(self, member: str, part: str, flow: Flow, before: Json, after: Json) -> Iterator[Change]:
-        form = "sent" if flow == "client" else "received"
-        old = _Side(before[form], self._old["$defs"])
-        new = _Side(after[form], self._new["$defs"])
-        walk = _Walk(old, new) if flow == "client" else _Walk(new, old, is_maker_new=True)
+        form, walk = ("sent" if flow == "client" else "received"), self._walks[flow]
+        old, new = before[form], after[form]
         seen: set[_Found] = set()
-        for found in walk.run(part):
+        for found in walk.compare(*((old, new) if flow == "client" else (new, old)), part):
             if found not in seen:
                 seen.add(found)
                 yield Change(
@@ -268,12 +263,12 @@ class _Walk:
     """Asks of two schemas whether each value of the maker's is accepted by the reader's.
 
     Args:
-        maker: describes what is written.
-        reader: describes what is taken.
+        maker: what references mean in what is written.
+        reader: what they mean in what is taken.
         is_maker_new: the maker's is the newer one; changes are named from the old to the new.
     """
 
-    def __init__(self, maker: _Side, reader: _Side, *, is_maker_new: bool = False) -> None:
+    def __init__(self, maker: Json, reader: Json, *, is_maker_new: bool = False) -> None:
         self._maker = maker
         self._reader = reader
         self._is_maker_new = is_maker_new
@@ -285,8 +280,9 @@ class _Walk:
         self._merged: dict[int, Any] = {}  # schemas without their references, by the id of what they were
         self._steps = 0
 
-    def run(self, path: str) -> list[_Found]:
-        return self._pair(self._maker.schema, self._reader.schema, path)
+    def compare(self, maker: Any, reader: Any, path: str) -> list[_Found]:
+        """Find what is different between a schema of the maker's and one of the reader's."""
+        return self._pair(maker, reader, path)
 
     # What changes are called.
 
@@ -306,8 +302,8 @@ class _Walk:
 
     def _pair(self, maker: Any, reader: Any, path: str) -> list[_Found]:
         self._count()
-        maker = self._resolved(maker, self._maker.definitions)
-        reader = self._resolved(reader, self._reader.definitions)
+        maker = self._resolved(maker, self._maker)
+        reader = self._resolved(reader, self._reader)
         pair = (id(maker), id(reader))
         if pair in self._same:
             return []
@@ -334,8 +330,8 @@ class _Walk:
             raise Incomparable(f"the descriptions take more than {MAX_STEPS} steps to compare")
 
     def _options(self, maker: Any, reader: Any, path: str) -> list[_Found]:
-        makers = list(self._alternatives(maker, self._maker.definitions))
-        readers = list(self._alternatives(reader, self._reader.definitions))
+        makers = list(self._alternatives(maker, self._maker))
+        readers = list(self._alternatives(reader, self._reader))
         found = self._default(makers, readers, path)
         values = [value for option in makers for value in _values(option) or ()]
         known = [value for option in readers for value in _values(option) or ()]
