@@ -4,6 +4,7 @@
  */
 
 import type { ContractErrorClass } from "./errors.js";
+import type { Bigints } from "./wire/bigints.js";
 
 /** Who may publish an event. */
 export type Source = "broker" | "client" | "any";
@@ -46,6 +47,8 @@ export interface EventDescriptor<
   readonly delivery: Delivery;
   /** The fields that tell values of a "latest" event apart, as they are spelled on the wire. */
   readonly key: readonly string[];
+  /** Where its payload holds integers of 64 bits. */
+  readonly bigints?: Bigints;
   readonly [RECEIVED]?: (payload: Received) => Received;
   readonly [SENT]?: (payload: Sent) => Sent;
 }
@@ -63,6 +66,8 @@ export interface CallDescriptor<Name extends string, Request, Response, By exten
   readonly raises: readonly ContractErrorClass[];
   /** Whether it may be sent again when it is unknown whether it was carried out. */
   readonly idempotent: boolean;
+  /** Where its payloads hold integers of 64 bits. */
+  readonly bigints?: Bigints;
   readonly [REQUEST]?: (payload: Request) => Request;
   readonly [RESPONSE]?: (payload: Response) => Response;
 }
@@ -80,6 +85,8 @@ export interface StreamDescriptor<Name extends string, Request, Item, By extends
   readonly raises: readonly ContractErrorClass[];
   /** Whether it may be asked for again when it is unknown whether it was carried out. */
   readonly idempotent: boolean;
+  /** Where its payloads hold integers of 64 bits. */
+  readonly bigints?: Bigints;
   readonly [REQUEST]?: (payload: Request) => Request;
   readonly [ITEM]?: (payload: Item) => Item;
 }
@@ -124,6 +131,7 @@ interface EventOptions<Name extends string, By extends Source> {
   readonly source?: By;
   readonly delivery?: Delivery;
   readonly key?: readonly string[];
+  readonly bigints?: Bigints;
 }
 
 interface AnsweredOptions<Name extends string, By extends ServedBy> {
@@ -133,6 +141,7 @@ interface AnsweredOptions<Name extends string, By extends ServedBy> {
   readonly timeoutMs?: number | null;
   readonly raises?: readonly ContractErrorClass[];
   readonly idempotent?: boolean;
+  readonly bigints?: Bigints;
 }
 
 /** How long a call waits for its answer unless its contract or its caller says otherwise. */

@@ -30,8 +30,10 @@ __all__ = [
 ]
 
 PlainName: TypeAlias = Literal[
-    "text", "number", "truth", "nothing", "bytes", "datetime", "date", "time", "duration", "decimal", "uuid"
-]
+    "text", "number", "truth", "nothing", "bytes", "datetime", "date", "time", "duration", "decimal", "uuid",
+    "int64", "any", "int8array", "uint8array", "int16array", "uint16array", "int32array", "uint32array",
+    "int64array", "uint64array", "float32array", "float64array",
+]  # fmt: skip
 
 
 class CodegenError(ValueError):
@@ -71,9 +73,10 @@ class Tuple:
 
 @dataclass(frozen=True)
 class Mapping:
-    """A mapping from text."""
+    """A mapping from text, or from `key`."""
 
     value: Type
+    key: Type | None = None
 
 
 @dataclass(frozen=True)
@@ -114,12 +117,16 @@ class Field:
 
 @dataclass(frozen=True)
 class Interface:
-    """A named set of fields. `is_sent_form`: what is received of this type has another form."""
+    """A named set of fields.
+
+    `is_sent_form`: what is received of this type has another form. `is_open`: it may have fields that it does not name.
+    """
 
     name: str
     fields: tuple[Field, ...]
     doc: str = field(default="", compare=False)
     is_sent_form: bool = False
+    is_open: bool = False
 
 
 @dataclass(frozen=True)
@@ -220,8 +227,12 @@ def references(part: Type | Definition) -> Iterator[str]:
     match part:
         case Reference(name):
             yield name
-        case Array(inner) | SetOf(inner) | Mapping(inner) | Alias(type=inner):
+        case Array(inner) | SetOf(inner) | Alias(type=inner):
             yield from references(inner)
+        case Mapping(value, key):
+            if key is not None:
+                yield from references(key)
+            yield from references(value)
         case Tuple(items, rest):
             for item in (*items, *((rest,) if rest is not None else ())):
                 yield from references(item)
