@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from pydantic import BaseModel, Field, create_model
+from pydantic import AnyUrl, BaseModel, Field, create_model
 
 from ionbus.codegen import CodegenError
 from ionbus.codegen.asyncapi import is_written_by_ionbus, parse, read_asyncapi, write_asyncapi, write_text
@@ -18,6 +18,7 @@ from ionbus.codegen.reader import read_contract
 from ionbus.codegen.source import load
 from ionbus.contract.contract import Call, Contract, ContractError, ContractInfo, Event, Stream
 from ionbus.contract.description import ContractDescription, canonical_json, describe_contract
+from ionbus.types import Float64Array, Int64, UInt8Array, UInt64
 
 
 def _through_a_file(contract: ContractDescription, path: Path) -> ContractDescription:
@@ -81,6 +82,7 @@ SCALARS: list[Any] = [
     Tree,
 ]
 SCALARS += [Literal["a", 1, True], Annotated[Cat | Dog, Field(discriminator="kind")]]
+SCALARS += [Any, Int64, UInt64, Float64Array, UInt8Array, Path, AnyUrl, dict[int, str], dict[Color, Tree]]
 SCALARS += [Annotated[str, Field(min_length=1, pattern="^a")], Annotated[int, Field(ge=0, lt=10)]]
 # What YAML, JSON or our own words could take for something else.
 TEXTS = st.one_of(

@@ -19,6 +19,7 @@ ROOT = HERE.parent.parent
 TYPES: dict[str, Any] = {
     "text": {"type": "string", "minLength": 1, "pattern": "^a"},
     "whole": {"type": "integer", "minimum": 0},
+    "wide": {"type": "integer", "format": "int64"},
     "fraction": {"type": "number", "exclusiveMaximum": 1.5},
     "truth": {"type": "boolean", "default": True},
     "binary": {"type": "string", "format": "binary"},

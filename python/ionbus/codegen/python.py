@@ -26,7 +26,7 @@ from ionbus.contract.description import (
     describe_contract,
 )
 from ionbus.contract.names import pascal_case
-from ionbus.contract.schema import MARK, JsonSchema
+from ionbus.contract.schema import KEYS, MARK, JsonSchema
 
 __all__ = ["load_python", "module_name", "write_python"]
 
@@ -238,7 +238,7 @@ class _Writer:
                 f"{stem.replace('uint', 'UInt') if 'uint' in stem else stem.capitalize()}Array"
             )
         if mark == "map":
-            keys = self._expression(schema["x-ionbus-keys"], where)
+            keys = self._expression(schema[KEYS], where)
             values = self._expression(schema.get("additionalProperties", {}), where)
             return self._places.put(f"dict[{keys}, {values}]")
         if "enum" in schema:
