@@ -23,6 +23,8 @@ export interface ContractReference {
   readonly name: string;
   readonly version: string;
   readonly fingerprint: string;
+  /** Loads its canonical description, for a broker that serves another form of it (docs/protocol.md, section 11). */
+  readonly schema?: () => Promise<string>;
 }
 
 // Keys of properties that no descriptor has. A type that is both an argument and a result makes descriptors invariant.

@@ -160,8 +160,10 @@ def test_sources_may_name_modules_and_contracts() -> None:
     assert set(generate(["one:One", "inner"])) == {
         "one.ts",
         "one.members.ts",
+        "one.schema.ts",
         "outer.ts",
         "outer.members.ts",
+        "outer.schema.ts",
         "outer.below.members.ts",
     }
 

@@ -38,6 +38,7 @@ import type { Session } from "../session/session.js";
 import { type Bigints, withBigints } from "../wire/bigints.js";
 import { encodeEvent, encodeMessage } from "../wire/messages.js";
 import { decode, encode, ValueRefused } from "../wire/values.js";
+import { descriptionOf } from "./description.js";
 import { createLink, endError } from "./link.js";
 
 export interface CallOptions {
@@ -226,7 +227,10 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
           else peer.listeners.arrive(seq, peer.nameOf(name), payload, targets);
           return true;
         }
-        if (kind === Message.Describe) return true; // this side has no descriptions to give
+        if (kind === Message.Describe) {
+          for (const fingerprint of first as string[]) void tellDescription(fingerprint);
+          return true;
+        }
         if (kind !== Message.Subscribed) return false;
         if (typeof second === "string")
           refused(errorFromWire(second, typeof third === "string" ? third : ""));
@@ -282,6 +286,12 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
     announce(contract.__contract__);
     for (const { name, bigints: found } of membersOf(contract))
       if (found !== undefined) bigints.set(name, found);
+  }
+
+  async function tellDescription(fingerprint: string): Promise<void> {
+    const description = await descriptionOf(contracts, fingerprint);
+    if (peer.endedWith !== undefined) return;
+    peer.send(encodeMessage(Message.Description, fingerprint, description));
   }
 
   function subscribe({ number, pattern }: Listener): void {

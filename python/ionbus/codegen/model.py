@@ -209,6 +209,7 @@ class ContractModel:
         nested: the contracts directly inside it.
         definitions: every named type that is used in it, in the order of first use; of the outermost only.
         errors: every declared error, by first use; of the outermost only.
+        description: the canonical one, as the JSON text that the fingerprint is made of; of the outermost only.
     """
 
     attribute: str
@@ -220,6 +221,7 @@ class ContractModel:
     nested: tuple[ContractModel, ...]
     definitions: tuple[Definition, ...] = ()
     errors: tuple[ErrorModel, ...] = ()
+    description: str = ""
 
 
 def references(part: Type | Definition) -> Iterator[str]:

@@ -35,6 +35,7 @@ from ionbus.contract.description import (
     ContractDescription,
     ErrorDescription,
     MemberDescription,
+    canonical_json,
     describe_contract,
 )
 from ionbus.contract.names import pascal_case
@@ -90,7 +91,8 @@ def read_contract(contract: ContractInfo | ContractDescription) -> ContractModel
         [*_member_types(members), *(part.type for error in errors for part in error.fields)]
     )
     _refuse_collisions(description, used, errors)
-    return replace(members, definitions=used, errors=errors)
+    text = canonical_json(description.canonical()).decode()
+    return replace(members, definitions=used, errors=errors, description=text)
 
 
 class _Definitions:

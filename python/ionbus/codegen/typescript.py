@@ -6,6 +6,7 @@ For the contract `conductor`:
 - `conductor.members.ts`: one constant a member, each without side effects, so that bundlers drop unused ones;
 - `conductor.errors.ts`, where it declares errors: their classes, in a file of their own because members refer to them
   while `conductor.ts` refers to members;
+- `conductor.schema.ts`: its canonical description, which is loaded only where a broker serves another form of it;
 - `conductor.nodes.members.ts` for each contract inside it.
 """
 
@@ -122,6 +123,7 @@ def write_typescript(contract: ContractModel, command: str) -> dict[str, str]:
     if contract.errors:
         files[f"{contract.name}.errors.ts"] = _errors_file(contract, values, bigints)
     files.update(_member_files(contract, contract, values, bigints))
+    files[f"{contract.name}.schema.ts"] = _schema_file(contract)
     return {name: f"{head}\n{body}" for name, body in files.items()}
 
 
@@ -189,6 +191,7 @@ def _member_files(
         f"  name: {_text(outermost.name)},\n"
         f"  version: {_text(outermost.version)},\n"
         f"  fingerprint: {_text(outermost.fingerprint)},\n"
+        f'  schema: async () => (await import("./{outermost.name}.schema.js")).schema,\n'
         "};\n"
     )
     parts = [_member(member, values, bigints) for member in contract.members]
@@ -199,6 +202,14 @@ def _member_files(
     yield f"{contract.name}.members.ts", "\n".join([imports, reference, *parts])
     for inner in contract.nested:
         yield from _member_files(inner, outermost, values, bigints)
+
+
+def _schema_file(contract: ContractModel) -> str:
+    text = contract.description.replace("\\", "\\\\").replace("'", "\\'")
+    return (
+        "/** What both sides agree on, as the text that the fingerprint is made of. */\n"
+        f"export const schema =\n  '{text}';\n"
+    )
 
 
 def _model_imports(contract: ContractModel, types: Iterable[Type]) -> str:
