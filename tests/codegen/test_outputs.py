@@ -65,7 +65,8 @@ def _codegen(*arguments: str) -> Result:
 def test_every_output_is_written_once(folder: Path) -> None:
     dry = _codegen("flow_contract", *ALL, "--dry-run")
     names = [
-        "api/flow.yaml", "js/flow.schema.json", "md/flow.md", "ts/flow.errors.ts", "ts/flow.members.ts", "ts/flow.ts"
+        "api/flow.yaml", "js/flow.schema.json", "md/flow.md", "ts/flow.errors.ts", "ts/flow.members.ts",
+        "ts/flow.schema.ts", "ts/flow.ts",
     ]  # fmt: skip
     assert dry.output.splitlines() == [f"would write {name}" for name in names]
     assert not (folder / "ts").exists()
