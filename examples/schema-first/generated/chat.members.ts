@@ -18,6 +18,7 @@ export const __contract__: ContractReference = {
   name: "chat",
   version: "1.0",
   fingerprint: "baa63b65676978d8efd69f8a18513a33",
+  schema: async () => (await import("./chat.schema.js")).schema,
 };
 
 /** Somebody said something. */
