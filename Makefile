@@ -171,6 +171,7 @@ node_modules/.made: .venv/.made requirements/node.txt package-lock.json package.
 	@$(PY) tools/node_runtime.py --link $(BIN)
 	@echo "installing npm packages into node_modules"
 	@npm ci
+	@npm rebuild --silent typescript # its command, not that of the older ones that tests use
 	@touch $@
 
 js-shim/dist/.made: node_modules/.made js-shim/build.mjs js-shim/package.json $(wildcard js-shim/tsconfig*.json) \

@@ -10,7 +10,7 @@ import pytest_asyncio
 from ionbus.contract.payload import Payload
 
 from . import echo
-from .type_rows import ROWS, Row, Rows
+from .type_rows import ROWS, SEEN, SENT, Row, Rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="module")]
 
@@ -18,8 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180), pytest.mark.asyncio(lo
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("rows")
-    seen = {row.name: row.seen for row in ROWS}
-    echo.write_project(Rows, folder, seen, {row.name: row.sent for row in ROWS})
+    echo.write_project(Rows, folder, SEEN, SENT)
     return folder
 
 

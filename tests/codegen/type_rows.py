@@ -206,6 +206,17 @@ class Whole(BaseModel):
         return {"x": self.x}
 
 
+class Sparse(BaseModel):
+    """Serialised without what is None, by a function that says nothing about it."""
+
+    x: int | None
+    y: int | None = None
+
+    @model_serializer(mode="wrap")
+    def _write(self, handler):  # type: ignore[no-untyped-def]
+        return {key: value for key, value in handler(self).items() if value is not None or key == "x"}
+
+
 class Open(BaseModel):
     model_config = ConfigDict(extra="allow")
     name: str
@@ -335,6 +346,7 @@ ROWS = [
         '{ tags: value.tags.split(",") }',
     ),
     Row("model_serializer", Whole, [Whole(x=1)], 'value["x"] === 1', '{ x: value["x"] ?? 0 }'),
+    Row("wrap_serializer", Sparse, [Sparse(x=None), Sparse(x=1, y=2)], 'value.x === 1 || !("y" in value)'),
     # presence
     Row(
         "absences",
@@ -536,6 +548,9 @@ ROWS = [
         "Number(value)",
     ),
 ]
+
+SEEN = {row.name: row.seen for row in ROWS}
+SENT = {row.name: row.sent for row in ROWS}
 
 for _model in (Tree, Ping, Pong):
     _model.model_rebuild()

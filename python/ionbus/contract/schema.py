@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
 from pydantic_core import core_schema
@@ -113,9 +113,10 @@ class WireJsonSchema(GenerateJsonSchema):
     def ser_schema(
         self, schema: core_schema.SerSchema | core_schema.IncExSeqSerSchema | core_schema.IncExDictSerSchema
     ) -> JsonSchemaValue | None:
-        function: Any = schema.get("function")
-        if function is not None and schema.get("return_schema") is None and not is_pydantics(function):
-            name = getattr(function, "__name__", "")
+        if _is_unannotated(schema) and not (
+            _is_object(self._described[-1]) and schema["type"] == "function-wrap"
+        ):
+            name = getattr(cast("Any", schema)["function"], "__name__", "")
             return {REFUSED: f"its serializer {name} does not say what it returns; annotate its return type"}
         return super().ser_schema(schema)
 
@@ -128,8 +129,18 @@ class WireJsonSchema(GenerateJsonSchema):
         total: bool,
     ) -> bool:
         if self.mode == "serialization" and field["type"] != "typed-dict-field":
+            if self._may_omit():
+                return field["schema"]["type"] != "default" and not field.get("serialization_exclude")
             return not field.get("serialization_exclude") and "serialization_exclude_if" not in field
         return super().field_is_required(field, total)
+
+    def _may_omit(self) -> bool:
+        """Whether the innermost model being described has a serializer of its own that may leave out defaults."""
+        for schema in reversed(self._described):
+            if _is_object(schema):
+                serialization = schema.get("serialization")
+                return serialization is not None and _is_unannotated(serialization)
+        return False
 
     def _is_text(self, schema: Any) -> bool:
         return keys_are_text(schema, self._core_definitions.get)
@@ -138,11 +149,30 @@ class WireJsonSchema(GenerateJsonSchema):
         # Keys are looked at through references, which pydantic resolves for JSON Schemas only.
         if schema["type"] == "definitions":
             self._core_definitions.update({each["ref"]: each for each in schema["definitions"]})
-        return super().generate_inner(schema)
+        self._described.append(schema)
+        try:
+            return super().generate_inner(schema)
+        finally:
+            self._described.pop()
+
+    @cached_property
+    def _described(self) -> list[Any]:
+        """The core schemas that are being described, each inside the one before it."""
+        return []
 
     @cached_property
     def _core_definitions(self) -> dict[str, Any]:
         return {}
+
+
+def _is_object(schema: Any) -> bool:
+    return schema["type"] in {"model", "dataclass"}
+
+
+def _is_unannotated(serialization: Any) -> bool:
+    """Whether a serializer is a user's function that does not say what it returns."""
+    function = serialization.get("function")
+    return function is not None and serialization.get("return_schema") is None and not is_pydantics(function)
 
 
 def _fixed(described: JsonSchema, _schema: object) -> JsonSchemaValue:
