@@ -1,6 +1,7 @@
 """Python from AsyncAPI files: right for mypy and ruff, equal to the file on both sides, and told where it cannot be."""
 
 import copy
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -199,6 +200,17 @@ def _with(path: str, value: Any) -> dict[str, Any]:
         ),
         ("components/schemas/Every_thing", {"type": "object"}, None),
         (
+            "components/schemas/everything/properties/text/type",
+            "strng",
+            "everything.text: 'strng' is no type; there are",
+        ),
+        (
+            "components/schemas/everything/properties",
+            ["text"],
+            "everything.properties: an object belongs here",
+        ),
+        ("components/schemas/everything/not", {"type": "null"}, "Everything: no model can say 'not'"),
+        (
             "components/schemas/Everything",
             {"type": "object"},
             "would both be the class Everything; rename one",
@@ -226,6 +238,69 @@ def test_what_python_cannot_say_is_refused(
     with pytest.raises(CodegenError, match=message) as caught:
         load_file(file)
     assert str(caught.value).startswith(f"{file}: ")
+
+
+HOSTILE = '"""\nimport os; os.environ["HURT"] = "1"\n"""'
+
+
+def test_a_file_cannot_make_code_of_ours_run_code_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile = {
+        "type": "object",
+        "description": HOSTILE,
+        "title": HOSTILE,
+        "properties": {
+            HOSTILE: {
+                "type": "string",
+                "default": HOSTILE,
+                "pattern": "a",
+                "customTypePath": "antigravity.fly",
+            },
+            "a": {"enum": [HOSTILE]},
+        },
+        "customBasePath": "antigravity.Base",
+        "x-python-import": {"module": "antigravity", "name": "fly"},
+    }
+    monkeypatch.delenv("HURT", raising=False)
+    load_file(
+        _file(_with("components/schemas/everything", hostile) | {"operations": _plain_operations()}, tmp_path)
+    )
+    assert "HURT" not in os.environ
+    assert "antigravity" not in sys.modules
+
+
+def _plain_operations() -> dict[str, Any]:
+    operations = copy.deepcopy(DOCUMENT["operations"])
+    for fact in ("x-ionbus-delivery", "x-ionbus-key"):
+        del operations["everything"][fact]
+    return dict(operations)
+
+
+def test_objects_without_a_name_are_called_after_their_member(tmp_path: Path) -> None:
+    shape = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+    file = _file(_with("channels/hand.made.parts.ask/messages/answer/payload", shape), tmp_path)
+    assert "class PartsAskResponse(BaseModel):\n    a: int\n" in write_python(load_file(file))["hand_made.py"]
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "message"),
+    [
+        (
+            "datamodel_code_generator",
+            "made.json",
+            r"needs datamodel-code-generator: pip install 'ionbus\[codegen\]'",
+        ),
+        ("yaml", "made.yaml", r"YAML needs PyYAML: pip install 'ionbus\[codegen\]', or name a .json file"),
+    ],
+)
+def test_an_extra_that_is_missing_is_named(
+    module: str, name: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = _file(DOCUMENT, tmp_path, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(CodegenError, match=message):
+        load_file(file)
 
 
 def test_a_field_of_one_direction_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

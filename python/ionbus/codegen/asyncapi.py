@@ -34,6 +34,7 @@ _DEFS = "#/$defs/"
 _SCHEMAS = "#/components/schemas/"
 _VALUES = frozenset({"const", "default", "enum", "examples", "required"})
 _NAMED = frozenset({"properties", "patternProperties", "$defs"})
+_TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 _USUAL_TIMEOUT_MS: Mapping[str, int | None] = {"call": 30_000, "stream": None, "event": None}
 _OTHER: Mapping[str, str] = {"sent": "received", "received": "sent"}
 _WORDS: Mapping[Direction, str] = {"validation": "sent", "serialization": "received"}
@@ -509,17 +510,36 @@ class _Reader:
         message = message or {}
         payload = message.get("payload", {"type": "null"})
         return {
-            way: _inward(self._schema(message.get(f"x-ionbus-{word}", payload), f"{where}: its payload"))
+            way: _inward(self._schema(message.get(f"x-ionbus-{word}", payload), f"{where}.payload"))
             for way, word in _WORDS.items()
         }
 
     def _schema(self, schema: Any, where: str) -> JsonSchema:
         found = self._object(schema, where)
-        if "schemaFormat" not in found:
-            return found
-        if not re.search(r"schema\+(json|yaml)|aai\.asyncapi", str(found["schemaFormat"])):
-            raise self._problem(f"{where} is {found['schemaFormat']!r}; ionbus reads JSON Schema")
-        return self._object(found.get("schema"), where)
+        if "schemaFormat" in found:
+            if not re.search(r"schema\+(json|yaml)|aai\.asyncapi", str(found["schemaFormat"])):
+                raise self._problem(f"{where} is {found['schemaFormat']!r}; ionbus reads JSON Schema")
+            found = self._object(found.get("schema"), where)
+        self._check_schema(found, where)
+        return found
+
+    def _check_schema(self, schema: Any, where: str) -> None:
+        """Refuse what is no JSON Schema where a slip would make a type wider."""
+        if isinstance(schema, list):
+            for part in schema:
+                self._check_schema(part, where)
+        if not isinstance(schema, dict):
+            return
+        kinds = schema.get("type", [])
+        for kind in kinds if isinstance(kinds, list) else [kinds]:
+            if kind not in _TYPES:
+                raise self._problem(f"{where}: {kind!r} is no type; there are {', '.join(_TYPES)}")
+        for key, value in schema.items():
+            if key in _NAMED:
+                for name, part in self._object(value, f"{where}.{key}").items():
+                    self._check_schema(part, f"{where}.{name}")
+            elif key not in _VALUES and not key.startswith("x-"):
+                self._check_schema(value, where)
 
     def _resolved(self, part: Any, where: str) -> dict[str, Any]:
         """Follow references to where they lead."""

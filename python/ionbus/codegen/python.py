@@ -12,6 +12,7 @@ import json
 import keyword
 import re
 import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -36,7 +37,21 @@ _PLACES = "ionbus_places"
 _VALUES = frozenset({"const", "default", "enum", "examples", "required"})
 _NAMED = frozenset({"properties", "patternProperties", "$defs"})
 _DROPPED = frozenset({"title", "readOnly", "writeOnly"})
-_UNTYPED_FORMATS = frozenset({"email", "idn-email"})  # pydantic needs another package for them
+# Text, to us: pydantic needs another package for the first two, and hides the third from whoever receives it.
+_UNTYPED_FORMATS = frozenset({"email", "idn-email", "password"})
+_UNHEARD = frozenset(
+    {
+        "$anchor",
+        "$dynamicRef",
+        "contains",
+        "dependentRequired",
+        "dependentSchemas",
+        "else",
+        "if",
+        "not",
+        "then",
+    }
+)
 _WIDE = {"int64": "Int64", "uint64": "UInt64"}
 _MARKED_FORMATS = {
     "bytes": "binary",
@@ -123,7 +138,7 @@ class _Writer:
             if node is holder or (isinstance(node, ast.Expr) and _calls_on(node) in {_HOLDER, *errors}):
                 continue
             if isinstance(node, ast.ClassDef):
-                _tidy(node)
+                _tidy(node, set(self._classes))
                 if node.name in errors:
                     self._make_error(node, errors[node.name])
             body.append(node)
@@ -142,7 +157,11 @@ class _Writer:
         self._part_of: dict[str, tuple[str, str]] = {}
         for member in self._contract.members:
             for part in member.parts:
-                name = f"p{len(properties)}"
+                name = (
+                    f"{member.name.replace('.', '_')}_{part}"  # names the class of an object that has no name
+                )
+                while name in properties:
+                    name += "_"
                 self._part_of[name] = (member.name, part)
                 properties[name] = self._clean(
                     schema.payloads[member.name, part, "validation"], f"{member.name} {part}"
@@ -203,6 +222,10 @@ class _Writer:
         for key, value in schema.items():
             if key in _DROPPED or key.startswith(("x-", "custom")):
                 continue
+            if key in _UNHEARD:
+                raise CodegenError(
+                    f"{where}: no model can say {key!r}; leave it out, or check it in the handler"
+                )
             if key == "$ref":
                 name = str(value).removeprefix(_DEFS)
                 if name not in self._names:
@@ -427,27 +450,34 @@ def _generate(schema: JsonSchema, contract: str) -> str:
         raise CodegenError(
             f"{contract}: Python from a file needs datamodel-code-generator: pip install 'ionbus[codegen]'"
         ) from error
-    made = generate(
-        json.dumps(schema),
-        input_file_type=InputFileType.JsonSchema,
-        output_model_type=DataModelType.PydanticV2BaseModel,
-        target_python_version=PythonVersion.PY_311,
-        class_name=_HOLDER,
-        output_datetime_class=DatetimeClassType.Datetime,
-        formatters=[Formatter.BUILTIN],
-        strict_nullable=True,
-        use_annotated=True,
-        field_constraints=True,
-        use_schema_description=True,
-        use_field_description=True,
-        use_standard_collections=True,
-        use_union_operator=True,
-        use_unique_items_as_set=True,
-        set_default_enum_member=True,
-        capitalise_enum_members=True,
-        allow_remote_refs=False,
-        disable_timestamp=True,
-    )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about formats, which pydantic takes for text as we do
+            made = generate(
+                json.dumps(schema),
+                input_file_type=InputFileType.JsonSchema,
+                output_model_type=DataModelType.PydanticV2BaseModel,
+                target_python_version=PythonVersion.PY_311,
+                class_name=_HOLDER,
+                output_datetime_class=DatetimeClassType.Datetime,
+                formatters=[Formatter.BUILTIN],
+                strict_nullable=True,
+                use_annotated=True,
+                field_constraints=True,
+                use_schema_description=True,
+                use_field_description=True,
+                use_standard_collections=True,
+                use_union_operator=True,
+                use_unique_items_as_set=True,
+                set_default_enum_member=True,
+                capitalise_enum_members=True,
+                allow_remote_refs=False,
+                disable_timestamp=True,
+            )
+    except Exception as error:  # whatever it raises: it looks at schemas before it checks them
+        raise CodegenError(
+            f"{contract}: datamodel-code-generator cannot read its schemas: {type(error).__name__}: {error}"
+        ) from error
     if not isinstance(made, str):
         raise CodegenError(f"{contract}: datamodel-code-generator made no module of its schemas")
     return made
@@ -475,8 +505,9 @@ def _attribute(name: str) -> str:
     return last
 
 
-def _tidy(node: ast.ClassDef) -> None:
-    """Move docstrings of fields into `Field(description=…)`, and drop what only the generator needed."""
+def _tidy(node: ast.ClassDef, classes: set[str]) -> None:
+    """Move docstrings of fields into `Field(description=…)`, make defaults what they say they are, and drop what
+    only the generator needed."""
     body: list[ast.stmt] = []
     for index, statement in enumerate(node.body):
         if _is_docstring(statement):
@@ -495,6 +526,14 @@ def _tidy(node: ast.ClassDef) -> None:
             if statement.value.keywords:
                 body.append(statement)
         else:
+            if isinstance(statement, ast.AnnAssign) and isinstance(statement.value, ast.Dict):
+                made = {
+                    part.id for part in ast.walk(statement.annotation) if isinstance(part, ast.Name)
+                } & classes
+                is_mapping = "dict[" in ast.unparse(statement.annotation)
+                if len(made) == 1 and not is_mapping:
+                    validate = ast.Attribute(ast.Name(made.pop()), "model_validate")
+                    statement.value = ast.Call(func=validate, args=[statement.value], keywords=[])
             body.append(statement)
     node.body = body or [ast.Pass()]
 
