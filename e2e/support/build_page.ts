@@ -16,7 +16,7 @@ export default async function buildPage(): Promise<void> {
     copyFile(path.join(page, "index.html"), path.join(builtPage, "index.html")),
     copyFile(inRepository("js-shim", "dist", "standalone", "ionbus.js"), path.join(builtPage, "ionbus.js")),
     ...["page", "lab"].map((name) => stripTypes(page, name)),
-    ...["probe", "probe.members", "probe.errors"].map((name) => stripTypes(generated, name)),
+    ...["probe", "probe.members", "probe.errors", "probe.schema"].map((name) => stripTypes(generated, name)),
   ]);
 }
 

@@ -4,6 +4,7 @@
  */
 
 import type { ContractErrorClass } from "./errors.js";
+import type { Bigints } from "./wire/bigints.js";
 
 /** Who may publish an event. */
 export type Source = "broker" | "client" | "any";
@@ -22,6 +23,8 @@ export interface ContractReference {
   readonly name: string;
   readonly version: string;
   readonly fingerprint: string;
+  /** Loads its canonical description, for a broker that serves another form of it (docs/protocol.md, section 11). */
+  readonly schema?: () => Promise<string>;
 }
 
 // Properties with "~" that no descriptor has: only types. A type that is both an argument and a result makes descriptors invariant.
@@ -42,6 +45,8 @@ export interface EventDescriptor<
   readonly delivery: Delivery;
   /** The fields that tell values of a "latest" event apart, as they are spelled on the wire. */
   readonly key: readonly string[];
+  /** Where its payload holds integers of 64 bits. */
+  readonly bigints?: Bigints;
   readonly "~received"?: (payload: Received) => Received;
   readonly "~sent"?: (payload: Sent) => Sent;
 }
@@ -59,6 +64,8 @@ export interface CallDescriptor<Name extends string, Request, Response, By exten
   readonly raises: readonly ContractErrorClass[];
   /** Whether it may be sent again when it is unknown whether it was carried out. */
   readonly idempotent: boolean;
+  /** Where its payloads hold integers of 64 bits. */
+  readonly bigints?: Bigints;
   readonly "~request"?: (payload: Request) => Request;
   readonly "~response"?: (payload: Response) => Response;
 }
@@ -76,6 +83,8 @@ export interface StreamDescriptor<Name extends string, Request, Item, By extends
   readonly raises: readonly ContractErrorClass[];
   /** Whether it may be asked for again when it is unknown whether it was carried out. */
   readonly idempotent: boolean;
+  /** Where its payloads hold integers of 64 bits. */
+  readonly bigints?: Bigints;
   readonly "~request"?: (payload: Request) => Request;
   readonly "~item"?: (payload: Item) => Item;
 }
@@ -120,6 +129,7 @@ interface EventOptions<Name extends string, By extends Source> {
   readonly source?: By;
   readonly delivery?: Delivery;
   readonly key?: readonly string[];
+  readonly bigints?: Bigints;
 }
 
 interface AnsweredOptions<Name extends string, By extends ServedBy> {
@@ -129,6 +139,7 @@ interface AnsweredOptions<Name extends string, By extends ServedBy> {
   readonly timeoutMs?: number | null;
   readonly raises?: readonly ContractErrorClass[];
   readonly idempotent?: boolean;
+  readonly bigints?: Bigints;
 }
 
 /** How long a call waits for its answer unless its contract or its caller says otherwise. */

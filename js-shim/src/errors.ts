@@ -5,6 +5,8 @@
  * copies of this package in one program agree.
  */
 
+import { type Bigints, withBigints } from "./wire/bigints.js";
+
 const MARK = Symbol.for("ionbus.error");
 
 /** What travels beside an error's code and message, as plain data. */
@@ -186,6 +188,8 @@ export abstract class ContractError<
 /** A generated class of a declared error. */
 export interface ContractErrorClass {
   readonly code: string;
+  /** Where its fields hold integers of 64 bits. */
+  readonly bigints?: Bigints;
   // `never`: each class has its own fields, and the generated types vouch for those that arrive.
   new (fields: never, options?: ContractErrorOptions): ContractError;
 }
@@ -233,7 +237,8 @@ export function errorFromWire(
   const fields = isRecord(details) ? details : {};
   const { paths, incident_id: incidentId } = fields;
   const Declared = raises.find((error) => error.code === code);
-  if (Declared !== undefined) return new Declared(fields as never, { message });
+  if (Declared !== undefined)
+    return new Declared(withBigints(fields, Declared.bigints) as never, { message });
   if (code === InvalidPayload.code) return new InvalidPayload(message, { paths: pathsOf(paths) });
   if (code === InternalError.code) {
     return new InternalError(message, { incidentId: typeof incidentId === "string" ? incidentId : "" });

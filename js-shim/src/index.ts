@@ -44,4 +44,5 @@ export {
 } from "./errors.js";
 export type { Limits } from "./generated/protocol.js";
 export type { ConnectionState } from "./generated/states.js";
+export type { Bigints } from "./wire/bigints.js";
 export { DateTime, Decimal, Duration, PlainDate, PlainTime, Uuid } from "./wire/values.js";

@@ -33,3 +33,4 @@ from ionbus.errors import (
     Unauthenticated as Unauthenticated,
 )
 from ionbus.generated.states import ConnectionState as ConnectionState
+from ionbus.types import Int64 as Int64, UInt64 as UInt64

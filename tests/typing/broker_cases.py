@@ -58,6 +58,8 @@ async def execute(request: Request, ctx: Context) -> Result:
     await ctx.call(Conductor.pick, Result(y=1))  # error
     await ctx.call(Conductor.pick)  # error
     ctx.stream(Conductor.logs, request)  # error
+    ctx.stream(Conductor.upload, Result(y=1))  # error
+    ctx.stream(Conductor.upload)  # error
     return Result(y=request.x)
 
 

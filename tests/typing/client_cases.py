@@ -50,6 +50,10 @@ async def pick_otherwise(request: Request) -> Request:
     return request
 
 
+async def upload_otherwise(request: Request) -> AsyncIterator[str]:
+    yield str(request.x)
+
+
 def show(result: Result) -> int:
     return result.y
 
@@ -81,7 +85,10 @@ async def main(request: Request) -> None:
             async for tick in ticks:
                 assert_type(tick, int)
         bus.stream(Conductor.logs, "x")  # error
+        bus.stream(Conductor.logs, Result(y=1))  # error
+        bus.stream(Conductor.logs)  # error
         bus.stream(Conductor.upload, request)  # error
+        bus.stream(Conductor.execute, request)  # error
 
         await bus.emit(Conductor.cancelled, request)
         await bus.emit(Conductor.stopped)
@@ -102,10 +109,14 @@ async def main(request: Request) -> None:
         async with bus.events(Conductor.progress) as events:
             async for event in events:
                 assert_type(event, Result)
+        bus.events(Conductor.execute)  # error
 
         bus.handle(Conductor.pick)(pick)
         bus.handle(Conductor.pick)(pick_with_context)
         bus.handle(Conductor.upload)(upload)
         bus.handle(Conductor.pick)(pick_otherwise)  # error
+        bus.handle(Conductor.pick)(show_otherwise)  # error
+        bus.handle(Conductor.upload)(upload_otherwise)  # error
         bus.handle(Conductor.execute)  # error
+        bus.handle(Conductor.logs)  # error
         bus.handle(Conductor.cancelled)  # error

@@ -30,6 +30,7 @@ export const __contract__: ContractReference = {
   name: "probe",
   version: "1.0",
   fingerprint: "2c3828d9bfbf6f421d5d7e875a71ca2c",
+  schema: async () => (await import("./probe.schema.js")).schema,
 };
 
 /** One of a row: `number` rises by one from 0 within a `run`. */

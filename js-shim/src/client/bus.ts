@@ -1,18 +1,20 @@
 /** A client: its calls, streams, events and handlers, over one session that outlives its channels. */
 
 import type { Opener } from "../channels/base.js";
-import type {
-  AnyCall,
-  AnyEvent,
-  AnyStream,
-  CallDescriptor,
-  ContractNamespace,
-  ContractReference,
-  EventDescriptor,
-  Received,
-  ReceivedOf,
-  Source,
-  StreamDescriptor,
+import {
+  type AnyCall,
+  type AnyEvent,
+  type AnyMember,
+  type AnyStream,
+  type CallDescriptor,
+  type ContractNamespace,
+  type ContractReference,
+  type EventDescriptor,
+  membersOf,
+  type Received,
+  type ReceivedOf,
+  type Source,
+  type StreamDescriptor,
 } from "../contract.js";
 import type { Handler, HandlerContext } from "../dispatch/answers.js";
 import { reportListenerError, type Target } from "../dispatch/listeners.js";
@@ -32,8 +34,10 @@ import { DEFAULT_LIMITS, type Limits, Message } from "../generated/protocol.js";
 import type { ConnectionState } from "../generated/states.js";
 import { entropy, toHex } from "../platform.js";
 import type { Session } from "../session/session.js";
+import { type Bigints, withBigints } from "../wire/bigints.js";
 import { encodeEvent, encodeMessage } from "../wire/messages.js";
 import { decode, encode, ValueRefused } from "../wire/values.js";
+import { descriptionOf } from "./description.js";
 import { createLink, endError, type StateChange } from "./link.js";
 
 export type { StateChange };
@@ -161,6 +165,8 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
   /** Which listeners an event's name has found so far; forgotten when they change. */
   const found = new Map<string, Listener[]>();
   const contracts = new Set<ContractReference>();
+  /** Where the payloads of members that were used hold integers of 64 bits, by the member's name. */
+  const bigints = new Map<string, Bigints>();
   const stateListeners = createListening<StateChange>((error) => reportListenerError("the state", error));
   const errorListeners = createListening<IonbusError>((error) => reportListenerError("refusals", error));
   let lastListener = 0;
@@ -211,9 +217,7 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
           return true;
         }
         if (kind === Message.Describe) {
-          // Without a schema: this side has no descriptions to give.
-          for (const fingerprint of first as string[])
-            peer.send(encodeMessage(Message.Description, fingerprint));
+          for (const fingerprint of first as string[]) void tellDescription(fingerprint);
           return true;
         }
         if (kind !== Message.Subscribed) return false;
@@ -229,7 +233,7 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
     toHex(entropy(8)),
   );
 
-  for (const contract of options.contracts ?? []) announce(contract.__contract__);
+  for (const contract of options.contracts ?? []) useContract(contract);
   link.start();
 
   /** Wait until what was accepted has left, a while at most: past it, or if the session ends first, it is lost with the session. */
@@ -259,6 +263,24 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
     if (link.announce([name, version, fingerprint])) {
       peer.send(encodeMessage(Message.Announce, [[name, version, fingerprint]]));
     }
+  }
+
+  /** A member is used: announce its contract. */
+  function use(member: AnyMember): void {
+    announce(member.contract);
+    if (member.bigints !== undefined) bigints.set(member.name, member.bigints);
+  }
+
+  function useContract(contract: ContractNamespace): void {
+    announce(contract.__contract__);
+    for (const { name, bigints: found } of membersOf(contract))
+      if (found !== undefined) bigints.set(name, found);
+  }
+
+  async function tellDescription(fingerprint: string): Promise<void> {
+    const description = await descriptionOf(contracts, fingerprint);
+    if (peer.endedWith !== undefined) return;
+    peer.send(encodeMessage(Message.Description, fingerprint, description));
   }
 
   function subscribe({ number, pattern }: Listener): void {
@@ -315,7 +337,7 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
 
   function unpack(name: string, part: PayloadPart, payload: Uint8Array): unknown {
     try {
-      const value = decode(payload);
+      const value = withBigints(decode(payload), bigints.get(name));
       check(name, part, value);
       return value;
     } catch (error) {
@@ -334,7 +356,7 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
 
   function request(member: AnyCall | AnyStream, payload: unknown, { timeoutMs, signal }: CallOptions) {
     const { name, servedBy, raises, idempotent } = member;
-    announce(member.contract);
+    use(member);
     if (servedBy === "client") throw new NotAllowed(`${name}: is served by clients; the broker calls it`);
     if (mayCall?.(name) === false) throw new NotAllowed(`${name}: the broker gave no right to call it`);
     return {
@@ -355,10 +377,10 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
       const receive = functionOf(listener, "bus.on") as (value: unknown) => unknown; // the overloads vouch for it
       if (typeof what !== "string" && !isContract(what)) {
         const { name } = memberOf(what, "event", "bus.on");
-        announce(what.contract);
+        use(what);
         return listen(name, (_, value) => receive(value));
       }
-      if (typeof what !== "string") announce(what.__contract__);
+      if (typeof what !== "string") useContract(what);
       const pattern = typeof what === "string" ? what : `${what.__contract__.name}.**`;
       const problem = patternProblem(pattern);
       if (problem !== undefined) throw new TypeError(`bus.on: ${problem}`);
@@ -366,7 +388,7 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
     },
     async emit(event: AnyEvent, payload?: unknown): Promise<void> {
       const { name, source, delivery, key } = memberOf(event, "event", "bus.emit");
-      announce(event.contract);
+      use(event);
       if (source === "broker") throw new NotAllowed(`${name}: is published by the broker only`);
       if (mayEmit?.(name) === false) throw new NotAllowed(`${name}: the broker gave no right to publish it`);
       const packed = pack(name, "event", payload);
@@ -402,7 +424,7 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
       if (servedBy !== "client")
         throw new NotAllowed(`${name}: is served by the broker; a client cannot handle it`);
       if (handlers.has(name)) throw new NotAllowed(`${name}: has a handler already; close that one first`);
-      announce(member.contract);
+      use(member);
       const added: Handler = {
         kind,
         name,

@@ -29,6 +29,7 @@ import {
 } from "../dispatch/subscription.js";
 import { ConnectionLost, type IonbusError, NotFound } from "../errors.js";
 import { DEFAULT_LIMITS, type Limits, Message } from "../generated/protocol.js";
+import { type Bigints, withBigints } from "../wire/bigints.js";
 import { encodeEvent, encodeMessage } from "../wire/messages.js";
 import { decode, encode } from "../wire/values.js";
 import { type Accepted, createAcceptor } from "./acceptor.js";
@@ -103,6 +104,7 @@ export function fakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
   const limits: Limits = { ...DEFAULT_LIMITS, ...options.limits };
   const handlers = new Map<string, Handler[]>();
   const listeners = new Map<string, Listening<unknown>>();
+  const bigintsOf = new Map<string, Bigints>();
   /** The newest message of each key of each "latest" event. */
   const latest = new Map<
     string,
@@ -137,7 +139,7 @@ export function fakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
     return {
       findHandler: find,
       event(_seq, name, payload) {
-        listeners.get(name)?.call(decode(payload));
+        listeners.get(name)?.call(withBigints(decode(payload), bigintsOf.get(name), "sent"));
         session.peer.consumed(payload.length);
         for (const other of acceptor.sessions) {
           if (other === session || !isSubscribed(other, name)) continue;
@@ -186,6 +188,10 @@ export function fakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
     };
   }
 
+  function answerOf({ bigints }: AnyCall | AnyStream): (payload: Uint8Array) => unknown {
+    return (payload) => withBigints(decode(payload), bigints, "sent");
+  }
+
   let bus: Bus | undefined;
 
   return {
@@ -195,14 +201,14 @@ export function fakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
     },
     connect,
     handle(
-      { kind, name, raises }: AnyCall | AnyStream,
+      { kind, name, raises, bigints }: AnyCall | AnyStream,
       handler: (request: never, context: HandlerContext) => unknown,
     ) {
       const added: Handler = {
         kind,
         name,
         raises,
-        decodeRequest: decode,
+        decodeRequest: (payload) => withBigints(decode(payload), bigints, "sent"),
         encodeAnswer: encode,
         run: handler as Handler["run"], // the overloads vouch for it
       };
@@ -212,6 +218,7 @@ export function fakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
       });
     },
     on(event: AnyEvent, listen: (payload: never) => void) {
+      if (event.bigints !== undefined) bigintsOf.set(event.name, event.bigints);
       let listening = listeners.get(event.name);
       if (listening === undefined) {
         listening = createListening((error) =>
@@ -232,10 +239,13 @@ export function fakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
       await Promise.all(receivers.map(({ peer }) => peer.emit(message, packed.length, delivery, key)));
     },
     async call(call: AnyCall, payload?: unknown, options: CallOptions = {}) {
-      return newest().peer.requests.call(request(call, payload, options), decode) as Promise<never>;
+      return newest().peer.requests.call(request(call, payload, options), answerOf(call)) as Promise<never>;
     },
     stream(stream: AnyStream, payload?: unknown, options: CallOptions = {}) {
-      return newest().peer.requests.stream(request(stream, payload, options), decode) as ItemStream<never>;
+      return newest().peer.requests.stream(
+        request(stream, payload, options),
+        answerOf(stream),
+      ) as ItemStream<never>;
     },
     cut: () => listener.wire?.cut(),
     restart() {

@@ -64,8 +64,9 @@ const utf8Decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Writes msgpack into a buffer that it keeps. */
 export class Writer {
-  protected bytes: Uint8Array<ArrayBuffer> = new Uint8Array(FIRST_BYTES);
-  protected view = new DataView(this.bytes.buffer);
+  // Not `Uint8Array<ArrayBuffer>`: TypeScript before 5.7, whose users read this in a .d.ts, has no such type.
+  protected bytes: Uint8Array = new Uint8Array(FIRST_BYTES);
+  protected view: DataView = new DataView(this.bytes.buffer);
   protected at = 0;
 
   /** Forgets what was written. */

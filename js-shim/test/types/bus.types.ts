@@ -74,6 +74,12 @@ export async function calling(signal: AbortSignal): Promise<void> {
   await bus.call(Conductor.ticks, null);
   // @ts-expect-error: a call is no stream
   bus.stream(Conductor.ping, null);
+  // @ts-expect-error: another request
+  bus.stream(Conductor.logs, { text: 3 });
+  // @ts-expect-error: no request
+  bus.stream(Conductor.logs);
+  // @ts-expect-error: served by clients
+  bus.stream(Conductor.upload);
 }
 
 export function handling(): void {
@@ -88,6 +94,16 @@ export function handling(): void {
   bus.handle(Conductor.execute, () => ({ percent: 1, message: null }));
   // @ts-expect-error: another answer
   bus.handle(Conductor.pick, () => ({ text: 3 }));
+  // @ts-expect-error: served by the broker
+  bus.handle(Conductor.ticks, async function* () {
+    yield 1;
+  });
+  // @ts-expect-error: another request
+  bus.handle(Conductor.pick, (request: Progress) => ({ text: request.message ?? "" }));
+  // @ts-expect-error: other items
+  bus.handle(Conductor.upload, async function* () {
+    yield "text";
+  });
   // @ts-expect-error: an event has no handler
   bus.handle(Conductor.stop, () => null);
 }

@@ -146,7 +146,7 @@ class Carrier:
             self.refuse(refusal("unauthenticated", "the token is missing or wrong", final=True))
             return
         for contract in hello.contracts:
-            problem = serving.mismatch(*contract)
+            problem = serving.agreements.problem(contract)
             if problem is not None:
                 self.refuse(refusal("contract_mismatch", problem, final=True, over=True))
                 return
@@ -154,16 +154,16 @@ class Carrier:
         if isinstance(welcomed, Refusal):
             self.refuse(welcomed)
             return
-        self._welcome(welcomed)
+        self._welcome(hello, welcomed)
 
-    def _welcome(self, welcomed: Welcomed) -> None:
+    def _welcome(self, hello: Hello, welcomed: Welcomed) -> None:
         self._timer.cancel()
         if isinstance(welcomed.evicted, Carrier):
             welcomed.evicted.refuse(refusal("evicted", "a newer channel carries this session", final=True))
         self._channel.send(welcomed.frame)
         self._channel.max_frame_bytes = self._serving.limits.max_frame_bytes
         self._session = self._serving.session_of(welcomed.attended, self._identity)
-        self._session.attach(self._channel)
+        self._session.attach(self._channel, hello.contracts)
 
     def _timed_out(self) -> None:
         limit = self._serving.limits.handshake_ms

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+from ionbus.broker.agreement import Questions, Triple
 from ionbus.channels.base import Channel, PeerIdentity
 from ionbus.channels.pump import Pump
 from ionbus.contract.members import Call, Event, Stream
@@ -27,7 +29,7 @@ from ionbus.errors import (
 )
 from ionbus.generated.protocol import Message
 from ionbus.session.acceptor import Attended, Ended
-from ionbus.session.session import Violation
+from ionbus.session.session import Delivered, Rejected, Violation
 from ionbus.wire.frames import MalformedFrame, encode_close
 from ionbus.wire.messages import encode_envelope, encode_event, encode_message
 
@@ -59,6 +61,9 @@ class Session:
         self._subscriptions: PatternTable[int] = PatternTable()
         self._latest = LatestValues(serving.limits.max_latest_keys)
         self._mismatched: dict[str, ContractMismatch] = {}
+        self._questions = Questions(
+            serving.agreements, serving.limits, serving.contract_of, self._settled, self._out_of_time
+        )
 
     def __repr__(self) -> str:
         return f"<Session {self.id[:8]} {self.identity.role}{'' if self.is_connected else ' absent'}>"
@@ -124,6 +129,7 @@ class Session:
         if call.served_by != "client":
             raise NotAllowed(f"{call.name} is served by the broker; it cannot be called at a client")
         payload = call.request.encode(request)
+        await self._agreed(call.contract.name)
         seconds = call.timeout if timeout is UNSET else timeout
         answer = await self._peer.requests.call(call.name, payload, seconds, call.raises, call.idempotent)
         return call.response.decode(answer)
@@ -136,7 +142,8 @@ class Session:
             raise NotAllowed(f"{stream.name} is served by the broker; it cannot be read from a client")
         payload = stream.request.encode(request)
         seconds = stream.timeout if timeout is UNSET else timeout
-        return StreamReader(self._peer, stream.name, payload, stream.item, seconds, stream.raises)
+        agreed = partial(self._agreed, stream.contract.name)
+        return StreamReader(self._peer, stream.name, payload, stream.item, seconds, stream.raises, agreed)
 
     # What the broker's fan-out does.
 
@@ -166,9 +173,10 @@ class Session:
 
     # What its channel does; the carrier calls these.
 
-    def attach(self, channel: Channel) -> None:
-        """A greeted channel carries it from now on."""
+    def attach(self, channel: Channel, contracts: Sequence[Triple] = ()) -> None:
+        """A greeted channel carries it from now on; its HELLO told of these contracts."""
         self._pump.channel = channel
+        self._ask(contracts, of_greeting=True)
         self._peer.max_message_bytes = self._attended.max_message_bytes
         self._peer.credit_changed()
         self._pump.flush_soon()
@@ -184,12 +192,14 @@ class Session:
                 self._serving.said_close(self, arrival)
                 return
             try:
-                self._peer.receive(arrival)
+                self._receive(arrival)
             except MalformedFrame as error:
                 problem = problem or str(error)
             except Exception:  # a mistake of ours costs this channel, not the pipe that others share
                 self._serving.log.exception("%r: a message could not be taken", self)
                 problem = problem or "the broker failed at a message; its log has the reason"
+            if self.is_ended:
+                return
         if problem is not None:
             self._violated(self._engine.violation(problem))
             return
@@ -223,6 +233,7 @@ class Session:
     def end(self, error: IonbusError) -> None:
         """It is over: cancel its handlers, fail what waits."""
         self._pump.stop()
+        self._questions.stop()
         self._peer.end(error)
 
     @property
@@ -292,7 +303,7 @@ class Session:
                     [(name, version, fingerprint) for name, version, fingerprint, *_ in message[1]]
                 )
             case Message.DESCRIPTION:
-                pass
+                self._questions.described(message[1], message[2] if len(message) > 2 else None)
             case _:
                 return False
         return True
@@ -301,14 +312,63 @@ class Session:
         """The client has refused an event: its listeners' contract is another."""
         self._serving.log.warning("%r has refused an event: %s", self, error)
 
-    def announced(self, contracts: list[tuple[str, str, str]]) -> None:
+    def announced(self, contracts: list[Triple]) -> None:
         """The client says what it was built with: what does not agree fails when it is used."""
-        for name, version, fingerprint in contracts:
-            problem = self._serving.mismatch(name, version, fingerprint)
-            if problem is not None and name in self._serving.contracts:
-                self._mismatched[name] = ContractMismatch(problem)
+        for contract in contracts:
+            problem = self._serving.agreements.problem(contract)
+            if problem is not None and contract[0] in self._serving.contracts:
+                self._mismatched[contract[0]] = ContractMismatch(problem)
+        self._ask(contracts, of_greeting=False)
 
     # Inside.
+
+    def _receive(self, arrival: Delivered | Rejected) -> None:
+        if self._questions.are_open and isinstance(arrival, Delivered) and self._questions.holds(arrival):
+            return
+        self._peer.receive(arrival)
+
+    def _ask(self, contracts: Sequence[Triple], *, of_greeting: bool) -> None:
+        """Ask for the descriptions that tell whether these contracts agree (docs/protocol.md, section 11)."""
+        unknown = [
+            contract
+            for contract in contracts
+            if contract[0] not in self._mismatched and self._serving.agreements.is_open(contract)
+        ]
+        fingerprints = self._questions.ask(unknown, of_greeting=of_greeting)
+        if fingerprints:
+            self._peer.send(encode_message(Message.DESCRIBE, fingerprints))
+
+    def _settled(
+        self, contract: Triple, problem: str | None, of_greeting: bool, held: Sequence[Delivered]
+    ) -> None:
+        """It is known whether a contract agrees: what waited for that goes on, or the session ends."""
+        if problem is not None:
+            self._serving.log.warning("%r: %s", self, problem)
+            if of_greeting:
+                self.close_channel("contract_mismatch", problem, {"final": True}, over=True)
+                self._serving.end(self, "contract_mismatch", SessionLost(problem))
+                return
+            self._mismatched[contract[0]] = ContractMismatch(problem)
+        for arrival in held:
+            self._peer.receive(arrival)
+
+    def _out_of_time(self) -> None:
+        if not self.is_connected:
+            self._questions.wait_again()
+            return
+        try:
+            self._questions.overdue()
+        except MalformedFrame as error:
+            self._violated(self._engine.violation(str(error)))
+        self._pump.flush_soon()
+
+    async def _agreed(self, contract: str) -> None:
+        """Wait until it is known whether the client has the same contract."""
+        if self._questions.are_open:
+            await self._questions.answered(contract)
+        mismatch = self._mismatched.get(contract)
+        if mismatch is not None:
+            raise ContractMismatch(mismatch.message)
 
     def _subscribe(self, number: int, pattern: str) -> None:
         error = self._subscription_problem(number, pattern)
@@ -334,8 +394,7 @@ class Session:
             member = self._serving.members.get(pattern)
             if not isinstance(member, Event):
                 return NotFound(f"{pattern}: no such event is served here")
-            return self._mismatched.get(member.contract.name)
-        return None
+        return self._mismatched.get(self._serving.contract_of(pattern) or "")
 
     def _send_newest(self, number: int, *, had_others: bool) -> None:
         """Give a new subscription the newest value of each key of the `latest` events that it matches."""

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
+from ionbus.broker.agreement import Agreements
 from ionbus.broker.builtin import Ionbus
 from ionbus.broker.carrier import Carrier
 from ionbus.broker.served_session import Session
@@ -61,6 +62,7 @@ class Serving:
             info = contract.__contract__
             self.contracts[info.name] = info
             self.members.update({member.name: member for member in info.members.values()})
+        self.agreements = Agreements(self.contracts)
         self.latest_names = [
             member.name
             for member in self.members.values()
@@ -208,17 +210,9 @@ class Serving:
             session.close_channel("closed", "its page is gone", {"final": True}, over=True)
             self.end(session, "closed", SessionLost("its page is gone"))
 
-    def mismatch(self, name: str, version: str, fingerprint: str) -> str | None:
-        """Why a client that was built with this contract cannot work with this broker, or None."""
-        served = self.contracts.get(name)
-        if served is None:
-            return f"the contract {name} {version} is not served here"
-        if served.fingerprint == fingerprint:
-            return None
-        return (
-            f"the contract {name} differs: the client was built with version {version} ({fingerprint[:8]}…), the broker "
-            f"serves {served.version} ({served.fingerprint[:8]}…); generate the client's code anew"
-        )
+    def contract_of(self, name: str) -> str | None:
+        """The served contract that a member's name, or a pattern, begins with."""
+        return max((known for known in self.contracts if name.startswith(f"{known}.")), key=len, default=None)
 
     # The end.
 

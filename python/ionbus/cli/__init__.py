@@ -6,6 +6,7 @@ import click
 
 from ionbus.cli.codegen import codegen
 from ionbus.cli.doctor import doctor
+from ionbus.cli.schema import schema
 from ionbus.cli.serve import serve
 from ionbus.cli.talk import call, emit, stream, tap
 from ionbus.version import VERSION
@@ -17,5 +18,5 @@ def main() -> None:
     """Typed events, calls and streams between a Python process and an Electron window or a browser page."""
 
 
-for command in (serve, codegen, call, emit, tap, stream, doctor):
+for command in (serve, codegen, schema, call, emit, tap, stream, doctor):
     main.add_command(command)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from ionbus.channels.base import Opener
 from ionbus.client.link import Link
 from ionbus.contract.contract import Contract, ContractInfo
+from ionbus.contract.fingerprint import canonical_json, describe
 from ionbus.contract.members import Call, Event, Stream
 from ionbus.contract.received import Received
 from ionbus.dispatch.context import UNSET, Context, Request, ThreadContext
@@ -57,7 +58,7 @@ class ClientSession:
     ) -> None:
         infos = [_info(contract) for contract in contracts]
         told = [(info.name, info.version, info.fingerprint) for info in infos]
-        self._in_hello = {info.name for info in infos}
+        self._in_hello = {info.name: info for info in infos}
         self._announced: dict[str, ContractInfo] = {}
         self._may_emit = self._may_call = _any_of(None)
         self._handled: dict[str, Handler] = {}
@@ -75,6 +76,8 @@ class ClientSession:
         self._task = self.peer.loop.create_task(self.link.run(), name="ionbus-link")
         if wait:
             await self._opened
+            for name in self._in_doubt():
+                await self._decided(name)
 
     async def close(self) -> None:
         """End the session and everything that runs for it, after what was accepted has left."""
@@ -249,7 +252,7 @@ class ClientSession:
                     self.peer.consumed(len(payload))
             case Message.DESCRIBE:
                 for fingerprint in message[1]:
-                    self.peer.send(encode_message(Message.DESCRIPTION, fingerprint))
+                    self._describe(fingerprint)
             case _:
                 return False
         return True
@@ -300,6 +303,35 @@ class ClientSession:
         self._announced[info.name] = info
         if info.name not in self._in_hello and not self.peer.is_ended:
             self._send_announcement([info])
+
+    def _describe(self, fingerprint: str) -> None:
+        """Answer what one of this client's contracts looks like."""
+        infos = (*self._in_hello.values(), *self._announced.values())
+        info = next((info for info in infos if info.fingerprint == fingerprint), None)
+        text = None if info is None else canonical_json(describe(info))
+        self.peer.send(encode_message(Message.DESCRIPTION, fingerprint, text))
+
+    def _in_doubt(self) -> list[str]:
+        """The contracts told in HELLO of which the broker serves another form."""
+        served = self.link.connection.welcome.get("contracts")
+        told = [each for each in served if isinstance(each, list)] if isinstance(served, list) else []
+        return [
+            name
+            for name, info in self._in_hello.items()
+            if any(each[:1] == [name] and each[2:3] != [info.fingerprint] for each in told)
+        ]
+
+    async def _decided(self, name: str) -> None:
+        """Wait until the broker has compared a contract told in HELLO: what is sent below its name waits for that.
+
+        Raises:
+            ContractMismatch: the two forms do not fit together.
+        """
+        question = self._subscriptions.add(f"{name}.ionbus_agrees.*", lambda *_: None, lambda _: None)
+        try:
+            await question.confirmed()
+        finally:
+            question.close()
 
     def _introduce(self) -> None:
         """Tell a new session what the old one knew."""

@@ -32,8 +32,10 @@ __all__ = [
 ]
 
 PlainName: TypeAlias = Literal[
-    "text", "number", "truth", "nothing", "bytes", "datetime", "date", "time", "duration", "decimal", "uuid"
-]
+    "text", "number", "truth", "nothing", "bytes", "datetime", "date", "time", "duration", "decimal", "uuid",
+    "int64", "any", "int8array", "uint8array", "int16array", "uint16array", "int32array", "uint32array",
+    "int64array", "uint64array", "float32array", "float64array",
+]  # fmt: skip
 
 
 class CodegenError(ValueError):
@@ -79,9 +81,10 @@ class Tuple:
 
 @dataclass(frozen=True)
 class Mapping:
-    """A mapping from text."""
+    """A mapping from text, or from `key`."""
 
     value: Type
+    key: Type | None = None
 
 
 @dataclass(frozen=True)
@@ -124,12 +127,16 @@ class Field:
 
 @dataclass(frozen=True)
 class Interface:
-    """A named set of fields. `is_sent_form`: what is received of this type has another form."""
+    """A named set of fields.
+
+    `is_sent_form`: what is received of this type has another form. `is_open`: it may have fields that it does not name.
+    """
 
     name: str
     fields: tuple[Field, ...]
     doc: str = field(default="", compare=False)
     is_sent_form: bool = False
+    is_open: bool = False
 
 
 @dataclass(frozen=True)
@@ -212,6 +219,7 @@ class ContractModel:
         nested: the contracts directly inside it.
         definitions: every named type that is used in it, in the order of first use; of the outermost only.
         errors: every declared error, by first use; of the outermost only.
+        description: the canonical one, as the JSON text that the fingerprint is made of; of the outermost only.
     """
 
     attribute: str
@@ -223,6 +231,7 @@ class ContractModel:
     nested: tuple[ContractModel, ...]
     definitions: tuple[Definition, ...] = ()
     errors: tuple[ErrorModel, ...] = ()
+    description: str = ""
 
 
 def parts(whole: Type | Definition) -> Iterator[Type]:
@@ -231,8 +240,10 @@ def parts(whole: Type | Definition) -> Iterator[Type]:
     match whole:
         case Interface(fields=fields):
             inner = tuple(field.type for field in fields)
-        case Array(part) | SetOf(part) | Mapping(part) | Alias(type=part):
+        case Array(part) | SetOf(part) | Alias(type=part):
             inner = (part,)
+        case Mapping(value, key):
+            inner = (value,) if key is None else (key, value)
         case Tuple(items, rest):
             inner = items if rest is None else (*items, rest)
         case Union(options):

@@ -1,4 +1,4 @@
-"""Reads contract classes into the model, by way of the JSON Schemas of their payloads in both directions."""
+"""Reads contracts into the model, by way of the JSON Schemas of their payloads in both directions."""
 
 from __future__ import annotations
 
@@ -30,10 +30,16 @@ from ionbus.codegen.model import (
     Union,
     references,
 )
-from ionbus.contract.contract import Call, ContractInfo, Event, Member, Stream
-from ionbus.contract.contract_error import ContractError, default_message
+from ionbus.contract.contract import ContractInfo
+from ionbus.contract.description import (
+    ContractDescription,
+    ErrorDescription,
+    MemberDescription,
+    canonical_json,
+    describe_contract,
+)
 from ionbus.contract.names import pascal_case
-from ionbus.contract.schema import MARK, REFUSED, ContractSchema, Direction, JsonSchema, contract_schema
+from ionbus.contract.schema import KEYS, MARK, REFUSED, ContractSchema, Direction, JsonSchema
 
 __all__ = ["read_contract"]
 
@@ -48,35 +54,45 @@ _MARKED: dict[str, PlainName] = {
     "decimal": "decimal",
     "uuid": "uuid",
 }
+_ARRAYS: dict[str, PlainName] = {
+    "int8array": "int8array",
+    "uint8array": "uint8array",
+    "int16array": "int16array",
+    "uint16array": "uint16array",
+    "int32array": "int32array",
+    "uint32array": "uint32array",
+    "int64array": "int64array",
+    "uint64array": "uint64array",
+    "float32array": "float32array",
+    "float64array": "float64array",
+}
 _SCALARS: dict[str, PlainName] = {
     "integer": "number",
     "number": "number",
     "boolean": "truth",
     "null": "nothing",
 }
-# Formats of what is text in JSON and an object of its own class in Python, such as pathlib's paths.
-_OBJECT_FORMATS = frozenset({"directory-path", "file-path", "path", "regex"})
-_TEXT_FORMATS = frozenset({None, "email"})
 
 
-def read_contract(contract: ContractInfo) -> ContractModel:
+def read_contract(contract: ContractInfo | ContractDescription) -> ContractModel:
     """Make the model of an outermost contract.
 
     Args:
-        contract: `Conductor.__contract__`.
+        contract: `Conductor.__contract__`, or a description that was read from a file.
 
     Raises:
         CodegenError: a type has no counterpart in the other language; the message names model, field and remedy.
     """
-    schema = contract_schema(contract)
-    definitions = _Definitions(schema)
-    members = _read_level(contract, contract.name, contract, schema, definitions)
-    errors = tuple(_read_error(error, schema, definitions) for error in contract.errors.values())
+    description = contract if isinstance(contract, ContractDescription) else describe_contract(contract)
+    definitions = _Definitions(description.schema)
+    members = _read_level(description, "", definitions)
+    errors = tuple(_read_error(error, description.schema, definitions) for error in description.errors)
     used = definitions.in_order_of_use(
         [*_member_types(members), *(part.type for error in errors for part in error.fields)]
     )
-    _refuse_collisions(contract, used, errors)
-    return replace(members, definitions=used, errors=errors)
+    _refuse_collisions(description, used, errors)
+    text = canonical_json(description.canonical()).decode()
+    return replace(members, definitions=used, errors=errors, description=text)
 
 
 class _Definitions:
@@ -86,9 +102,8 @@ class _Definitions:
     def __init__(self, schema: ContractSchema) -> None:
         self._schemas = schema.definitions
         self._tags = set(_discriminators(schema))
-        names = {key: _type_name(key) for key in self._schemas}
-        read = {key: self._read(key, names[key]) for key in self._schemas}
-        self._names = {key: names[key] for key in self._schemas}
+        self._names = {key: self._base_name(key) for key in self._schemas}
+        read = {key: self._read(key, name) for key, name in self._names.items()}
         self._merge(read)
 
     def type_of(self, schema: JsonSchema, where: str) -> Type:
@@ -124,20 +139,27 @@ class _Definitions:
                 waiting += [below for below in references(self._by_name[each]) if below not in found][::-1]
         return tuple(found.values())
 
+    def _base_name(self, key: str) -> str:
+        """The name of a definition's received form, by its title where the key is long with an argument's metadata."""
+        base = re.sub(r"-(Input|Output)$", "", key)
+        title = self._schemas[key].get("title", "")
+        if "Annotated[" not in title:
+            return _type_name(base)
+        short = _type_name(_without_metadata(title))
+        others = (each for each in self._schemas if re.sub(r"-(Input|Output)$", "", each) != base)
+        taken = {_type_name(_without_metadata(self._schemas[each].get("title", each))) for each in others}
+        return _type_name(base) if short in taken else short
+
     def _read(self, key: str, name: str) -> Definition:
         schema = self._schemas[key]
         doc = inspect.cleandoc(schema.get("description", ""))
         is_mapping = "additionalProperties" in schema or "patternProperties" in schema
         if schema.get("type") == "object" and ("properties" in schema or not is_mapping):
-            return Interface(name, tuple(self._read_fields(key, name, schema)), doc)
+            fields = tuple(self._read_fields(key, name, schema))
+            return Interface(name, fields, doc, is_open=_is_open(schema, name))
         return Alias(name, _read_type(schema, name), doc)
 
     def _read_fields(self, key: str, name: str, schema: JsonSchema) -> Iterator[Field]:
-        if schema.get("additionalProperties", False) is not False:
-            raise CodegenError(
-                f"{name}: it takes fields that it does not name, of any type; "
-                "drop extra='allow', or put them in a field of type dict[str, …]"
-            )
         required = schema.get("required", ())
         for field, part in schema.get("properties", {}).items():
             yield Field(
@@ -170,10 +192,11 @@ class _Definitions:
                     different.add(base)
                     changed = True
         for base, (sent, received) in pairs.items():
-            name = _type_name(base)
+            name = self._base_name(received)
             self._names[received] = name
             self._names[sent] = f"{name}Input" if base in different else name
-        self._pairs = {name for base in different for name in (_type_name(base), f"{_type_name(base)}Input")}
+        split = [self._names[pairs[base][1]] for base in different]
+        self._pairs = {*split, *(f"{name}Input" for name in split)}
         self._by_name: dict[str, Definition] = {}
         owners: dict[str, str] = {}
         for key, definition in read.items():
@@ -189,87 +212,77 @@ class _Definitions:
 
 
 def _read_level(
-    contract: ContractInfo,
-    attribute: str,
-    outermost: ContractInfo,
-    schema: ContractSchema,
-    definitions: _Definitions,
+    description: ContractDescription, nested_name: str, definitions: _Definitions
 ) -> ContractModel:
-    """Read the members of one contract and of those inside it."""
-    below = contract.name.removeprefix(outermost.name).removeprefix(".")
+    """Read the members of one contract and of those inside it.
+
+    Args:
+        description: of the outermost contract.
+        nested_name: the contract's name below that, "" for itself.
+        definitions: the named types.
+    """
     members = [
-        _read_member(name, f"{below}.{name}" if below else name, member, schema, definitions)
-        for name, member in contract.members.items()
-        if "." not in name
+        _read_member(description, member, definitions)
+        for member in description.members
+        if member.name.rpartition(".")[0] == nested_name
     ]
     nested = [
-        _read_level(inner, name, outermost, schema, definitions) for name, inner in contract.nested.items()
+        _read_level(description, inner, definitions)
+        for inner in description.nested
+        if inner.rpartition(".")[0] == nested_name
     ]
+    full_name = f"{description.name}.{nested_name}" if nested_name else description.name
     return ContractModel(
-        attribute,
-        contract.name,
-        outermost.version,
-        outermost.fingerprint,
-        contract.doc,
+        nested_name.rpartition(".")[2] or description.name,
+        full_name,
+        description.version,
+        description.fingerprint,
+        description.nested[nested_name] if nested_name else description.doc,
         tuple(members),
         tuple(nested),
     )
 
 
 def _read_member(
-    attribute: str, relative_name: str, member: Member, schema: ContractSchema, definitions: _Definitions
+    description: ContractDescription, member: MemberDescription, definitions: _Definitions
 ) -> MemberModel:
-    def type_of(part: str, direction: Direction) -> Type:
-        where = member.payloads[part].where
-        return definitions.type_of(schema.payloads[relative_name, part, direction], where)
+    wire_name = f"{description.name}.{member.name}"
 
-    deprecated = (
-        member.deprecated
-        if isinstance(member.deprecated, str)
-        else "It will go away."
-        if member.deprecated
-        else ""
-    )
-    if isinstance(member, Event):
+    def type_of(part: str, direction: Direction) -> Type:
+        where = wire_name if part in {"payload", "request"} else f"{wire_name} {part}"
+        return definitions.type_of(description.schema.payloads[member.name, part, direction], where)
+
+    if member.kind == "event":
         types = {"received": type_of("payload", "serialization"), "sent": type_of("payload", "validation")}
         doc = member.doc or definitions.doc(types["received"])
-        return MemberModel(
-            "event",
-            attribute,
-            member.name,
-            member.source,
-            types,
-            delivery=member.delivery,
-            key=member.wire_key,
-            doc=doc,
-            deprecated=deprecated,
-        )
-    assert isinstance(member, (Call, Stream))
-    answer = "response" if isinstance(member, Call) else "item"
-    is_ours = member.served_by == "client"  # then a client gets the request and sends the answer
-    types = {
-        "request": type_of("request", "serialization" if is_ours else "validation"),
-        answer: type_of(answer, "validation" if is_ours else "serialization"),
-    }
-    doc = member.doc or definitions.doc(types["request"])
+    else:
+        _, answer = member.parts
+        is_ours = member.side == "client"  # then a client gets the request and sends the answer
+        types = {
+            "request": type_of("request", "serialization" if is_ours else "validation"),
+            answer: type_of(answer, "validation" if is_ours else "serialization"),
+        }
+        doc = member.doc or definitions.doc(types["request"])
+    names = {error.code: error.name for error in description.errors}
     return MemberModel(
         member.kind,
-        attribute,
-        member.name,
-        member.served_by,
+        member.name.rpartition(".")[2],
+        wire_name,
+        member.side,
         types,
-        timeout_ms=None if member.timeout is None else round(member.timeout * 1000),
-        raises=tuple(error.__name__ for error in member.raises),
-        is_idempotent=member.idempotent,
+        delivery=member.delivery,
+        key=member.key,
+        timeout_ms=member.timeout_ms,
+        raises=tuple(names[code] for code in member.raises),
+        is_idempotent=member.is_idempotent,
         doc=doc,
-        deprecated=deprecated,
+        deprecated="It will go away." if member.deprecated is True else member.deprecated or "",
     )
 
 
-def _read_error(error: type[ContractError], schema: ContractSchema, definitions: _Definitions) -> ErrorModel:
+def _read_error(error: ErrorDescription, schema: ContractSchema, definitions: _Definitions) -> ErrorModel:
     fields = definitions.interface(schema.errors[error.code, "serialization"]).fields
-    doc = inspect.cleandoc(error.__dict__.get("__doc__") or "")
-    return ErrorModel(error.__name__, error.code, default_message(error), fields, doc)
+    return ErrorModel(error.name, error.code, error.message, fields, error.doc)
 
 
 def _member_types(contract: ContractModel) -> Iterator[Type]:
@@ -280,7 +293,7 @@ def _member_types(contract: ContractModel) -> Iterator[Type]:
 
 
 def _refuse_collisions(
-    contract: ContractInfo, definitions: tuple[Definition, ...], errors: tuple[ErrorModel, ...]
+    contract: ContractDescription, definitions: tuple[Definition, ...], errors: tuple[ErrorModel, ...]
 ) -> None:
     taken = {pascal_case(contract.name): f"the contract {contract.name}"}
     for name, what in [
@@ -326,19 +339,31 @@ def _read_type(schema: JsonSchema, where: str) -> Type:
     return _read_scalar(schema, where)
 
 
+def _is_open(schema: JsonSchema, where: str) -> bool:
+    """Whether an object may have fields that it does not name; they may be anything."""
+    extra = schema.get("additionalProperties", False)
+    if isinstance(extra, dict) and extra and "properties" in schema:
+        raise CodegenError(
+            f"{where}: it takes fields that it does not name, of a type of their own; "
+            "put them in a field of type dict[str, …]"
+        )
+    return extra is not False
+
+
 def _read_scalar(schema: JsonSchema, where: str) -> Type:
     kind = schema.get("type")
     if kind == "string":
-        is_object = schema.get("format") in _OBJECT_FORMATS or schema.get("writeOnly", False)
-        if MARK in schema and not is_object:
-            return Plain(_MARKED[schema[MARK]])
-        if schema.get("format") in _TEXT_FORMATS:
-            return Plain("text")
-        raise CodegenError(f"{where}: a {schema['format']} has no type of its own in TypeScript; use str")
+        if schema.get("writeOnly", False):
+            raise CodegenError(
+                f"{where}: a {schema['format']} hides its value from whoever receives it; use str"
+            )
+        return Plain(_MARKED[schema.get(MARK, "str")])
+    if schema.get(MARK) == "int64":
+        return Plain("int64")
     if isinstance(kind, str) and kind in _SCALARS:
         return Plain(_SCALARS[kind])
     if kind is None:
-        raise CodegenError(f"{where}: a value of any type; name the type")
+        return Plain("any")
     raise CodegenError(f"{where}: {json.dumps(schema)} has no counterpart in TypeScript; use a model")
 
 
@@ -350,7 +375,9 @@ def _read_array(schema: JsonSchema, where: str) -> Type:
     if "items" not in schema:
         if schema.get("maxItems") == 0:
             return Tuple(())
-        raise CodegenError(f"{where}: a list of values of any type; name the type: list[…]")
+        return Array(Plain("any"))
+    if schema.get(MARK) in _ARRAYS:
+        return Plain(_ARRAYS[schema[MARK]])
     item = _read_type(schema["items"], where)
     return SetOf(item) if schema.get(MARK) == "set" else Array(item)
 
@@ -361,9 +388,8 @@ def _read_mapping(schema: JsonSchema, where: str) -> Type:
         (values,) = schema["patternProperties"].values()
     if "properties" in schema:
         raise CodegenError(f"{where}: an object without a name; make it a model")
-    if not isinstance(values, dict):
-        raise CodegenError(f"{where}: a mapping to values of any type; name the type: dict[str, …]")
-    return Mapping(_read_type(values, where))
+    value = _read_type(values, where) if isinstance(values, dict) else Plain("any")
+    return Mapping(value, _read_type(schema[KEYS], where) if schema.get(MARK) == "map" else None)
 
 
 def _constant(value: Any, where: str) -> Type:
@@ -375,10 +401,12 @@ def _constant(value: Any, where: str) -> Type:
 
 
 def _union(options: Iterator[Type]) -> Type:
-    """Join types, those of unions inside it included, each once."""
+    """Join types, those of unions inside it included, each once; one that may be anything is all of it."""
     flat: dict[Type, None] = {}
     for option in options:
         flat.update(dict.fromkeys(option.options if isinstance(option, Union) else (option,)))
+    if Plain("any") in flat:
+        return Plain("any")
     return next(iter(flat)) if len(flat) == 1 else Union(tuple(flat))
 
 
@@ -409,6 +437,24 @@ def _type_name(key: str) -> str:
     return "".join(word[0].upper() + word[1:] for word in re.split(r"[^A-Za-z0-9$]+|_", key) if word)
 
 
+def _without_metadata(title: str) -> str:
+    """Shorten the title of a generic model: `Box[Annotated[int, Gt(gt=0)]]` becomes `Box[int]`."""
+    head, annotated, tail = title.partition("Annotated[")
+    if not annotated:
+        return title
+    depth, ends = 1, []
+    for index, letter in enumerate(tail):
+        depth += {"[": 1, "(": 1, "]": -1, ")": -1}.get(letter, 0)
+        if depth == 0 or (depth == 1 and letter == ","):
+            ends.append(index)
+        if depth == 0:
+            break
+    if not ends:
+        return title
+    kind = "Int64" if ", _Wide" in tail[: ends[-1]] else tail[: ends[0]]
+    return head + _without_metadata(kind + tail[ends[-1] + 1 :])
+
+
 def _renamed(part: Type, names: dict[str, str]) -> Type:
     match part:
         case Reference(name):
@@ -417,8 +463,8 @@ def _renamed(part: Type, names: dict[str, str]) -> Type:
             return Array(_renamed(item, names))
         case SetOf(item):
             return SetOf(_renamed(item, names))
-        case Mapping(value):
-            return Mapping(_renamed(value, names))
+        case Mapping(value, key):
+            return Mapping(_renamed(value, names), None if key is None else _renamed(key, names))
         case Tuple(items, rest):
             return Tuple(
                 tuple(_renamed(item, names) for item in items),

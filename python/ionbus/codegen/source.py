@@ -7,10 +7,52 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from ionbus.codegen.asyncapi import FILE_ENDINGS, is_written_by_ionbus, parse, read_asyncapi
 from ionbus.codegen.model import CodegenError
+from ionbus.codegen.python import load_python
 from ionbus.contract.contract import Contract, ContractInfo, is_contract
+from ionbus.contract.description import ContractDescription, describe_contract
 
-__all__ = ["load"]
+__all__ = ["describe", "is_file", "load", "load_file"]
+
+
+def describe(source: str) -> list[ContractDescription]:
+    """Give the outermost contracts of a source as plain data, in the order of their names.
+
+    Args:
+        source: an AsyncAPI file, or what `load` takes.
+
+    Raises:
+        CodegenError: as for `load` and `load_file`.
+        Exception: whatever importing the module raises.
+    """
+    if is_file(source):
+        return [load_file(Path(source))]
+    return [describe_contract(contract) for contract in load(source)]
+
+
+def is_file(source: str) -> bool:
+    """Whether a source is a file, not a module."""
+    return Path(source).suffix in FILE_ENDINGS
+
+
+def load_file(path: Path) -> ContractDescription:
+    """Give the contract of an AsyncAPI file.
+
+    What ionbus exported is read as it is. What a person wrote or changed says less (not how a model with defaults is
+    received, for one); it is read by way of the Python that is generated from it, so that both sides agree.
+
+    Raises:
+        CodegenError: there is no such file, or it holds no contract; the message says where and why.
+    """
+    document = parse(path)
+    contract = read_asyncapi(document, str(path))
+    if is_written_by_ionbus(document, contract):
+        return contract
+    try:
+        return load_python(contract)
+    except CodegenError as error:
+        raise CodegenError(f"{path}: {error}") from error
 
 
 def load(source: str) -> list[ContractInfo]:

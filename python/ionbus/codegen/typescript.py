@@ -6,6 +6,7 @@ For the contract `conductor`:
 - `conductor.members.ts`: one constant a member, each without side effects, so that bundlers drop unused ones;
 - `conductor.errors.ts`, where it declares errors: their classes, in a file of their own because members refer to them
   while `conductor.ts` refers to members;
+- `conductor.schema.ts`: its canonical description, which is loaded only where a broker serves another form of it;
 - `conductor.nodes.members.ts` for each contract inside it.
 """
 
@@ -15,6 +16,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 
+from ionbus.codegen.bigints import BigintFinder, Bigints
 from ionbus.codegen.model import (
     Alias,
     Array,
@@ -52,6 +54,18 @@ _PLAIN = {
     "duration": "Duration",
     "decimal": "Decimal",
     "uuid": "Uuid",
+    "int64": "bigint",
+    "any": "unknown",
+    "int8array": "Int8Array",
+    "uint8array": "Uint8Array",
+    "int16array": "Int16Array",
+    "uint16array": "Uint16Array",
+    "int32array": "Int32Array",
+    "uint32array": "Uint32Array",
+    "int64array": "BigInt64Array",
+    "uint64array": "BigUint64Array",
+    "float32array": "Float32Array",
+    "float64array": "Float64Array",
 }
 _VALUES = frozenset({"DateTime", "PlainDate", "PlainTime", "Duration", "Decimal", "Uuid"})
 """Classes of the package `ionbus` for values that JavaScript has none for."""
@@ -63,8 +77,9 @@ _TAKEN_CONSTANTS = frozenset(
     call event stream""".split()  # noqa: SIM905 - one a line would be 50 lines
 )
 _TAKEN_TYPES = _TAKEN_CONSTANTS.union(
-    """Array CallDescriptor ContractError ContractErrorOptions ContractReference EventDescriptor Record Set StreamDescriptor
-    Uint8Array any bigint boolean infer keyof never number object readonly string symbol undefined unique unknown""".split()  # noqa: SIM905
+    """Array Bigints CallDescriptor ContractError ContractErrorOptions ContractReference EventDescriptor Map Record Set
+    StreamDescriptor any bigint boolean infer keyof never number object readonly string symbol undefined unique unknown""".split(),  # noqa: SIM905
+    (name for name in _PLAIN.values() if name.endswith("Array")),
 )
 _IDENTIFIER = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
 _WIDTH = 100
@@ -84,6 +99,7 @@ def write_typescript(contract: ContractModel, command: str) -> dict[str, str]:
         f"{notice(command)}\n"
         f"// The contract {contract.name} {contract.version}, fingerprint {contract.fingerprint}.\n"
     )
+    bigints = BigintFinder(contract)
     values = _ValueNames({definition.name for definition in contract.definitions})
     for name in [
         *(definition.name for definition in contract.definitions),
@@ -95,8 +111,9 @@ def write_typescript(contract: ContractModel, command: str) -> dict[str, str]:
             )
     files = {f"{contract.name}.ts": _types_file(contract, values)}
     if contract.errors:
-        files[f"{contract.name}.errors.ts"] = _errors_file(contract, values)
-    files.update(_member_files(contract, contract, values))
+        files[f"{contract.name}.errors.ts"] = _errors_file(contract, values, bigints)
+    files.update(_member_files(contract, contract, values, bigints))
+    files[f"{contract.name}.schema.ts"] = _schema_file(contract)
     return {name: f"{head}\n{body}" for name, body in files.items()}
 
 
@@ -134,16 +151,18 @@ def _types_file(contract: ContractModel, values: _ValueNames) -> str:
     return "\n".join(([imports] if imports else []) + parts)
 
 
-def _errors_file(contract: ContractModel, values: _ValueNames) -> str:
+def _errors_file(contract: ContractModel, values: _ValueNames, finder: BigintFinder) -> str:
+    bigints = {error.name: finder.find_in_fields(error.fields, error.name) for error in contract.errors}
     types = [field.type for error in contract.errors for field in error.fields]
-    imports = _import(["ContractError", "type ContractErrorOptions"], "ionbus")
+    bases = ["ContractError", "type ContractErrorOptions"]
+    imports = _import([*(["type Bigints"] if any(bigints.values()) else []), *bases], "ionbus")
     imports += values.imports(types)
     imports += _model_imports(contract, types)
-    return "\n".join([imports, *(_error(error, values) for error in contract.errors)])
+    return "\n".join([imports, *(_error(error, values, bigints[error.name]) for error in contract.errors)])
 
 
 def _member_files(
-    contract: ContractModel, outermost: ContractModel, values: _ValueNames
+    contract: ContractModel, outermost: ContractModel, values: _ValueNames, bigints: BigintFinder
 ) -> Iterator[tuple[str, str]]:
     types = [part for member in contract.members for part in _shown_types(member)]
     kinds = sorted({member.kind for member in contract.members})
@@ -163,16 +182,25 @@ def _member_files(
         f"  name: {_text(outermost.name)},\n"
         f"  version: {_text(outermost.version)},\n"
         f"  fingerprint: {_text(outermost.fingerprint)},\n"
+        f'  schema: async () => (await import("./{outermost.name}.schema.js")).schema,\n'
         "};\n"
     )
-    parts = [_member(member, values) for member in contract.members]
+    parts = [_member(member, values, bigints) for member in contract.members]
     parts += [
         _doc(inner.doc, "") + f'export * as {camel_case(inner.attribute)} from "./{inner.name}.members.js";\n'
         for inner in contract.nested
     ]
     yield f"{contract.name}.members.ts", "\n".join([imports, reference, *parts])
     for inner in contract.nested:
-        yield from _member_files(inner, outermost, values)
+        yield from _member_files(inner, outermost, values, bigints)
+
+
+def _schema_file(contract: ContractModel) -> str:
+    text = contract.description.replace("\\", "\\\\").replace("'", "\\'")
+    return (
+        "/** What both sides agree on, as the text that the fingerprint is made of. */\n"
+        f"export const schema =\n  '{text}';\n"
+    )
 
 
 def _model_imports(contract: ContractModel, types: Iterable[Type]) -> str:
@@ -201,9 +229,10 @@ def _definition(definition: Definition, values: _ValueNames) -> str:
     head = _doc(doc, "")
     if isinstance(definition, Alias):
         return f"{head}export type {definition.name} ={_broken(definition.type, values)};\n"
-    if not definition.fields:
+    rest = "  [key: string]: unknown;\n" if definition.is_open else ""
+    if not definition.fields and not rest:
         return f"{head}export type {definition.name} = {{ [key: string]: never }};\n"
-    return f"{head}export interface {definition.name} {{\n{_fields(definition.fields, values)}}}\n"
+    return f"{head}export interface {definition.name} {{\n{_fields(definition.fields, values)}{rest}}}\n"
 
 
 def _broken(part: Type, values: _ValueNames) -> str:
@@ -222,13 +251,13 @@ def _fields(fields: Iterable[Field], values: _ValueNames, modifiers: str = "") -
             doc += f"\n@defaultValue {field.default}"
         if field.is_deprecated:
             doc += "\n@deprecated"
-        name = field.name if _IDENTIFIER.fullmatch(field.name) else _text(field.name)
+        name = _key(field.name)
         optional = "" if field.is_required else "?"
         lines.append(f"{_doc(doc, '  ')}  {modifiers}{name}{optional}: {_type(field.type, values)};\n")
     return "".join(lines)
 
 
-def _error(error: ErrorModel, values: _ValueNames) -> str:
+def _error(error: ErrorModel, values: _ValueNames, bigints: Bigints) -> str:
     fields_name = f"{error.name}Fields"
     doc = _doc(error.doc or error.message, "")
     shape = (
@@ -240,6 +269,8 @@ def _error(error: ErrorModel, values: _ValueNames) -> str:
     lines = [f'  static override readonly code = "{error.code}";\n']
     if pascal_case(error.code) != error.name:
         lines.append(f'  override readonly name = "{error.name}";\n')
+    if bigints:
+        lines.append(f"  static readonly bigints: Bigints = {_bigints(bigints, '  ')};\n")
     lines.append(_fields(error.fields, values, "declare readonly "))
     default = "" if error.fields else " = {}"
     lines.append(f"\n  constructor(fields: {fields_name}{default}, options?: ContractErrorOptions) {{\n")
@@ -248,7 +279,35 @@ def _error(error: ErrorModel, values: _ValueNames) -> str:
     return f"{shape}{doc}{head}{''.join(lines)}}}\n"
 
 
-def _member(member: MemberModel, values: _ValueNames) -> str:
+def _bigints(bigints: Bigints, indent: str) -> str:
+    """Write where 64-bit integers are, on one line or on several."""
+    parts = [f"{side}: {_paths(paths)}" for side in ("received", "sent") if (paths := getattr(bigints, side))]
+    if bigints.shapes:
+        shapes = ", ".join(f"{_key(name)}: {_paths(paths)}" for name, paths in bigints.shapes.items())
+        parts.append(f"shapes: {{ {shapes} }}")
+    line = f"{{ {', '.join(parts)} }}"
+    if len(line) <= _WIDTH - 20:
+        return line
+    return "{\n" + "".join(f"{indent}  {part},\n" for part in parts) + f"{indent}}}"
+
+
+def _paths(paths: Iterable[str]) -> str:
+    return f"[{', '.join(map(_text, paths))}]"
+
+
+def _key(name: str) -> str:
+    return name if _IDENTIFIER.fullmatch(name) else _text(name)
+
+
+def _received_and_sent(member: MemberModel) -> tuple[list[Type], list[Type]]:
+    """What a client receives of a member, and what it sends."""
+    if member.kind == "event":
+        return [member.types["received"]], [member.types["sent"]] if member.side != "broker" else []
+    request, answer = member.types.values()
+    return ([request], [answer]) if member.side == "client" else ([answer], [request])
+
+
+def _member(member: MemberModel, values: _ValueNames, finder: BigintFinder) -> str:
     public = camel_case(member.attribute)
     local = f"{public}_" if public in _TAKEN_CONSTANTS else public
     doc = member.doc + (f"\n@deprecated {member.deprecated}" if member.deprecated else "")
@@ -269,6 +328,8 @@ def _member(member: MemberModel, values: _ValueNames) -> str:
         options += [f"timeoutMs: {_milliseconds(member.timeout_ms)}"] if member.timeout_ms != usual else []
         options += [f"raises: [{', '.join(member.raises)}]"] if member.raises else []
         options += ["idempotent: true"] if member.is_idempotent else []
+    bigints = finder.find(*_received_and_sent(member), member.wire_name)
+    options += [f"bigints: {_bigints(bigints, '  ')}"] if bigints else []
     export = "export " if local == public else ""
     body = "".join(f"  {option},\n" for option in options)
     text = (
@@ -306,8 +367,10 @@ def _type(part: Type, values: _ValueNames) -> str:
             if rest is not None:
                 written.append(f"...{_type(Array(rest), values)}")
             return f"[{', '.join(written)}]"
-        case Mapping(value):
-            return f"{{ [key: string]: {_type(value, values)} }}"
+        case Mapping(value, key):
+            if key is None:
+                return f"{{ [key: string]: {_type(value, values)} }}"
+            return f"Map<{_type(key, values)}, {_type(value, values)}>"
         case Union(options):
             return " | ".join(_type(option, values) for option in options)
 

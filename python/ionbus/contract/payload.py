@@ -14,13 +14,14 @@ from typing import Any, Generic, TypeVar, cast
 
 from pydantic import TypeAdapter
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
-from pydantic_core import SchemaValidator, ValidationError
+from pydantic_core import SchemaSerializer, SchemaValidator, ValidationError
 from typing_extensions import TypeForm
 
+from ionbus.contract.wire_form import ValueForm, wire_schema
 from ionbus.errors import InvalidPayload
-from ionbus.wire.values import MAX_SAFE, ValueRefused, decode, encode
+from ionbus.wire.values import MAX_SAFE, KeyedMapping, ValueRefused, decode, encode
 
-__all__ = ["Payload", "wire_schema"]
+__all__ = ["Payload"]
 
 T = TypeVar("T")
 
@@ -29,14 +30,6 @@ ARRIVING = "payload refused on arrival"
 
 # An integer outside ±MAX_SAFE travels as extension type 5, of 7 bytes or more (docs/protocol.md, section 10).
 _PERHAPS_LARGE = re.compile(rb"\xc7[\x07-\xff]\x05|[\xd7\xd8]\x05|\xc8..\x05", re.DOTALL)
-
-_NOT_SCHEMAS = frozenset(
-    {"cls", "config", "default", "default_factory", "expected", "members", "metadata", "serialization"}
-)
-_NAMED_SCHEMAS = frozenset({"fields", "choices"})
-_MODELS = frozenset({"model", "dataclass"})
-_PLAIN_ON_THE_WIRE = frozenset({"enum", "frozenset", "tuple"})
-_FIELDS = frozenset({"model-field", "dataclass-field", "typed-dict-field"})
 
 
 class Payload(Generic[T]):
@@ -50,7 +43,7 @@ class Payload(Generic[T]):
         pydantic.errors.PydanticUserError: pydantic cannot validate this type.
     """
 
-    __slots__ = ("_adapter", "_to_python", "_validate", "form", "where")
+    __slots__ = ("_adapter", "_has_wide", "_to_python", "_validate", "form", "where")
 
     form: Any
     where: str
@@ -61,6 +54,7 @@ class Payload(Generic[T]):
         self._adapter: TypeAdapter[T] = TypeAdapter(form)
         self._validate: Callable[..., T] | None = None
         self._to_python: Callable[..., object] | None = None
+        self._has_wide = False
         if self._adapter.pydantic_complete:
             self._build()
 
@@ -106,7 +100,7 @@ class Payload(Generic[T]):
             encoded = encode(dumped)
         except ValueRefused as refused:
             raise self._refusal(refused.path, refused.problem, SENDING) from None
-        if _PERHAPS_LARGE.search(encoded):
+        if not self._has_wide and _PERHAPS_LARGE.search(encoded):
             for path in _large_integers(dumped, ""):
                 raise self._refusal(path.removeprefix("."), _TOO_LARGE_INTEGER, SENDING)
         return encoded
@@ -126,11 +120,17 @@ class Payload(Generic[T]):
     def _build(self) -> None:
         """Make the validator of the wire's spelling. Where a type was not yet complete, this waits for the first use."""
         self._complete()
-        schema = cast("Any", wire_schema(self._adapter.core_schema))
+        form = ValueForm(self._adapter.core_schema)
+        schema = cast("Any", form.schema)
         # Without this, models nested in the type bring the validators of their own classes, which look neither
         # into instances nor at the wire's spelling.
         self._validate = SchemaValidator(schema, _use_prebuilt=False).validate_python
-        self._to_python = self._adapter.serializer.to_python
+        self._has_wide = form.has_wide_integers
+        self._to_python = (
+            SchemaSerializer(schema, _use_prebuilt=False).to_python
+            if form.has_own_serializers
+            else self._adapter.serializer.to_python
+        )
 
     def _complete(self) -> None:
         if self._adapter.pydantic_complete:
@@ -178,44 +178,13 @@ def path_text(location: tuple[int | str, ...]) -> str:
     return text
 
 
-def wire_schema(schema: object) -> object:
-    """Give a copy of a pydantic core schema as payloads use it.
-
-    Instances of models are validated anew, and each field is read under the name that it is written under.
-    """
-    if isinstance(schema, dict):
-        copy = {key: _wire_part(key, value) for key, value in schema.items()}
-        kind = copy.get("type")
-        if kind in _MODELS and "cls" in copy:
-            copy["revalidate_instances"] = "always"
-        elif kind in _PLAIN_ON_THE_WIRE:
-            copy["strict"] = False  # where a model is strict, what it wants does not travel as itself
-        elif kind in _FIELDS:
-            copy.pop("validation_alias", None)
-            if alias := copy.get("serialization_alias"):
-                copy["validation_alias"] = alias
-        return copy
-    if isinstance(schema, list):
-        return [wire_schema(part) for part in schema]
-    if isinstance(schema, tuple):
-        return tuple(wire_schema(part) for part in schema)
-    return schema
-
-
-def _wire_part(key: str, value: object) -> object:
-    """Copy one entry of a core schema. `fields` and `choices` have names of the user's for keys."""
-    if key in _NOT_SCHEMAS:
-        return value
-    if key in _NAMED_SCHEMAS and isinstance(value, dict):
-        return {name: wire_schema(part) for name, part in value.items()}
-    return wire_schema(value)
-
-
 def _large_integers(value: object, path: str) -> Iterator[str]:
     """Find the integers that JavaScript's numbers cannot hold."""
     if isinstance(value, int):
         if not -MAX_SAFE <= value <= MAX_SAFE:
             yield path
+    elif isinstance(value, KeyedMapping):
+        yield from _large_integers(value.entries, path)
     elif isinstance(value, dict):
         for key, part in value.items():
             yield from _large_integers(key, f"{path}.{key}")

@@ -1,8 +1,8 @@
 """JSON Schemas of a contract's payloads, in both directions, with marks for what JSON has no type for.
 
-A schema with `"x-ionbus": "bytes"` (or "datetime", "date", "time", "duration", "decimal", "uuid", "set") describes
-a value that travels as itself (docs/protocol.md, section 10). `"x-ionbus-refused"` says why no other language can be
-given a type for it.
+A schema with `"x-ionbus": "bytes"` (or "datetime", "date", "time", "duration", "decimal", "uuid", "set", "int64",
+"map", "int8array", …) describes a value that travels as itself (docs/protocol.md, section 10); of a "map",
+`"x-ionbus-keys"` describes the keys. `"x-ionbus-refused"` says why no other language can be given a type for it.
 """
 
 from __future__ import annotations
@@ -10,16 +10,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
 from pydantic_core import core_schema
+
+from ionbus.contract.wire_form import is_int64, is_pydantics, keys_are_text
 
 if TYPE_CHECKING:
     from ionbus.contract.contract import ContractInfo
 
 __all__ = [
+    "KEYS",
     "MARK",
     "REFUSED",
     "ContractSchema",
@@ -30,6 +33,7 @@ __all__ = [
 ]
 
 MARK = "x-ionbus"
+KEYS = "x-ionbus-keys"
 REFUSED = "x-ionbus-refused"
 
 Direction: TypeAlias = Literal["validation", "serialization"]
@@ -48,9 +52,6 @@ _FIXED: Mapping[str, JsonSchema] = {
     "timedelta": {"type": "string", "format": "duration", MARK: "duration"},
     "decimal": {"type": "string", "format": "decimal", MARK: "decimal"},
     "uuid": {"type": "string", "format": "uuid", MARK: "uuid"},
-    "any": {REFUSED: "a value of any type; name the type"},
-    "url": {REFUSED: "a URL object; use str"},
-    "multi-host-url": {REFUSED: "a URL object; use str"},
     "complex": {REFUSED: "a complex number; use a model with two floats"},
     "json": {REFUSED: "JSON text that is parsed on validation; use the type of what is in it"},
 }
@@ -76,12 +77,48 @@ class WireJsonSchema(GenerateJsonSchema):
     def frozenset_schema(self, schema: core_schema.FrozenSetSchema) -> JsonSchemaValue:
         return {**super().frozenset_schema(schema), MARK: "set"}
 
+    def int_schema(self, schema: core_schema.IntSchema) -> JsonSchemaValue:
+        described = super().int_schema(schema)
+        return {**described, MARK: "int64"} if is_int64(schema) else described
+
     def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
-        described = super().dict_schema(schema)
+        return self._with_keys(schema, super().dict_schema(schema))
+
+    def ordered_dict_schema(self, schema: Any) -> JsonSchemaValue:
+        return self._with_keys(schema, super().ordered_dict_schema(schema))
+
+    def frozendict_schema(self, schema: Any) -> JsonSchemaValue:
+        return self._with_keys(schema, super().frozendict_schema(schema))
+
+    def counter_schema(self, schema: Any) -> JsonSchemaValue:
+        counted = {**schema, "values_schema": core_schema.int_schema()}
+        return self._with_keys(counted, super().counter_schema(schema))
+
+    def generator_schema(self, schema: core_schema.GeneratorSchema) -> JsonSchemaValue:
+        return {REFUSED: "a generator, which can be read once; use list, or a Stream"}
+
+    def _with_keys(self, schema: Any, described: JsonSchemaValue) -> JsonSchemaValue:
         keys = schema.get("keys_schema")
-        if keys is not None and not self._is_text(keys):
-            described[REFUSED] = "a mapping whose keys are not text; name its types: dict[str, …]"
-        return described
+        if keys is None or self._is_text(keys):
+            return described
+        names = {"propertyNames", "patternProperties"}
+        plain = {key: part for key, part in described.items() if key not in names}
+        values = self.generate_inner(schema["values_schema"]) if "values_schema" in schema else {}
+        return {**plain, "additionalProperties": values, MARK: "map", KEYS: self.generate_inner(keys)}
+
+    def json_or_python_schema(self, schema: core_schema.JsonOrPythonSchema) -> JsonSchemaValue:
+        is_any = schema["json_schema"]["type"] == "any"  # as of pydantic's JsonValue
+        return self.generate_inner(schema["python_schema" if is_any else "json_schema"])
+
+    def ser_schema(
+        self, schema: core_schema.SerSchema | core_schema.IncExSeqSerSchema | core_schema.IncExDictSerSchema
+    ) -> JsonSchemaValue | None:
+        if _is_unannotated(schema) and not (
+            _is_object(self._described[-1]) and schema["type"] == "function-wrap"
+        ):
+            name = getattr(cast("Any", schema)["function"], "__name__", "")
+            return {REFUSED: f"its serializer {name} does not say what it returns; annotate its return type"}
+        return super().ser_schema(schema)
 
     def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchemaValue:
         return {REFUSED: f"a type that no schema describes ({error_info}); use a model or a plain type"}
@@ -92,20 +129,50 @@ class WireJsonSchema(GenerateJsonSchema):
         total: bool,
     ) -> bool:
         if self.mode == "serialization" and field["type"] != "typed-dict-field":
+            if self._may_omit():
+                return field["schema"]["type"] != "default" and not field.get("serialization_exclude")
             return not field.get("serialization_exclude") and "serialization_exclude_if" not in field
         return super().field_is_required(field, total)
 
+    def _may_omit(self) -> bool:
+        """Whether the innermost model being described has a serializer of its own that may leave out defaults."""
+        for schema in reversed(self._described):
+            if _is_object(schema):
+                serialization = schema.get("serialization")
+                return serialization is not None and _is_unannotated(serialization)
+        return False
+
     def _is_text(self, schema: Any) -> bool:
-        described = self.generate_inner(schema)
-        while "$ref" in described:
-            found = self.get_schema_from_definitions(described["$ref"])
-            if found is None:
-                return False
-            described = found
-        options = described.get("enum", [described["const"]] if "const" in described else None)
-        if options is not None:
-            return all(isinstance(option, str) for option in options)
-        return described.get(MARK) == "str"
+        return keys_are_text(schema, self._core_definitions.get)
+
+    def generate_inner(self, schema: Any) -> JsonSchemaValue:
+        # Keys are looked at through references, which pydantic resolves for JSON Schemas only.
+        if schema["type"] == "definitions":
+            self._core_definitions.update({each["ref"]: each for each in schema["definitions"]})
+        self._described.append(schema)
+        try:
+            return super().generate_inner(schema)
+        finally:
+            self._described.pop()
+
+    @cached_property
+    def _described(self) -> list[Any]:
+        """The core schemas that are being described, each inside the one before it."""
+        return []
+
+    @cached_property
+    def _core_definitions(self) -> dict[str, Any]:
+        return {}
+
+
+def _is_object(schema: Any) -> bool:
+    return schema["type"] in {"model", "dataclass"}
+
+
+def _is_unannotated(serialization: Any) -> bool:
+    """Whether a serializer is a user's function that does not say what it returns."""
+    function = serialization.get("function")
+    return function is not None and serialization.get("return_schema") is None and not is_pydantics(function)
 
 
 def _fixed(described: JsonSchema, _schema: object) -> JsonSchemaValue:

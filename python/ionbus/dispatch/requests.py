@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from math import isnan
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
@@ -343,16 +343,20 @@ class StreamReader(Generic[ItemT]):
         item: Payload[ItemT] | None,
         timeout: float | None,
         raises: Errors,
+        ready: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._peer = peer
         self._name = name
         self._payload = payload
+        self._ready = ready
         self._item = item
         self._timeout = timeout
         self._raises = raises
         self._pending: PendingStream | None = None
 
     async def __aenter__(self) -> Self:
+        if self._ready is not None:
+            await self._ready()
         self._pending = await self._peer.requests.stream(
             self._name, self._payload, self._timeout, self._raises
         )

@@ -14,6 +14,7 @@ import struct
 import sys
 import threading
 from array import array
+from collections import deque
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
@@ -26,7 +27,7 @@ from msgpack import ExtType, Packer, packb, unpackb
 
 from ionbus.generated.protocol import Limits
 
-__all__ = ["Extension", "ValueRefused", "decode", "encode"]
+__all__ = ["Extension", "KeyedMapping", "ValueRefused", "decode", "encode"]
 
 MAX_DEPTH: Final = Limits().max_payload_depth
 MAX_SAFE: Final = 2**53 - 1
@@ -48,6 +49,17 @@ class Extension(IntEnum):
     SET = 8
     MAPPING = 9
     TYPED_ARRAY = 10
+
+
+class KeyedMapping:
+    """A mapping that travels as one whose keys may be anything, even where all of them are text or it is empty."""
+
+    __slots__ = ("entries",)
+
+    entries: dict[Any, Any]
+
+    def __init__(self, entries: dict[Any, Any]) -> None:
+        self.entries = entries
 
 
 class ValueRefused(ValueError):
@@ -454,7 +466,7 @@ def _lowered(value: object, path: Path, depth: int, open_ids: set[int]) -> objec
             raise _refusal(path, "ExtType is not a value that travels")
         case memoryview():
             return value.tobytes()
-        case dict() | list() | tuple() | set() | frozenset():
+        case dict() | list() | tuple() | set() | frozenset() | deque() | KeyedMapping():
             if id(value) in open_ids:
                 raise _refusal(path, "refers to itself")
             if depth == MAX_DEPTH:
@@ -473,14 +485,15 @@ def _lowered(value: object, path: Path, depth: int, open_ids: set[int]) -> objec
 
 
 def _lowered_container(value: object, path: Path, depth: int, open_ids: set[int]) -> object:
-    if not isinstance(value, dict):
-        assert isinstance(value, (list, tuple, set, frozenset))
+    if not isinstance(value, (dict, KeyedMapping)):
+        assert isinstance(value, (list, tuple, set, frozenset, deque))
         members = [
             _lowered(member, (path, f"[{index}]"), depth, open_ids) for index, member in enumerate(value)
         ]
         return ExtType(Extension.SET, _packed(members)) if isinstance(value, (set, frozenset)) else members
     entries = []
-    for named, member in value.items():
+    is_keyed = isinstance(value, KeyedMapping)
+    for named, member in (value.entries if isinstance(value, KeyedMapping) else value).items():
         key = named
         while isinstance(key, Enum):
             key = key.value
@@ -488,7 +501,7 @@ def _lowered_container(value: object, path: Path, depth: int, open_ids: set[int]
         if key == "__proto__":
             raise _refusal(under, PROTO)
         entries.append((_lowered(key, under, depth, open_ids), _lowered(member, under, depth, open_ids)))
-    if all(isinstance(key, str) for key, _ in entries):
+    if not is_keyed and all(isinstance(key, str) for key, _ in entries):
         mapping = dict(entries)
         if len(mapping) != len(entries):
             raise _refusal(path, "two keys are equal")

@@ -36,6 +36,7 @@ export const __contract__: ContractReference = {
   name: "showcase",
   version: "2.1",
   fingerprint: "1ae4a30dfea976df3f960f5ba98ab8d7",
+  schema: async () => (await import("./showcase.schema.js")).schema,
 };
 
 /** Every type without parts. */

@@ -8,6 +8,7 @@ export const __contract__: ContractReference = {
   name: "showcase",
   version: "2.1",
   fingerprint: "1ae4a30dfea976df3f960f5ba98ab8d7",
+  schema: async () => (await import("./showcase.schema.js")).schema,
 };
 
 export const ping: CallDescriptor<"showcase.sub_part.deeper.ping", null, null> = /*#__PURE__*/ call({

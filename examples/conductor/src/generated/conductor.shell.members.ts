@@ -9,6 +9,7 @@ export const __contract__: ContractReference = {
   name: "conductor",
   version: "1.0",
   fingerprint: "1486ec42ac551244a95c1b0f642463fb",
+  schema: async () => (await import("./conductor.schema.js")).schema,
 };
 
 /** Electron is here, and answers the calls below. */

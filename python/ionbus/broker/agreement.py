@@ -1,0 +1,257 @@
+"""Whether a client's contracts fit those that the broker serves (docs/protocol.md, section 11).
+
+`Agreements` belong to the broker: what is known of each form of a contract that a client was ever built with.
+`Questions` belong to one session: which contracts its client has been asked to describe, and the messages that wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeAlias
+
+from ionbus.contract.contract import ContractInfo
+from ionbus.contract.evolution import Incomparable, first_breaking
+from ionbus.contract.fingerprint import describe
+from ionbus.generated.protocol import Limits, Message
+from ionbus.session.session import Delivered
+
+Triple: TypeAlias = tuple[str, str, str]
+"""Name, version and fingerprint of what a client was built with."""
+
+MAX_DESCRIPTION_BYTES = 4_194_304
+MAX_KNOWN = 1_000
+"""How many forms of contracts the broker remembers its answer for."""
+
+
+class Agreements:
+    """See the module.
+
+    Args:
+        contracts: what is served, by name.
+    """
+
+    def __init__(self, contracts: Mapping[str, ContractInfo]) -> None:
+        self._served = {name: _Served(info) for name, info in contracts.items()}
+        self._known: OrderedDict[tuple[str, str], str | None] = OrderedDict()
+
+    def problem(self, contract: Triple) -> str | None:
+        """Why a client that was built with this contract cannot work here, as far as is known, or None."""
+        name, version, fingerprint = contract
+        if name not in self._served:
+            return f"the contract {name} {version} is not served here"
+        reason = self._known.get((name, fingerprint))
+        return None if reason is None else self.differs(contract, reason)
+
+    def is_open(self, contract: Triple) -> bool:
+        """Whether only the client's description can tell."""
+        name, _, fingerprint = contract
+        served = self._served.get(name)
+        if served is None or served.info.fingerprint == fingerprint:
+            return False
+        return (name, fingerprint) not in self._known
+
+    def judge(self, contract: Triple, text: bytes | None) -> str | None:
+        """Compare by the client's description; the problem, or None.
+
+        What a description says is remembered by its fingerprint; that there was none, or a wrong one, is not.
+        """
+        name, _, fingerprint = contract
+        if text is None:
+            return self.differs(contract, "the client has no description of it to compare")
+        if hashlib.sha256(text).hexdigest()[:32] != fingerprint:
+            return self.differs(contract, "the client's description is not the one of its fingerprint")
+        reason = self._compare(name, text)
+        self._known[name, fingerprint] = reason
+        if len(self._known) > MAX_KNOWN:
+            self._known.popitem(last=False)
+        return None if reason is None else self.differs(contract, reason)
+
+    def differs(self, contract: Triple, reason: str) -> str:
+        """The message for a contract that does not fit."""
+        name, version, fingerprint = contract
+        served = self._served[name].info
+        return (
+            f"the contract {name} differs: the client was built with version {version} ({fingerprint[:8]}…), the "
+            f"broker serves {served.version} ({served.fingerprint[:8]}…): {reason}; generate the client's code anew"
+        )
+
+    def _compare(self, name: str, text: bytes) -> str | None:
+        if len(text) > MAX_DESCRIPTION_BYTES:
+            return f"its description is larger than {MAX_DESCRIPTION_BYTES} bytes"
+        try:
+            change = first_breaking(json.loads(text), self._served[name].description)
+        except (Incomparable, ValueError, RecursionError) as error:
+            return str(error) or "its description cannot be read"
+        return None if change is None else str(change)
+
+
+class _Served:
+    def __init__(self, info: ContractInfo) -> None:
+        self.info = info
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """Made for the first client that was built with another form."""
+        return describe(self.info)
+
+
+@dataclass
+class _Question:
+    contract: Triple
+    of_greeting: bool
+    answered: asyncio.Future[None]
+    held: list[Delivered] = field(default_factory=list)
+
+
+class Questions:
+    """See the module.
+
+    Args:
+        agreements: of the broker.
+        limits: how long a description may take, and how much may wait for it.
+        contract_of: the contract that a member's name belongs to, where it is served.
+        settled: called with a question's answer: the contract, what is wrong with it, whether HELLO told of it, and
+            the messages that waited.
+        out_of_time: called when descriptions have not come in time; it calls `overdue`.
+    """
+
+    def __init__(
+        self,
+        agreements: Agreements,
+        limits: Limits,
+        contract_of: Callable[[str], str | None],
+        settled: Callable[[Triple, str | None, bool, list[Delivered]], None],
+        out_of_time: Callable[[], None],
+    ) -> None:
+        self._agreements = agreements
+        self._limits = limits
+        self._contract_of = contract_of
+        self._settled = settled
+        self._out_of_time = out_of_time
+        self._loop = asyncio.get_running_loop()
+        self._open: dict[str, _Question] = {}
+        self._requests: dict[int, _Question] = {}
+        self._subscriptions: dict[int, _Question] = {}
+        self._bytes = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def are_open(self) -> bool:
+        """Whether the client has been asked and has not answered."""
+        return bool(self._open)
+
+    def ask(self, contracts: Iterable[Triple], *, of_greeting: bool) -> list[str]:
+        """Begin to wait for descriptions; gives the fingerprints to ask for."""
+        asked = []
+        for contract in contracts:
+            name, _, fingerprint = contract
+            before = self._open.get(name)
+            if before is not None and before.contract[2] == fingerprint:
+                before.of_greeting = before.of_greeting or of_greeting
+                continue
+            if before is None:
+                self._open[name] = _Question(contract, of_greeting, self._loop.create_future())
+            else:
+                before.contract = contract
+            asked.append(fingerprint)
+        if asked and self._timer is None:
+            self._wait()
+        return asked
+
+    def holds(self, arrival: Delivered) -> bool:
+        """Keep a message that has to wait; False: it may go on."""
+        question = self._question_of(arrival.message)
+        if question is None:
+            return False
+        question.held.append(arrival)
+        self._bytes += sum(len(part) for part in arrival.message if isinstance(part, bytes))
+        count = sum(len(each.held) for each in self._open.values())
+        if self._bytes > self._limits.max_queued_bytes or count > self._limits.max_requests:
+            self._give_up(question, "too much waits for the client's description of it")
+        return True
+
+    def described(self, fingerprint: str, text: bytes | None) -> None:
+        """DESCRIPTION has arrived; one that nobody asked for is ignored."""
+        for question in list(self._open.values()):
+            if question.contract[2] == fingerprint:
+                self._settle(question, self._agreements.judge(question.contract, text))
+
+    def overdue(self) -> None:
+        """Give up what has not been answered."""
+        for question in list(self._open.values()):
+            self._give_up(question, f"no description of it came within {self._limits.handshake_ms} ms")
+
+    async def answered(self, contract: str) -> None:
+        """Wait while this contract is in question."""
+        question = self._open.get(contract)
+        if question is not None:
+            await asyncio.shield(question.answered)
+
+    def wait_again(self) -> None:
+        """Give the client its time anew: it was away."""
+        self._wait()
+
+    def stop(self) -> None:
+        """The session is over."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for question in self._open.values():
+            question.answered.set_result(None)
+        self._open.clear()
+        self._requests.clear()
+        self._subscriptions.clear()
+
+    # Inside.
+
+    def _wait(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(self._limits.handshake_ms / 1000, self._out_of_time)
+
+    def _question_of(self, message: list[Any]) -> _Question | None:
+        match message[0]:
+            case Message.CALL | Message.STREAM:
+                question = self._about(message[2])
+                if question is not None:
+                    self._requests[message[1]] = question
+                return question
+            case Message.CANCEL | Message.STREAM_CREDIT:
+                return self._requests.get(message[1])
+            case Message.EVENT:
+                return self._about(message[1])
+            case Message.SUBSCRIBE:
+                question = self._about(message[2])
+                if question is not None:
+                    self._subscriptions[message[1]] = question
+                return question
+            case Message.UNSUBSCRIBE:
+                return self._subscriptions.get(message[1])
+        return None
+
+    def _about(self, name: object) -> _Question | None:
+        """The question that a member's name, or a pattern below a contract's name, has to wait for."""
+        if not isinstance(name, str):
+            return None
+        return self._open.get(self._contract_of(name) or "")
+
+    def _give_up(self, question: _Question, reason: str) -> None:
+        self._settle(question, self._agreements.differs(question.contract, reason))
+
+    def _settle(self, question: _Question, problem: str | None) -> None:
+        name = question.contract[0]
+        del self._open[name]
+        self._requests = {key: each for key, each in self._requests.items() if each is not question}
+        self._subscriptions = {key: each for key, each in self._subscriptions.items() if each is not question}
+        held, question.held = question.held, []
+        self._bytes -= sum(len(part) for each in held for part in each.message if isinstance(part, bytes))
+        if not self._open and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._settled(question.contract, problem, question.of_greeting, held)
+        question.answered.set_result(None)
