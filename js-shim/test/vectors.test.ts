@@ -269,7 +269,7 @@ function sessionStep(session: Session, tagged: Map<string, Entry | undefined>, s
 
 test.each(load<Trace<SessionStep>>("session"))("session: $name", (trace) => {
   const limits = limitsOf(trace);
-  const session = new Session(limits, 0);
+  const session = new Session(limits);
   session.setHeartbeat(limits.heartbeatMs, limits.silenceMs);
   const tagged = new Map<string, Entry | undefined>();
   for (const [index, step] of trace.steps.entries()) {
@@ -289,7 +289,7 @@ test.each(load<Trace<SessionStep>>("session"))("session: $name", (trace) => {
 test.each(load<Trace<ConnectionStep>>("connection"))("connection: $name", (trace) => {
   let draws = 0;
   const entropy = (size: number) => new Uint8Array(size).fill(++draws);
-  const connection = new Connection(limitsOf(trace), 0, entropy, () => 0.5, "client", [
+  const connection = new Connection(limitsOf(trace), entropy, () => 0.5, "client", [
     ["a", "1.0", "f".repeat(32)],
   ]);
   const tagged = new Map<string, Entry | undefined>();

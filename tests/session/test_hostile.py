@@ -34,7 +34,7 @@ frames = st.one_of(st.binary(max_size=60), st.one_of(well_formed, control, value
 @settings(max_examples=1500, deadline=None)
 @given(st.lists(frames, max_size=12))
 def test_no_frame_breaks_the_engine(script: list[bytes]) -> None:
-    session = Session(SMALL, 0)
+    session = Session(SMALL)
     session.attach(0, (100, 10), 0)
     for frame in script:
         received = session.received
@@ -51,7 +51,7 @@ def test_no_frame_breaks_the_engine(script: list[bytes]) -> None:
 @given(st.binary(max_size=40), st.integers(0, 40))
 def test_a_truncated_frame_is_a_violation_or_shorter_data(payload: bytes, keep: int) -> None:
     frame = msgpack.packb([0, 1, 0, [1, "a.event", payload]])
-    session = Session(SMALL, 0)
+    session = Session(SMALL)
     session.attach(0, (100, 10), 0)
     cut = frame[: min(keep, len(frame) - 1)]
     assert isinstance(session.receive_bytes(cut, 0)[-1], Violation)

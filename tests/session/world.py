@@ -35,7 +35,7 @@ class World:
         self.random = random.Random(seed)
         self.limits = limits
         self.now = 0.0
-        self.client = Connection(limits, 0.0, self.random.randbytes, self.random.random, "client")
+        self.client = Connection(limits, self.random.randbytes, self.random.random, "client")
         self.acceptor = Acceptor(limits, self.random.randbytes, "broker", [])
         self.attended: Attended | None = None
         self.is_open = False

@@ -83,7 +83,7 @@ class SessionRun:
     """A `Session` over steps."""
 
     def __init__(self, limits: Limits) -> None:
-        self.session = Session(limits, 0)
+        self.session = Session(limits)
         self.session.set_heartbeat(limits.heartbeat_ms, limits.silence_ms)
         self.tagged: dict[str, Entry | None] = {}
 
@@ -147,9 +147,7 @@ class ConnectionRun:
 
     def __init__(self, limits: Limits) -> None:
         self.draws = 0
-        self.connection = Connection(
-            limits, 0, self._entropy, lambda: 0.5, "client", [("a", "1.0", "f" * 32)]
-        )
+        self.connection = Connection(limits, self._entropy, lambda: 0.5, "client", [("a", "1.0", "f" * 32)])
         self.tagged: dict[str, Entry | None] = {}
 
     def _entropy(self, size: int) -> bytes:

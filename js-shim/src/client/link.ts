@@ -92,7 +92,7 @@ export function createLink(
   limits: Limits,
   application: Application,
 ): Link {
-  const connection = new Connection(limits, now(), entropy, Math.random, AGENT, [], route.mayRenewToken);
+  const connection = new Connection(limits, entropy, Math.random, AGENT, [], route.mayRenewToken);
   const alarm = createAlarm(() => {
     const time = now();
     if (connection.deadline() <= time) connection.tick(time);

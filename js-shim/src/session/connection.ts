@@ -124,7 +124,6 @@ export class Connection {
 
   /**
    * @param limits - bounds and times of this side.
-   * @param now - milliseconds on the caller's monotonic clock.
    * @param entropy - gives so many random bytes, from a cryptographic source.
    * @param random - a number in [0, 1), for the spread of retries.
    * @param agent - program and version, for the other side's log.
@@ -133,7 +132,6 @@ export class Connection {
    */
   constructor(
     limits: Limits,
-    now: number,
     entropy: (count: number) => Uint8Array,
     random: () => number,
     agent: string,
@@ -146,7 +144,7 @@ export class Connection {
     this.agent = agent;
     this.mayRenewToken = mayRenewToken;
     this.contracts = [...contracts];
-    this.session = new Session(limits, now);
+    this.session = new Session(limits);
     this.sessionId = entropy(16);
     this.secret = entropy(32);
   }
@@ -366,7 +364,7 @@ export class Connection {
         unnumbered: this.session.unnumbered(),
         lostEvents: this.session.unacknowledgedEvents,
       };
-      this.session = new Session(this.limits, now);
+      this.session = new Session(this.limits);
       this.sessionId = this.fresh[0];
     }
     this.session.setHeartbeat(...welcome.heartbeat);

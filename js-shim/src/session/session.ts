@@ -71,7 +71,7 @@ export class Session {
 
   private violations = 0;
 
-  constructor(limits: Limits, _now: number) {
+  constructor(limits: Limits) {
     this.limits = limits;
     this.outbox = new Outbox(limits.maxLatestKeys);
     this.replay = new Replay(limits.replayBytes, limits.replayElements);

@@ -40,7 +40,7 @@ export function createAcceptor(limits: Limits, ownerOf: (session: Accepted) => O
   let epoch = entropy(16);
 
   function createLive(id: string): Live {
-    const engine = new Session(limits, now());
+    const engine = new Session(limits);
     const alarm = createAlarm(() => {
       engine.tick(now());
       flush();

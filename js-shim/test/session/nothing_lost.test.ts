@@ -30,7 +30,7 @@ const LANE = 7;
 /** Two sessions and the frames under way between them; a greeting is two calls of `attach`. */
 class World {
   now = 0;
-  readonly sides: readonly [Session, Session] = [new Session(SMALL, 0), new Session(SMALL, 0)];
+  readonly sides: readonly [Session, Session] = [new Session(SMALL), new Session(SMALL)];
   readonly underWay: readonly [Uint8Array[], Uint8Array[]] = [[], []];
   readonly arrived: readonly [(readonly unknown[])[], (readonly unknown[])[]] = [[], []];
   isOpen = false;
@@ -259,7 +259,7 @@ describe("a hostile peer", () => {
     );
     fc.assert(
       fc.property(fc.array(frame, { maxLength: 12 }), (frames) => {
-        const session = new Session(SMALL, 0);
+        const session = new Session(SMALL);
         session.attach(0, [100, 10], 0);
         let before = 0;
         for (const bytes of frames) {

@@ -115,7 +115,6 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self.connection = Connection(
             limits,
-            self._loop.time() * 1000,
             secrets.token_bytes,
             random.random,
             agent,

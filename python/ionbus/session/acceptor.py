@@ -70,11 +70,9 @@ class Attended:
         carrier: whatever drives the channel that carries it now; None while it is absent.
     """
 
-    def __init__(
-        self, session_id: bytes, secret: bytes, principal: Hashable, limits: Limits, now: float
-    ) -> None:
+    def __init__(self, session_id: bytes, secret: bytes, principal: Hashable, limits: Limits) -> None:
         self.id = session_id
-        self.session = Session(limits, now)
+        self.session = Session(limits)
         self.principal = principal
         self.carrier: object | None = None
         self.agent = ""
@@ -262,7 +260,7 @@ class Acceptor:
         reason: str | None,
         now: float,
     ) -> Welcomed:
-        attended = Attended(session_id, secret, principal, self._limits, now)
+        attended = Attended(session_id, secret, principal, self._limits)
         next_secret = self._entropy(32)
         attended.greet(hello, secret, 0, next_secret, now)
         attended.carrier = carrier

@@ -82,7 +82,6 @@ class Connection:
 
     Args:
         limits: bounds and times of this side.
-        now: milliseconds on the caller's monotonic clock.
         entropy: gives so many random bytes, from a cryptographic source.
         random: a number in [0, 1), for the spread of retries.
         agent: program and version, for the other side's log.
@@ -93,7 +92,6 @@ class Connection:
     def __init__(
         self,
         limits: Limits,
-        now: float,
         entropy: Callable[[int], bytes],
         random: Callable[[], float],
         agent: str,
@@ -110,7 +108,7 @@ class Connection:
         self._effects: list[ConnectionEffect] = [OpenChannel()]
         self._frames: list[bytes] = []  # HELLO and CLOSE: what does not belong to the session
 
-        self.session = Session(limits, now)
+        self.session = Session(limits)
         self._id = entropy(16)
         self._secret = entropy(32)
         self._fresh: tuple[bytes, bytes] | None = None
@@ -311,7 +309,7 @@ class Connection:
                 self.session.unnumbered(),
                 self.session.unacknowledged_events,
             )
-            self.session = Session(self._limits, now)
+            self.session = Session(self._limits)
             self._id = self._fresh[0]
         self.session.set_heartbeat(*welcome["heartbeat"])
         self.session.attach(welcome["received"], tuple(welcome["credit"]), now)

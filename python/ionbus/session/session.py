@@ -52,7 +52,7 @@ Arrival = Delivered | Rejected | Violation
 class Session:
     """See the module. Until `attach` everything waits."""
 
-    def __init__(self, limits: Limits, now: float) -> None:
+    def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._outbox = Outbox(limits.max_latest_keys)
         self._replay = Replay(limits.replay_bytes, limits.replay_elements)
@@ -61,7 +61,6 @@ class Session:
         self._liveness = Liveness(limits.heartbeat_ms, limits.silence_ms)
         self._control: dict[Frame, bytes] = {}  # at most one of a kind waits: the newest says all
         self._is_attached = False
-        self._now = now
 
         self.received = 0
         """The number of the last element taken."""
