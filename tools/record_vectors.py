@@ -273,6 +273,14 @@ SESSION_SCENARIOS: dict[str, list[Step]] = {
         call(4),
         frames(),
     ],
+    "a flood of small messages leaves a place for a part in each frame": [
+        attach(),
+        call(1, 150),
+        frames(),
+        data(1, 1, encode_message(Message.GRANT, 1, 163)),
+        *(call(n) for n in range(2, 9)),
+        frames(),
+    ],
     "what follows in the lane of a transfer is held": [
         attach(),
         send(encode_item(5, b"x" * 120), lane=-5),

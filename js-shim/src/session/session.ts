@@ -470,7 +470,9 @@ export class Session {
       return encodeData(first, this.received, elements, elements.length);
     }
     const first = replay.sent + 1;
-    while (elements.length < limits.batchElements && size < limits.batchBytes && !replay.isFull) {
+    // One place is kept for a part, so that no flood of small messages holds up a transfer.
+    const room = limits.batchElements - (this.outgoing.hasPart ? 1 : 0);
+    while (elements.length < room && size < limits.batchBytes && !replay.isFull) {
       const entry = outbox.take(this.hasCredit());
       if (entry === undefined) break;
       if (entry.cost >= 0) {

@@ -92,6 +92,12 @@ export class Outgoing {
     return undefined;
   }
 
+  /** Whether a transfer may go on now. */
+  get hasPart(): boolean {
+    for (const { offset, granted } of this.underWay.values()) if (offset < granted) return true;
+    return false;
+  }
+
   /** The messages that are under way. */
   entries(): Entry[] {
     return Array.from(this.underWay.values(), (sending) => sending.entry);

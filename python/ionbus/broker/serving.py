@@ -240,8 +240,11 @@ class Serving:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK)
+            away = self.limits.absence_ms / 1000
             for attended in self.acceptor.tick(self.now()):
                 session = self._sessions.get(attended.id)
                 if session is not None:
-                    away = self.limits.absence_ms / 1000
-                    self.end(session, "absent", SessionLost(f"the client was away for {away:g} s"))
+                    try:
+                        self.end(session, "absent", SessionLost(f"the client was away for {away:g} s"))
+                    except Exception:  # one session's end must not keep the others from theirs
+                        self.log.exception("%r could not be ended", session)

@@ -74,10 +74,17 @@ class ClientSession:
     async def start(self, *, wait: bool) -> None:
         """Begin to connect, and where `wait` says so, wait for the first WELCOME or the first failure."""
         self._task = self.peer.loop.create_task(self.link.run(), name="ionbus-link")
+        self._task.add_done_callback(self._link_ended)
         if wait:
             await self._opened
             for name in self._in_doubt():
                 await self._decided(name)
+
+    def _link_ended(self, task: asyncio.Task[None]) -> None:
+        """The link's loop is over; where a mistake of ours ended it, nobody shall wait for ever."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("the connection has failed", exc_info=error)
+            self.ended("connection_lost", f"the connection has failed: {error!r}")
 
     async def close(self) -> None:
         """End the session and everything that runs for it, after what was accepted has left."""

@@ -409,7 +409,9 @@ class Session:
                 replay.take_again()
             return encode_data(first, self.received, elements, len(elements))
         first = replay.sent + 1
-        while len(elements) < limits.batch_elements and size < limits.batch_bytes and not replay.is_full:
+        # One place is kept for a part, so that no flood of small messages holds up a transfer.
+        room = limits.batch_elements - self._outgoing.has_part
+        while len(elements) < room and size < limits.batch_bytes and not replay.is_full:
             entry = self._outbox.take(self._has_credit())
             if entry is None:
                 break

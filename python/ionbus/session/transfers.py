@@ -84,6 +84,11 @@ class Outgoing:
                 return sending
         return None
 
+    @property
+    def has_part(self) -> bool:
+        """Whether a transfer may go on now."""
+        return any(sending.offset < sending.granted for sending in self._under_way.values())
+
     def entries(self) -> list[Entry]:
         """The messages that are under way."""
         return [sending.entry for sending in self._under_way.values()]
