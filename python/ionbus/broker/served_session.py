@@ -191,11 +191,12 @@ class Session:
                 self._serving.said_close(self, arrival)
                 return
             try:
-                self._receive(arrival)
+                if not self._questions.are_open:
+                    self._peer.receive(arrival)
+                elif not self._received_in_question(arrival):
+                    return
             except MalformedFrame as error:
                 problem = problem or str(error)
-            if self.is_ended:
-                return
         if problem is not None:
             self._violated(self._engine.violation(problem))
             return
@@ -318,10 +319,11 @@ class Session:
 
     # Inside.
 
-    def _receive(self, arrival: Delivered | Rejected) -> None:
-        if self._questions.are_open and isinstance(arrival, Delivered) and self._questions.holds(arrival):
-            return
-        self._peer.receive(arrival)
+    def _received_in_question(self, arrival: Delivered | Rejected) -> bool:
+        """Take a message while a contract is in question; False: the session has ended by it."""
+        if not (isinstance(arrival, Delivered) and self._questions.holds(arrival)):
+            self._peer.receive(arrival)
+        return not self.is_ended
 
     def _ask(self, contracts: Sequence[Triple], *, of_greeting: bool) -> None:
         """Ask for the descriptions that tell whether these contracts agree (docs/protocol.md, section 11)."""
