@@ -46,7 +46,6 @@ _DIRECTIONS: tuple[Direction, ...] = ("validation", "serialization")
 
 # What a core schema is described as, whatever it says besides.
 _FIXED: Mapping[str, JsonSchema] = {
-    "bytes": {"type": "string", "format": "binary", MARK: "bytes"},
     "datetime": {"type": "string", "format": "date-time", MARK: "datetime"},
     "date": {"type": "string", "format": "date", MARK: "date"},
     "time": {"type": "string", "format": "time", MARK: "time"},
@@ -68,6 +67,11 @@ class WireJsonSchema(GenerateJsonSchema):
         for kind, described in _FIXED.items():
             methods[kind] = partial(_fixed, described)
         return methods
+
+    def bytes_schema(self, schema: core_schema.BytesSchema) -> JsonSchemaValue:
+        lengths = {"minLength": schema.get("min_length"), "maxLength": schema.get("max_length")}
+        asked = {key: length for key, length in lengths.items() if length is not None}
+        return {"type": "string", "format": "binary", MARK: "bytes", **asked}
 
     def str_schema(self, schema: core_schema.StringSchema) -> JsonSchemaValue:
         return {**super().str_schema(schema), MARK: "str"}
