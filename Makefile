@@ -143,6 +143,10 @@ test-demo: setup runtimes js-shim/dist/.made ## Play through the demo, under Xvf
 bench: setup ## A call from Python to Python, over each channel
 	$(PY) benchmarks/python_call.py
 
+.PHONY: bench-codegen
+bench-codegen: setup ## What generating 500 models costs beyond importing them
+	$(PY) benchmarks/codegen.py
+
 .PHONY: bench-electron
 bench-electron: setup runtimes js-shim/dist/.made ## A call from Electron's renderer, over each transport, beside ipcRenderer.invoke
 	$(ELECTRON) $(SCREEN) $(PY) benchmarks/electron/bench.py

@@ -378,3 +378,45 @@ async def test_only_so_many_forms_are_remembered(monkeypatch: pytest.MonkeyPatch
         assert known.judge(triple, text) is None
         assert not known.is_open(triple)
     assert len(known._known) == 3
+
+
+async def test_what_comes_behind_the_description_that_ends_a_session_is_dropped() -> None:
+    broker = make_broker()
+    stranger = Stranger.Workshop.__contract__
+    text = canonical_json(describe(stranger))
+    async with raw_client(broker, contracts=[["workshop", "0.1", stranger.fingerprint]]) as raw:
+        raw.send(
+            0,
+            1,
+            0,
+            [2, 1, "workshop.add", SUM],
+            [17, stranger.fingerprint, text],
+            [2, 2, "workshop.add", SUM],
+        )
+        await eventually(lambda: raw.end)
+        close = raw.close_frame()
+        assert close is not None
+        assert close[1] == "contract_mismatch"
+        assert "workshop.add response: type changed" in close[2]
+        assert messages(raw) == [[16, [stranger.fingerprint]]]
+        assert broker._serving is not None
+        assert broker._serving.sessions == []
+
+
+async def test_a_question_of_hello_survives_a_cut_channel() -> None:
+    broker = make_broker()
+    async with broker.opened():
+        listener = MemoryListener(broker.accept_local())
+        session = ClientSession(
+            listener.open, contracts=[Older.Workshop], limits=Limits(), agent="tests", may_renew_token=True
+        )
+        try:
+            await session.start(wait=False)
+            bus = Bus(session)
+            call = asyncio.ensure_future(bus.call(Older.Workshop.add, OldPair(left=1, right=2)))
+            await eventually(lambda: bus.state == ConnectionState.OPEN)
+            assert listener.wire is not None
+            listener.wire.cut()
+            assert await call == 3
+        finally:
+            await session.close()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Union
 
 import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 
 from ionbus import Call, Contract, ContractError, Event, Stream
@@ -14,6 +15,8 @@ from ionbus.contract import evolution
 from ionbus.contract.evolution import Change, Incomparable, Rule, compare, first_breaking
 from ionbus.contract.fingerprint import describe
 from ionbus.contract.members import Member
+from ionbus.errors import InvalidPayload
+from ionbus.wire import values
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/evolution.md"
 
@@ -352,3 +355,128 @@ def test_a_wide_contract_takes_far_less_than_the_bound(monkeypatch: pytest.Monke
         )
     monkeypatch.setattr(evolution, "MAX_STEPS", 2_000)
     assert changes(from_broker(models[-1]), from_broker(models[-1])) == []
+
+
+# --- What is judged compatible is accepted --------------------------------------------------------------
+
+SCALARS: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool, "none": None, "bytes": bytes}
+WORDS = ("a", "b", "c")
+Spec = tuple[Any, ...]
+"""A type as plain data: ("int",), ("list", spec), ("union", specs), ("model", {name: (spec, is_required)}), …"""
+
+
+def specs() -> st.SearchStrategy[Spec]:
+    leaves = st.one_of(
+        st.sampled_from([(name,) for name in SCALARS]),
+        st.sets(st.sampled_from(WORDS), min_size=1).map(lambda words: ("literal", *sorted(words))),
+        st.tuples(st.just("least"), st.integers(0, 3)),
+    )
+    return st.recursive(
+        leaves,
+        lambda inner: st.one_of(
+            st.tuples(st.sampled_from(["list", "dict"]), inner),
+            st.tuples(st.just("union"), inner, inner),
+            st.dictionaries(st.sampled_from(WORDS), st.tuples(inner, st.booleans())).map(
+                lambda fields: ("model", fields)
+            ),
+        ),
+        max_leaves=5,
+    )
+
+
+def changed(spec: Spec) -> st.SearchStrategy[Spec]:
+    """The type itself, or with changes in it."""
+    choices: list[st.SearchStrategy[Spec]] = [st.just(spec), specs()]
+    match spec:
+        case ("list" | "dict" as kind, inner):
+            choices.append(changed(inner).map(lambda other: (kind, other)))
+        case ("union", one, other):
+            choices += [st.just(one), st.tuples(st.just("union"), changed(one), changed(other))]
+        case ("model", fields):
+            per_field = {
+                name: st.tuples(changed(inner), st.booleans()) for name, (inner, _) in fields.items()
+            }
+            more = st.dictionaries(st.sampled_from(WORDS), st.tuples(specs(), st.booleans()), max_size=1)
+            both = st.tuples(st.fixed_dictionaries({}, optional=per_field), more)
+            choices.append(both.map(lambda two: ("model", {**two[1], **two[0]})))
+        case _:
+            choices.append(st.tuples(st.just("union"), st.just(spec), specs()))
+    return st.one_of(choices)
+
+
+def form_of(spec: Spec) -> Any:
+    match spec:
+        case ("literal", *words):
+            return Literal[tuple(words)]
+        case ("least", least):
+            return Annotated[int, Field(ge=least)]
+        case ("list", inner):
+            return list[form_of(inner)]  # type: ignore[misc]
+        case ("dict", inner):
+            return dict[str, form_of(inner)]  # type: ignore[misc]
+        case ("union", one, other):
+            return Union[form_of(one), form_of(other)]  # noqa: UP007 - None is a value, not a type
+        case ("model", fields):
+            forms = {name: form_of(inner) for name, (inner, _) in fields.items()}
+            return model(
+                **{
+                    name: form if fields[name][1] else (form, Field(default_factory=dict))
+                    for name, form in forms.items()
+                }
+            )
+    return SCALARS[spec[0]]
+
+
+@st.composite
+def values_of(draw: st.DrawFn, spec: Spec, *, is_complete: bool) -> Any:
+    """A value of the type; complete: as the broker sends it, with every field."""
+
+    def inside(inner: Spec) -> st.SearchStrategy[Any]:
+        return values_of(inner, is_complete=is_complete)
+
+    match spec:
+        case ("literal", *words):
+            return draw(st.sampled_from(words))
+        case ("least", least):
+            return draw(st.integers(least, 9))
+        case ("list", inner):
+            return draw(st.lists(inside(inner), max_size=2))
+        case ("dict", inner):
+            return draw(st.dictionaries(st.sampled_from(WORDS), inside(inner), max_size=2))
+        case ("union", one, other):
+            return draw(inside(one if draw(st.booleans()) else other))
+        case ("model", fields):
+            return {
+                name: draw(inside(inner))
+                for name, (inner, is_required) in fields.items()
+                if is_required or is_complete or draw(st.booleans())
+            }
+    plain: dict[str, st.SearchStrategy[Any]] = {
+        "int": st.integers(-9, 9),
+        "float": st.floats(-9, 9),
+        "str": st.sampled_from(["a", "z", ""]),
+        "bool": st.booleans(),
+        "none": st.none(),
+        "bytes": st.just(b"\x00"),
+    }
+    return draw(plain[spec[0]])
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_what_is_judged_compatible_is_accepted(data: st.DataObject) -> None:
+    spec = data.draw(specs())
+    other = data.draw(changed(spec))
+    for flow, place in (("client", from_clients), ("broker", from_broker)):
+        maker, reader = (spec, other) if flow == "client" else (other, spec)
+        old, new = place(form_of(spec)), place(form_of(other))
+        found = changes(old, new)
+        member: Any = new["it"] if flow == "client" else old["it"]
+        payload = member.request if flow == "client" else member.payload
+        value = data.draw(values_of(maker, is_complete=flow == "broker"))
+        if any(change.is_breaking for change in found):
+            continue
+        try:
+            payload.decode(values.encode(value))
+        except InvalidPayload as error:
+            pytest.fail(f"{maker} read as {reader}: {value!r} is refused: {error}")

@@ -7,6 +7,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -90,7 +92,9 @@ def tsc(project: Path) -> str:
     return done.stdout
 
 
-def test_the_call_is_answered(project: Path) -> None:
+@contextmanager
+def served(project: Path) -> Iterator[dict[str, str]]:
+    """The broker, running; what a shell would have exported."""
     process = subprocess.Popen(
         [str(BIN / "ionbus"), "serve", "app:broker", "--ws", "127.0.0.1:0"],
         cwd=project,
@@ -102,15 +106,19 @@ def test_the_call_is_answered(project: Path) -> None:
         line = process.stderr.readline()
         found = re.search(r"serving (\S+)\s+token (\S+)", line)
         assert found, line
-        typed = re.search(r"ionbus call photos\.search '(.*)'", PAGE.read_text(encoding="utf-8"))
-        assert typed
-        reach = {"IONBUS_URL": found[1], "IONBUS_TOKEN": found[2]}
-        answer = run(project, "ionbus", "call", "photos.search", typed[1], "--json", reach=reach)
-        assert [photo["path"] for photo in json.loads(answer)] == ["beach.jpg", "harbour.jpg"]
+        yield {"IONBUS_URL": found[1], "IONBUS_TOKEN": found[2]}
     finally:
         process.terminate()
         process.wait(20)
         process.stderr.close()
+
+
+def test_the_call_is_answered(project: Path) -> None:
+    typed = re.search(r"ionbus call photos\.search '(.*)'", PAGE.read_text(encoding="utf-8"))
+    assert typed
+    with served(project) as reach:
+        answer = run(project, "ionbus", "call", "photos.search", typed[1], "--json", reach=reach)
+    assert [photo["path"] for photo in json.loads(answer)] == ["beach.jpg", "harbour.jpg"]
 
 
 @pytest.mark.slow
@@ -162,3 +170,54 @@ def test_the_difference_names_who_breaks(project: Path) -> None:
     kept = contracts.replace("    size: Size\n", f"{OLD_FIELDS}    size: Size\n")
     (project / "contracts.py").write_text(kept)
     assert "breaking" not in run(project, "ionbus", "schema", "diff", "old_contracts", "contracts")
+
+
+OLD_WINDOW = """
+import { connect } from "ionbus";
+import { Photos } from "./src/generated/photos";
+
+const bus = connect({ url: process.env["IONBUS_URL"]!, token: process.env["IONBUS_TOKEN"]! });
+try {
+  const photos = await bus.call(Photos.search, { text: "sea" });
+  console.log(photos.map((photo) => `${photo.path} ${photo.width * photo.height}`).join("\\n"));
+} catch (error) {
+  console.log(`${error}`);
+}
+await bus.close();
+"""
+
+
+@pytest.mark.slow
+def test_an_old_window_works_with_a_broker_that_keeps_the_fields_and_is_told_by_one_that_does_not(
+    project: Path,
+) -> None:
+    generate(project)
+    (project / "window.ts").write_text(OLD_WINDOW)
+    esbuild = [
+        str(ROOT / "node_modules/.bin/esbuild"),
+        "window.ts",
+        "--bundle",
+        "--splitting",
+        "--format=esm",
+    ]
+    build = [*esbuild, "--platform=node", "--outdir=built", "--out-extension:.js=.mjs", "--packages=external"]
+    subprocess.run(build, cwd=project, check=True, capture_output=True, timeout=60)
+    assert (
+        len(list(project.glob("built/photos.schema-*.mjs"))) == 1
+    )  # loaded when the broker asks, and not before
+
+    change(project)
+    app, changed = (project / "app.py").read_text(), (project / "contracts.py").read_text()
+    kept = changed.replace("    size: Size\n", f"{OLD_FIELDS}    size: Size | None = None\n")
+    (project / "contracts.py").write_text(kept)
+    with served(project) as reach:
+        shown = run(project, "node", "built/window.mjs", reach=reach)
+    assert shown.splitlines() == ["beach.jpg 12000000", "harbour.jpg 6000000"]
+
+    (project / "contracts.py").write_text(changed.replace('"1.0"', '"2.0"'))
+    in_one = re.sub(r"width=(\d+), height=(\d+)", r"size=Size(width=\1, height=\2)", app)
+    (project / "app.py").write_text(in_one.replace("Search\n", "Search, Size\n", 1))
+    with served(project) as reach:
+        shown = run(project, "node", "built/window.mjs", reach=reach)
+    assert re.match(r"ContractMismatch: the contract photos differs: .* version 1\.0 .* serves 2\.0 ", shown)
+    assert "photos.added payload.height: field removed, required" in shown

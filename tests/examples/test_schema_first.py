@@ -21,6 +21,13 @@ def test_what_is_checked_in_is_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     assert done.exit_code == 0, done.output
 
 
+def test_the_file_and_its_python_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(EXAMPLE)
+    monkeypatch.syspath_prepend(str(EXAMPLE))
+    done = CliRunner().invoke(main, ["schema", "diff", "chat.asyncapi.yaml", "generated.chat"])
+    assert done.output == "no changes\n"
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_the_two_sides_talk() -> None:

@@ -22,6 +22,7 @@ export interface Said {
 /** Two numbers to add. */
 export interface Sum {
   a: number;
+  /** At least 0. */
   b: number;
 }
 

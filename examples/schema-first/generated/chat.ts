@@ -20,6 +20,7 @@ export interface Typing {
 
 /** What somebody wants to say. */
 export interface Draft {
+  /** At least 1 character. */
   author: string;
   text: string;
   mood: Mood;
@@ -31,6 +32,7 @@ export interface Draft {
  * As it is sent: what has a default may be left out.
  */
 export interface DraftInput {
+  /** At least 1 character. */
   author: string;
   text: string;
   /** @defaultValue "neutral" */

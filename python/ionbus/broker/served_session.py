@@ -192,14 +192,15 @@ class Session:
                 self._serving.said_close(self, arrival)
                 return
             try:
-                self._receive(arrival)
+                if not self._questions.are_open:
+                    self._peer.receive(arrival)
+                elif not self._received_in_question(arrival):
+                    return
             except MalformedFrame as error:
                 problem = problem or str(error)
             except Exception:  # a mistake of ours costs this channel, not the pipe that others share
                 self._serving.log.exception("%r: a message could not be taken", self)
                 problem = problem or "the broker failed at a message; its log has the reason"
-            if self.is_ended:
-                return
         if problem is not None:
             self._violated(self._engine.violation(problem))
             return
@@ -322,10 +323,11 @@ class Session:
 
     # Inside.
 
-    def _receive(self, arrival: Delivered | Rejected) -> None:
-        if self._questions.are_open and isinstance(arrival, Delivered) and self._questions.holds(arrival):
-            return
-        self._peer.receive(arrival)
+    def _received_in_question(self, arrival: Delivered | Rejected) -> bool:
+        """Take a message while a contract is in question; False: the session has ended by it."""
+        if not (isinstance(arrival, Delivered) and self._questions.holds(arrival)):
+            self._peer.receive(arrival)
+        return not self.is_ended
 
     def _ask(self, contracts: Sequence[Triple], *, of_greeting: bool) -> None:
         """Ask for the descriptions that tell whether these contracts agree (docs/protocol.md, section 11)."""

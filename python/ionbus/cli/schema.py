@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from ionbus.codegen import CodegenError
-from ionbus.codegen.asyncapi import FILE_ENDINGS, parse, read_asyncapi
-from ionbus.codegen.source import load
+from ionbus.codegen.asyncapi import FILE_ENDINGS, parse
+from ionbus.codegen.source import load, load_file
 from ionbus.contract.evolution import Change, Incomparable, compare
 from ionbus.contract.fingerprint import describe
 from ionbus.contract.lint import Pain, lint as find
@@ -128,7 +128,7 @@ def _read(source: str) -> Described:
 def _read_file(path: Path) -> Described:
     document = parse(path)
     if "contracts" not in document:
-        contract = read_asyncapi(document, str(path))
+        contract = load_file(path)
         return {contract.name: (contract.version, contract.canonical())}
     try:
         contracts = document["contracts"]

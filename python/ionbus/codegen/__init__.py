@@ -10,7 +10,7 @@ from pathlib import Path
 from ionbus.codegen.asyncapi import write_asyncapi, write_text
 from ionbus.codegen.json_schema import write_json_schema
 from ionbus.codegen.markdown import write_markdown
-from ionbus.codegen.model import CodegenError
+from ionbus.codegen.model import CodegenError, ContractModel
 from ionbus.codegen.python import write_python
 from ionbus.codegen.reader import read_contract
 from ionbus.codegen.source import describe, is_file
@@ -37,6 +37,15 @@ class Outputs:
     json_schema: Path | None = None
     markdown: Path | None = None
     asyncapi: Path | None = None
+
+
+@dataclass(frozen=True)
+class _Sourced:
+    """A contract, the source that it is from, and its model."""
+
+    source: str
+    contract: ContractDescription
+    model: ContractModel
 
 
 @dataclass(frozen=True)
@@ -96,14 +105,12 @@ def plan(sources: Sequence[str], outputs: Outputs) -> list[Change]:
             left_over |= _generated_in(directory, option, sources)
     if outputs.asyncapi is not None:
         if len(contracts) != 1:
-            names = ", ".join(contract.name for _, contract in contracts)
+            names = ", ".join(each.contract.name for each in contracts)
             raise CodegenError(
                 f"--asyncapi: a document holds one contract, and there are {names}; name one of them"
             )
-        _, contract = contracts[0]
-        read_contract(contract)  # refuses what no other language can be told
         fresh[outputs.asyncapi] = write_text(
-            write_asyncapi(contract), outputs.asyncapi, _head("asyncapi", sources, "FILE")
+            write_asyncapi(contracts[0].contract), outputs.asyncapi, _head("asyncapi", sources, "FILE")
         )
     changes = []
     for path in sorted({*fresh, *left_over}):
@@ -172,8 +179,7 @@ def write(sources: Sequence[str], directory: Path) -> list[str]:
     return [change.name for change in changes]
 
 
-def _contracts(sources: Sequence[str]) -> Iterator[tuple[str, ContractDescription]]:
-    """The contracts of all sources, each with its source."""
+def _contracts(sources: Sequence[str]) -> Iterator[_Sourced]:
     seen: dict[str, str] = {}
     for source in sources:
         for contract in describe(source):
@@ -182,40 +188,35 @@ def _contracts(sources: Sequence[str]) -> Iterator[tuple[str, ContractDescriptio
                 raise CodegenError(
                     f"{source}: another source has a contract {contract.name!r} too; rename one"
                 )
-            yield source, contract
+            yield _Sourced(source, contract, read_contract(contract))
 
 
-def _texts(
-    option: str, contracts: Sequence[tuple[str, ContractDescription]], sources: Sequence[str]
-) -> dict[str, str]:
+def _texts(option: str, contracts: Sequence[_Sourced], sources: Sequence[str]) -> dict[str, str]:
     texts: dict[str, str] = {}
-    for source, contract in contracts:
-        for name, text in _write(option, source, contract, sources).items():
+    for each in contracts:
+        for name, text in _write(option, each, sources).items():
             if texts.setdefault(name, text) != text:
                 raise CodegenError(
-                    f"{source}: another source has a contract {contract.name!r} too; rename one"
+                    f"{each.source}: another source has a contract {each.contract.name!r} too; rename one"
                 )
     return texts
 
 
-def _write(
-    option: str, source: str, contract: ContractDescription, sources: Sequence[str]
-) -> Mapping[str, str]:
+def _write(option: str, sourced: _Sourced, sources: Sequence[str]) -> Mapping[str, str]:
     head = _head(option, sources)
     match option:
         case "typescript":
-            return write_typescript(read_contract(contract), _command(option, sources))
+            return write_typescript(sourced.model, _command(option, sources))
         case "python":
-            if not is_file(source):
+            if not is_file(sourced.source):
                 raise CodegenError(
-                    f"{source}: --python takes AsyncAPI files; this contract is in Python already"
+                    f"{sourced.source}: --python takes AsyncAPI files; this contract is in Python already"
                 )
-            return write_python(contract, head)
+            return write_python(sourced.contract, head)
         case "json-schema":
-            read_contract(contract)  # refuses what no other language can be told
-            return write_json_schema(contract, head)
+            return write_json_schema(sourced.contract, head)
         case _:
-            return write_markdown(read_contract(contract), contract, head)
+            return write_markdown(sourced.model, sourced.contract, head)
 
 
 def _command(option: str, sources: Sequence[str], target: str = "DIR") -> str:

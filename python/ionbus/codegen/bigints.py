@@ -2,7 +2,7 @@
 
 A path is written as in errors: `flow.nodes[].id`, with `[]` for each element of an array or a set, `[1]` for one of a tuple,
 `[2..]` for those from there on, `{}` for each value and `{key}` for each key of a mapping. It ends in `:Tree` where what is
-there is a recursive type, whose own paths are those of the shape `Tree`.
+there is a recursive type, or one with many paths, whose own paths are those of the shape `Tree`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ from ionbus.codegen.model import (
 
 __all__ = ["BigintFinder", "Bigints"]
 
+_MAX_SPELLED_OUT = 16
+"""A type with more paths than this is a shape of its own, so that types within types do not multiply."""
 _IDENTIFIER = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
 
 
@@ -57,6 +59,7 @@ class BigintFinder:
 
     def __init__(self, contract: ContractModel) -> None:
         self._definitions: dict[str, Definition] = {each.name: each for each in contract.definitions}
+        self._found: dict[str, tuple[str, ...]] = {}
         self._wide = self._holding_wide()
         self._recursive = {name for name in self._wide if name in self._reachable(name)}
 
@@ -82,9 +85,8 @@ class BigintFinder:
         while waiting:
             _, colon, name = waiting.pop().rpartition(":")
             if colon and name not in shapes:
-                found = tuple(dict.fromkeys(self._paths_in(self._definitions[name], name)))
-                shapes[name] = found
-                waiting += found
+                shapes[name] = self._paths_of(name)
+                waiting += shapes[name]
         return Bigints(
             tuple(map(_without_dot, both[0])),
             tuple(map(_without_dot, both[1])),
@@ -102,6 +104,7 @@ class BigintFinder:
             return self.find([Reference(own)] if is_wide else [], [], where)
         finally:
             del self._definitions[own]
+            self._found.pop(own, None)
             self._wide.discard(own)
 
     def _holding_wide(self) -> set[str]:
@@ -137,10 +140,11 @@ class BigintFinder:
             case Plain():
                 yield ""
             case Reference(name):
-                if name in self._recursive:
-                    yield f":{name}"
+                below = () if name in self._recursive else self._paths_of(name)
+                if below and len(below) <= _MAX_SPELLED_OUT:
+                    yield from below
                 else:
-                    yield from self._paths_in(self._definitions[name], where)
+                    yield f":{name}"
             case Array(item) | SetOf(item):
                 yield from (f"[]{path}" for path in self._paths(item, where))
             case Tuple(items, rest):
@@ -159,9 +163,15 @@ class BigintFinder:
             case Constant():
                 pass
 
-    def _paths_in(self, definition: Definition, where: str) -> Iterator[str]:
+    def _paths_of(self, name: str) -> tuple[str, ...]:
+        """The paths in a definition, each once."""
+        if name not in self._found:
+            self._found[name] = tuple(dict.fromkeys(self._paths_in(self._definitions[name])))
+        return self._found[name]
+
+    def _paths_in(self, definition: Definition) -> Iterator[str]:
         if isinstance(definition, Alias):
-            yield from self._paths(definition.type, where)
+            yield from self._paths(definition.type, definition.name)
             return
         for each in definition.fields:
             step = (

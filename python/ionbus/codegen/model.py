@@ -115,6 +115,7 @@ class Field:
         doc: what people should know, or "". Two fields that differ only in prose are equal.
         default: what stands for it where it is left out, as JSON; "" where there is none to tell.
         is_deprecated: whether it should no longer be used.
+        constraints: what is asked of its values beyond their type, as a sentence, or "".
     """
 
     name: str
@@ -123,6 +124,7 @@ class Field:
     doc: str = field(default="", compare=False)
     default: str = field(default="", compare=False)
     is_deprecated: bool = field(default=False, compare=False)
+    constraints: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ _MARKED_FORMATS = {
     "uuid": "uuid",
 }
 _USUAL_TIMEOUT_MS = {"call": 30_000, "stream": None}
-_IGNORED_RULES = "I001, INP001, N801, N815, RUF012, RUF100"
+_IGNORED_RULES = "I001, INP001, N801, N815, PYI051, RUF012, RUF100"
 
 
 def module_name(contract: str) -> str:
@@ -180,7 +180,7 @@ class _Writer:
                     f"{self._contract.name}: the schema {name} cannot be a class in Python; rename it"
                 )
         filled: ast.Module = _Fill(self._places.expressions).visit(tree)
-        return filled
+        return _without_unnamed_roots(filled, set(definitions))
 
     def _definitions(self) -> Iterator[tuple[str, JsonSchema]]:
         schemas = self._contract.schema.definitions
@@ -208,13 +208,13 @@ class _Writer:
                 continue
             yield self._names[key], self._clean(schema, self._names[key], is_named=True)
 
-    def _clean(self, schema: Any, where: str, *, is_named: bool = False) -> Any:
+    def _clean(self, schema: Any, where: str, *, is_named: bool = False, is_option: bool = False) -> Any:
         """Give a schema as datamodel-code-generator should see it, with places for what it has no type for."""
         if isinstance(schema, list):
-            return [self._clean(part, where) for part in schema]
+            return [self._clean(part, where, is_option=is_option) for part in schema]
         if not isinstance(schema, dict):
             return schema
-        place = None if is_named else self._place(schema, where)
+        place = None if is_named else self._place(schema, where, is_option=is_option)
         if place is not None:
             kept = {key: schema[key] for key in ("default", "description", "deprecated") if key in schema}
             return {"customTypePath": f"{_PLACES}.{place}", **kept}
@@ -241,7 +241,7 @@ class _Writer:
                     for name, part in value.items()
                 }
             else:
-                copy[key] = self._clean(value, where)
+                copy[key] = self._clean(value, where, is_option=key in {"anyOf", "oneOf"})
         if copy.get("format") in _UNTYPED_FORMATS or schema.get(MARK) == "str":
             copy.pop("format", None)
         elif schema.get(MARK) in _MARKED_FORMATS:
@@ -250,7 +250,7 @@ class _Writer:
             copy["uniqueItems"] = True
         return copy
 
-    def _place(self, schema: JsonSchema, where: str) -> str | None:
+    def _place(self, schema: JsonSchema, where: str, *, is_option: bool) -> str | None:
         mark = schema.get(MARK)
         if schema.get("type") == "integer" and (mark == "int64" or schema.get("format") in _WIDE):
             is_unsigned = schema.get("format") == "uint64" or schema.get("maximum") == 2**64 - 1
@@ -264,8 +264,8 @@ class _Writer:
             keys = self._expression(schema[KEYS], where)
             values = self._expression(schema.get("additionalProperties", {}), where)
             return self._places.put(f"dict[{keys}, {values}]")
-        if "enum" in schema:
-            values = schema["enum"]
+        if "enum" in schema or (is_option and "const" in schema):
+            values = schema.get("enum", [schema.get("const")])
             if not all(value is None or isinstance(value, (str, int, bool)) for value in values):
                 raise CodegenError(
                     f"{where}: an enum in Python's annotations is of text, whole numbers and truth"
@@ -441,6 +441,21 @@ class _Fill(ast.NodeTransformer):
         return filled
 
 
+def _without_unnamed_roots(tree: ast.Module, named: set[str]) -> ast.Module:
+    """Write out what the generator made a root model of for its own sake, as of a constrained option of a union."""
+    roots: dict[str, str] = {}
+    for node in list(tree.body):
+        if not isinstance(node, ast.ClassDef) or node.name in named or node.name == _HOLDER:
+            continue
+        for statement in node.body:
+            if isinstance(statement, ast.AnnAssign) and ast.unparse(statement.target) == "root":
+                roots[node.name] = ast.unparse(statement.annotation)
+                tree.body.remove(node)
+    tree.body = [node for node in tree.body if not (isinstance(node, ast.Expr) and _calls_on(node) in roots)]
+    written: ast.Module = _Fill(roots).visit(tree)
+    return written
+
+
 def _generate(schema: JsonSchema, contract: str) -> str:
     try:
         from datamodel_code_generator import InputFileType, PythonVersion, generate  # noqa: PLC0415 - an extra
@@ -526,16 +541,26 @@ def _tidy(node: ast.ClassDef, classes: set[str]) -> None:
             if statement.value.keywords:
                 body.append(statement)
         else:
-            if isinstance(statement, ast.AnnAssign) and isinstance(statement.value, ast.Dict):
-                made = {
-                    part.id for part in ast.walk(statement.annotation) if isinstance(part, ast.Name)
-                } & classes
-                is_mapping = "dict[" in ast.unparse(statement.annotation)
-                if len(made) == 1 and not is_mapping:
-                    validate = ast.Attribute(ast.Name(made.pop()), "model_validate")
-                    statement.value = ast.Call(func=validate, args=[statement.value], keywords=[])
+            if isinstance(statement, ast.AnnAssign):
+                _make_default(statement, classes)
             body.append(statement)
     node.body = body or [ast.Pass()]
+
+
+def _make_default(statement: ast.AnnAssign, classes: set[str]) -> None:
+    """Make a model of a default that is written as a dict, alone or in a list, where one model only may be meant."""
+    made = {part.id for part in ast.walk(statement.annotation) if isinstance(part, ast.Name)} & classes
+    if len(made) != 1 or "dict[" in ast.unparse(statement.annotation):
+        return
+    validate = ast.Attribute(ast.Name(made.pop()), "model_validate")
+
+    def model_of(value: ast.expr) -> ast.expr:
+        return ast.Call(func=validate, args=[value], keywords=[]) if isinstance(value, ast.Dict) else value
+
+    if isinstance(statement.value, ast.List):
+        statement.value.elts = [model_of(value) for value in statement.value.elts]
+    elif statement.value is not None:
+        statement.value = model_of(statement.value)
 
 
 def _with_description(annotation: ast.expr, text: str) -> ast.expr:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from ionbus.codegen.constraints import constraints
 from ionbus.codegen.model import (
     Alias,
     Array,
@@ -171,6 +172,7 @@ class _Definitions:
                 if "default" in part and field not in required
                 else "",
                 bool(part.get("deprecated")),
+                constraints(part),
             )
 
     def _merge(self, read: dict[str, Definition]) -> None:

@@ -246,7 +246,7 @@ def _broken(part: Type, values: _ValueNames) -> str:
 def _fields(fields: Iterable[Field], values: _ValueNames, modifiers: str = "") -> str:
     lines = []
     for field in fields:
-        doc = field.doc
+        doc = " ".join(filter(None, (field.doc, field.constraints)))
         if field.default and not field.is_required:
             doc += f"\n@defaultValue {field.default}"
         if field.is_deprecated:

@@ -8,7 +8,7 @@ A schema with `"x-ionbus": "bytes"` (or "datetime", "date", "time", "duration", 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
@@ -20,6 +20,7 @@ from ionbus.contract.wire_form import is_int64, is_pydantics, keys_are_text
 
 if TYPE_CHECKING:
     from ionbus.contract.contract import ContractInfo
+    from ionbus.contract.payload import Payload
 
 __all__ = [
     "KEYS",
@@ -45,7 +46,6 @@ _DIRECTIONS: tuple[Direction, ...] = ("validation", "serialization")
 
 # What a core schema is described as, whatever it says besides.
 _FIXED: Mapping[str, JsonSchema] = {
-    "bytes": {"type": "string", "format": "binary", MARK: "bytes"},
     "datetime": {"type": "string", "format": "date-time", MARK: "datetime"},
     "date": {"type": "string", "format": "date", MARK: "date"},
     "time": {"type": "string", "format": "time", MARK: "time"},
@@ -67,6 +67,11 @@ class WireJsonSchema(GenerateJsonSchema):
         for kind, described in _FIXED.items():
             methods[kind] = partial(_fixed, described)
         return methods
+
+    def bytes_schema(self, schema: core_schema.BytesSchema) -> JsonSchemaValue:
+        lengths = {"minLength": schema.get("min_length"), "maxLength": schema.get("max_length")}
+        asked = {key: length for key, length in lengths.items() if length is not None}
+        return {"type": "string", "format": "binary", MARK: "bytes", **asked}
 
     def str_schema(self, schema: core_schema.StringSchema) -> JsonSchemaValue:
         return {**super().str_schema(schema), MARK: "str"}
@@ -196,21 +201,26 @@ class ContractSchema:
 
 def contract_schema(contract: ContractInfo) -> ContractSchema:
     """Describe every payload of a contract, both as it is validated and as it is serialised."""
-    inputs: list[tuple[Any, JsonSchemaMode, Any]] = []
-    for direction in _DIRECTIONS:
-        for name, member in contract.members.items():
-            for part, payload in member.payloads.items():
-                inputs.append(((name, part), direction, payload.core_schema))
-        for code, error in contract.errors.items():
-            inputs.append((code, direction, error.__payload__.core_schema))
+    forms: dict[Hashable, Payload[Any]] = {}  # each type once, however many members have it
+    for member in contract.members.values():
+        for payload in member.payloads.values():
+            forms.setdefault(id(payload.form), payload)
+    for code, error in contract.errors.items():
+        forms[code] = error.__payload__
+    cores: dict[Hashable, Any] = {key: payload.core_schema for key, payload in forms.items()}
+    inputs: list[tuple[Hashable, JsonSchemaMode, Any]] = [
+        (key, direction, core) for direction in _DIRECTIONS for key, core in cores.items()
+    ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about defaults that JSON cannot write; they are prose here
-        schemas, definitions = WireJsonSchema(by_alias=True).generate_definitions(inputs)
-    payloads: dict[tuple[str, str, Direction], JsonSchema] = {}
-    errors: dict[tuple[str, Direction], JsonSchema] = {}
-    for (key, direction), schema in schemas.items():
-        if isinstance(key, tuple):
-            payloads[*key, direction] = schema
-        else:
-            errors[key, direction] = schema
+        schemas, definitions = WireJsonSchema(by_alias=True).generate_definitions(cast("Any", inputs))
+    payloads: dict[tuple[str, str, Direction], JsonSchema] = {
+        (name, part, direction): schemas[id(payload.form), direction]
+        for direction in _DIRECTIONS
+        for name, member in contract.members.items()
+        for part, payload in member.payloads.items()
+    }
+    errors: dict[tuple[str, Direction], JsonSchema] = {
+        (code, direction): schemas[code, direction] for direction in _DIRECTIONS for code in contract.errors
+    }
     return ContractSchema(payloads, errors, {str(name): schema for name, schema in definitions.items()})

@@ -26,6 +26,7 @@ _NOT_SCHEMAS = frozenset(
 )
 _NAMED_SCHEMAS = frozenset({"fields", "choices"})
 _MAPPINGS = frozenset({"counter", "dict", "frozendict", "ordered-dict"})
+_CONTAINERS = (dict, list, tuple)
 _MODELS = frozenset({"model", "dataclass"})
 _PLAIN_ON_THE_WIRE = frozenset({"enum", "frozenset", "tuple"})
 _FIELDS = frozenset({"model-field", "dataclass-field", "typed-dict-field"})
@@ -67,7 +68,15 @@ class _Copier:
 
     def copy(self, schema: object) -> object:
         if isinstance(schema, dict):
-            return self.changed({key: self._part(key, value) for key, value in schema.items()})
+            copied = {}
+            for key, value in schema.items():
+                if key in _NOT_SCHEMAS or not isinstance(value, _CONTAINERS):
+                    copied[key] = value
+                elif key in _NAMED_SCHEMAS and isinstance(value, dict):  # its keys are names of the user's
+                    copied[key] = {name: self.copy(part) for name, part in value.items()}
+                else:
+                    copied[key] = self.copy(value)
+            return self.changed(copied)
         if isinstance(schema, list):
             return [self.copy(part) for part in schema]
         if isinstance(schema, tuple):
@@ -86,14 +95,6 @@ class _Copier:
             if alias := copy.get("serialization_alias"):
                 copy["validation_alias"] = alias
         return copy
-
-    def _part(self, key: str, value: object) -> object:
-        """Copy one entry of a core schema. `fields` and `choices` have names of the user's for keys."""
-        if key in _NOT_SCHEMAS:
-            return value
-        if key in _NAMED_SCHEMAS and isinstance(value, dict):
-            return {name: self.copy(part) for name, part in value.items()}
-        return self.copy(value)
 
 
 class _ValueCopier(_Copier):

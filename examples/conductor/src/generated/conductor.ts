@@ -8,6 +8,7 @@ export interface NodeProgress {
   execution_id: string;
   node_id: string;
   state: NodeState;
+  /** At least 0, at most 100. */
   percent: number;
   message: string | null;
 }
@@ -21,6 +22,7 @@ export interface NodeProgressInput {
   execution_id: string;
   node_id: string;
   state: NodeState;
+  /** At least 0, at most 100. */
   percent: number;
   /** @defaultValue null */
   message?: string | null;
@@ -107,9 +109,11 @@ export interface Edge {
 
 /** Run a flow. The caller names the run, so that it knows its events from the first one on. */
 export interface ExecuteFlow {
+  /** Matches `^[A-Za-z0-9_-]{1,64}$`. */
   execution_id: string;
   flow: Flow;
   folder: string;
+  /** At least 0, at most 5000. */
   pace_ms: number;
 }
 
@@ -119,10 +123,14 @@ export interface ExecuteFlow {
  * As it is sent: what has a default may be left out.
  */
 export interface ExecuteFlowInput {
+  /** Matches `^[A-Za-z0-9_-]{1,64}$`. */
   execution_id: string;
   flow: Flow;
   folder: string;
-  /** @defaultValue 0 */
+  /**
+   * At least 0, at most 5000.
+   * @defaultValue 0
+   */
   pace_ms?: number;
 }
 
@@ -158,6 +166,7 @@ export interface Question {
 /** Which of the images to keep, and what to call the report. */
 export interface Answer {
   keep: string[];
+  /** 1 to 120 characters. */
   title: string;
 }
 

@@ -1,0 +1,73 @@
+"""What generating costs, in processor time, beyond importing: `python benchmarks/codegen.py [MODELS]`, 500 unless told otherwise.
+
+A module with that many models, a call for each, and declared errors, is written, imported and generated as TypeScript. Each model
+has twelve fields, some of them other models, a list, a mapping, a default, a 64-bit integer.
+"""
+
+import importlib
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HEAD = """
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from ionbus import Call, Contract, ContractError, Int64
+
+"""
+MODEL = """
+class Model{n}(BaseModel):
+    \"\"\"The model number {n}.\"\"\"
+
+    id: UUID
+    kind: Literal["kind_{n}"]
+    name: str = Field(max_length=100, description="What people call it.")
+    count: int = 3
+    total: Int64
+    price: Decimal
+    made_at: datetime
+    tags: list[str] = []
+    by_name: dict[str, int]
+    by_number: dict[int, str]
+    before: {before} | None = None
+    others: list[{other}]
+"""
+
+
+def write_module(count: int) -> str:
+    models = [
+        MODEL.format(
+            n=n, before=f"Model{n // 10}" if n else "int", other=f"Model{n - n % 10}" if n % 10 else "str"
+        )
+        for n in range(count)
+    ]
+    calls = [f"    call_{n} = Call(Model{n}, Model{(n * 7) % count})\n" for n in range(count)]
+    return f"{HEAD}{''.join(models)}\n\nclass Many(Contract, name='many'):\n{''.join(calls)}"
+
+
+def main() -> None:
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 500
+    from ionbus import codegen  # noqa: PLC0415 - not part of what is measured
+
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "many_models.py").write_text(write_module(count), encoding="utf-8")
+        sys.path.insert(0, folder)
+        start = time.process_time()
+        importlib.import_module("many_models")
+        imported = time.process_time()
+        files = codegen.generate(["many_models"])
+        generated = time.process_time()
+    size = sum(map(len, files.values()))
+    print(
+        f"{count} models: import {imported - start:.2f} s, generate {generated - imported:.2f} s, {size:,} characters"
+    )
+
+
+if __name__ == "__main__":
+    main()
