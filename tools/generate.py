@@ -204,6 +204,30 @@ def typescript_states(schema: Schema) -> str:
     return "\n".join([*lines, "};"]) + "\n"
 
 
+def python_errors(schema: Schema) -> str:
+    lines = [f'"""{notice("errors.toml")}"""', "", "from typing import Final, Literal", ""]
+    lines += ["ErrorCode = Literal[" + ", ".join(f'"{code}"' for code in schema) + "]", ""]
+    lines += ["ERROR_CLASSES: Final[dict[ErrorCode, str]] = {"]
+    lines += [f'    "{code}": "{row["class"]}",' for code, row in schema.items()]
+    lines += ["}", '"""The class of each code."""', ""]
+    final = ", ".join(f'"{code}"' for code, row in schema.items() if row["final"])
+    lines += [f"FINAL_CODES: Final[frozenset[str]] = frozenset({{{final}}})"]
+    return (
+        "\n".join([*lines, '"""A client that is refused with one of these does not try again by itself."""'])
+        + "\n"
+    )
+
+
+def typescript_errors(schema: Schema) -> str:
+    lines = [f"// {notice('errors.toml')}", "", "/** The code of an error that no contract declares. */"]
+    lines += ["export type ErrorCode ="]
+    lines += [f'  | "{code}"' for code in schema]
+    lines[-1] += ";"
+    final = ", ".join(f'"{code}"' for code, row in schema.items() if row["final"])
+    lines += ["", "/** A client that is refused with one of these does not try again by itself. */"]
+    return "\n".join([*lines, f"export const FINAL_CODES: ReadonlySet<string> = new Set([{final}]);"]) + "\n"
+
+
 def connection_page(schema: Schema) -> str:
     def node(name: str) -> str:
         return name.replace(".", "_")
@@ -244,12 +268,15 @@ def written() -> dict[Path, str]:
     """The same, before formatting."""
     protocol = tomllib.loads((ROOT / "schemas/protocol.toml").read_text())
     connection = tomllib.loads((ROOT / "schemas/connection.toml").read_text())
+    errors = tomllib.loads((ROOT / "schemas/errors.toml").read_text())
     return {
         ROOT / "python/ionbus/generated/__init__.py": '"""Written by `make generate` from `schemas/`."""\n',
         ROOT / "python/ionbus/generated/protocol.py": python_protocol(protocol),
         ROOT / "python/ionbus/generated/states.py": python_states(connection),
+        ROOT / "python/ionbus/generated/errors.py": python_errors(errors),
         ROOT / "js-shim/src/generated/protocol.ts": typescript_protocol(protocol),
         ROOT / "js-shim/src/generated/states.ts": typescript_states(connection),
+        ROOT / "js-shim/src/generated/errors.ts": typescript_errors(errors),
         ROOT / "docs/connection.md": connection_page(connection),
     }
 

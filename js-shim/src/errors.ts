@@ -5,6 +5,7 @@
  * copies of this package in one program agree.
  */
 
+import type { ErrorCode } from "./generated/errors.js";
 import { type Bigints, withBigints } from "./wire/bigints.js";
 
 const MARK = Symbol.for("ionbus.error");
@@ -194,21 +195,24 @@ export interface ContractErrorClass {
   new (fields: never, options?: ContractErrorOptions): ContractError;
 }
 
-const BY_CODE: ReadonlyMap<string, new (message: string) => IonbusError> = new Map(
-  [
-    CallTimeout,
-    CallCancelled,
-    ConnectionLost,
-    SessionLost,
-    SlowConsumer,
-    TooLarge,
-    NotAllowed,
-    NotFound,
-    Unauthenticated,
-    ContractMismatch,
-    ProtocolError,
-  ].map((error) => [error.code, error]),
-);
+/** Every code has its class here; those with details of their own are made where the details are read. */
+const CLASSES: Readonly<
+  Record<Exclude<ErrorCode, "invalid_payload" | "internal_error">, new (message: string) => IonbusError>
+> = {
+  ionbus_error: IonbusError,
+  call_timeout: CallTimeout,
+  call_cancelled: CallCancelled,
+  connection_lost: ConnectionLost,
+  session_lost: SessionLost,
+  slow_consumer: SlowConsumer,
+  too_large: TooLarge,
+  not_allowed: NotAllowed,
+  not_found: NotFound,
+  unauthenticated: Unauthenticated,
+  contract_mismatch: ContractMismatch,
+  protocol_error: ProtocolError,
+};
+const BY_CODE = new Map(Object.entries(CLASSES));
 
 /** Give the error as it travels: its code, its message and its details. */
 export function errorToWire(error: IonbusError): [code: string, message: string, details: ErrorDetails] {

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
+from ionbus.generated.errors import ERROR_CLASSES
+
 __all__ = [
     "CallCancelled",
     "CallTimeout",
@@ -194,24 +196,7 @@ class InternalError(IonbusError):
         return cls(message, incident_id=incident_id if isinstance(incident_id, str) else "")
 
 
-_BY_CODE: dict[str, type[IonbusError]] = {
-    error.code: error
-    for error in (
-        CallTimeout,
-        CallCancelled,
-        ConnectionLost,
-        SessionLost,
-        SlowConsumer,
-        InvalidPayload,
-        TooLarge,
-        NotAllowed,
-        NotFound,
-        Unauthenticated,
-        ContractMismatch,
-        ProtocolError,
-        InternalError,
-    )
-}
+_BY_CODE: dict[str, type[IonbusError]] = {code: globals()[name] for code, name in ERROR_CLASSES.items()}
 
 RESERVED_CODES = frozenset(_BY_CODE) | {IonbusError.code}
 """Codes that a `ContractError` cannot declare."""

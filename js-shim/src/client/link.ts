@@ -10,6 +10,7 @@
 import { createAlarm, now } from "../alarm.js";
 import type { Channel, Opener, Receiver } from "../channels/base.js";
 import { ConnectionLost, errorFromWire, type IonbusError, isIonbusError, SessionLost } from "../errors.js";
+import { FINAL_CODES } from "../generated/errors.js";
 import type { Limits } from "../generated/protocol.js";
 import type { ConnectionState } from "../generated/states.js";
 import { entropy } from "../platform.js";
@@ -295,7 +296,7 @@ export function createLink(
 
 /** Whether there is no sense in trying again after an opener's error. */
 function isFinal(error: unknown): boolean {
-  if (isIonbusError(error) && (error.code === "not_found" || error.code === "unauthenticated")) return true;
+  if (isIonbusError(error) && (error.code === "not_found" || FINAL_CODES.has(error.code))) return true;
   return typeof error === "object" && error !== null && Reflect.get(error, "isFinal") === true;
 }
 

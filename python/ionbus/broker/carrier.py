@@ -143,12 +143,12 @@ class Carrier:
     def _admit(self, hello: Hello, principal: Any) -> None:
         serving = self._serving
         if principal is None or principal is False:  # who compares tokens gives True or False
-            self.refuse(refusal("unauthenticated", "the token is missing or wrong", final=True))
+            self.refuse(refusal("unauthenticated", "the token is missing or wrong"))
             return
         for contract in hello.contracts:
             problem = serving.agreements.problem(contract)
             if problem is not None:
-                self.refuse(refusal("contract_mismatch", problem, final=True, over=True))
+                self.refuse(refusal("contract_mismatch", problem, over=True))
                 return
         welcomed = serving.acceptor.welcome(hello, principal, self, serving.now())
         if isinstance(welcomed, Refusal):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from hmac import compare_digest
 from typing import Any
 
+from ionbus.generated.errors import FINAL_CODES
 from ionbus.generated.protocol import VERSION, Frame, Limits
 from ionbus.session.connection import is_id, is_pair
 from ionbus.session.session import Arrival, Session, Violation
@@ -219,7 +220,7 @@ class Acceptor:
                 return refusal("protocol_error", f"a new session that has received {received} elements")
             return self._open(hello, session_id, secret, principal, carrier, reason, now)
         if not target.admits(secret) or target.principal != principal:
-            return refusal("unauthenticated", "the session belongs to somebody else", final=True)
+            return refusal("unauthenticated", "the session belongs to somebody else")
         if target.is_stale(hello.attempt):
             return refusal("stale_attempt", f"attempt {hello.attempt} of this session was made before")
         evicted = target.carrier
@@ -297,7 +298,8 @@ class Acceptor:
 
 
 def refusal(code: str, message: str, final: bool = False, over: bool = False) -> Refusal:
-    """A refused HELLO, with its CLOSE."""
+    """A refused HELLO, with its CLOSE; `schemas/errors.toml` says which codes are final in any case."""
+    final = final or code in FINAL_CODES
     options: dict[str, object] = {**({"final": True} if final else {}), **({"over": True} if over else {})}
     return Refusal(code, message, encode_close(code, message, options))
 
