@@ -5,6 +5,8 @@ has twelve fields, some of them other models, a list, a mapping, a default, a 64
 """
 
 import importlib
+import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -67,6 +69,32 @@ def main() -> None:
     print(
         f"{count} models: import {imported - start:.2f} s, generate {generated - imported:.2f} s, {size:,} characters"
     )
+    with tempfile.TemporaryDirectory() as folder:
+        took = answer_saves(Path(folder), 20)
+    print(f"--watch: from a save to its file, median of {len(took)}: {statistics.median(took) * 1000:.0f} ms")
+
+
+def answer_saves(folder: Path, saves: int) -> list[float]:
+    """Save a module so often while `ionbus codegen --watch` runs over it; seconds until each save is answered."""
+    source, made = folder / "saved.py", folder / "ts/saved.ts"
+    text = 'from ionbus import Call, Contract\n\n\nclass Saved(Contract, name='saved'):\n    """Number {}."""\n\n    ping = Call(None, None)\n'
+    source.write_text(text.format("x"), encoding="utf-8")
+    command = [sys.executable, "-m", "ionbus.cli", "codegen", "saved", "--typescript", "ts", "--watch"]
+    watching = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+    took: list[float] = []
+    try:
+        while not made.exists():
+            time.sleep(0.01)
+        for number in range(saves):
+            began = time.perf_counter()
+            source.write_text(text.format(number), encoding="utf-8")
+            while f"Number {number}." not in made.read_text(encoding="utf-8"):
+                time.sleep(0.002)
+            took.append(time.perf_counter() - began)
+    finally:
+        watching.terminate()
+        watching.wait(10)
+    return took
 
 
 if __name__ == "__main__":

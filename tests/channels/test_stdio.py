@@ -275,7 +275,6 @@ async def test_prints_and_children_do_not_touch_the_pipe(start: Start) -> None:
     ]
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")  # noqa: PTH112
 async def test_children_inherit_neither_pipe(start: Start) -> None:
     process, parent = start()
     assert process.stdin is not None
