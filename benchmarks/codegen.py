@@ -74,11 +74,21 @@ def main() -> None:
     print(f"--watch: from a save to its file, median of {len(took)}: {statistics.median(took) * 1000:.0f} ms")
 
 
+SAVED = """
+from ionbus import Call, Contract
+
+
+class Saved(Contract, name="saved"):
+    \"\"\"Number {}.\"\"\"
+
+    ping = Call(None, None)
+"""
+
+
 def answer_saves(folder: Path, saves: int) -> list[float]:
     """Save a module so often while `ionbus codegen --watch` runs over it; seconds until each save is answered."""
     source, made = folder / "saved.py", folder / "ts/saved.ts"
-    text = 'from ionbus import Call, Contract\n\n\nclass Saved(Contract, name='saved'):\n    """Number {}."""\n\n    ping = Call(None, None)\n'
-    source.write_text(text.format("x"), encoding="utf-8")
+    source.write_text(SAVED.format("x"), encoding="utf-8")
     command = [sys.executable, "-m", "ionbus.cli", "codegen", "saved", "--typescript", "ts", "--watch"]
     watching = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
     took: list[float] = []
@@ -87,7 +97,7 @@ def answer_saves(folder: Path, saves: int) -> list[float]:
             time.sleep(0.01)
         for number in range(saves):
             began = time.perf_counter()
-            source.write_text(text.format(number), encoding="utf-8")
+            source.write_text(SAVED.format(number), encoding="utf-8")
             while f"Number {number}." not in made.read_text(encoding="utf-8"):
                 time.sleep(0.002)
             took.append(time.perf_counter() - began)
