@@ -462,6 +462,7 @@ def values_of(draw: st.DrawFn, spec: Spec, *, is_complete: bool) -> Any:
     return draw(plain[spec[0]])
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_what_is_judged_compatible_is_accepted(data: st.DataObject) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgpack
+import pytest
 from hypothesis import given, settings, strategies as st
 
 from ionbus.session.session import Session, Violation
@@ -31,6 +32,7 @@ control = st.builds(lambda kind, tail: [kind, *tail], st.integers(0, 9), st.list
 frames = st.one_of(st.binary(max_size=60), st.one_of(well_formed, control, values).map(msgpack.packb))
 
 
+@pytest.mark.slow
 @settings(max_examples=1500, deadline=None)
 @given(st.lists(frames, max_size=12))
 def test_no_frame_breaks_the_engine(script: list[bytes]) -> None:

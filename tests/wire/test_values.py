@@ -365,6 +365,7 @@ def same_or_set(left: Any, right: Any) -> bool:
     return same(left, right) or (repr(left) == repr(right))
 
 
+@pytest.mark.slow
 @given(any_value, st.randoms(use_true_random=False))
 @settings(max_examples=500, deadline=None)
 def test_damage_is_refused_or_is_another_value(value: Any, random: Any) -> None:
