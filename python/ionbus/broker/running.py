@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ionbus.broker.endpoints import STDIO, Endpoint, Listening
-from ionbus.broker.lifeline import HardExit, watch_input
 from ionbus.broker.tokens import Authenticate
+from ionbus.channels.lifeline import HardExit, when_input_ends
 from ionbus.channels.stdio import Stdio, is_launched, take_over_stdio
 
 if TYPE_CHECKING:
@@ -38,10 +38,14 @@ def run_broker(
     urls = urls or ((STDIO,) if is_launched() else ("ws://127.0.0.1:0",))
     os.environ.pop("IONBUS_LAUNCH", None)
     token = os.environ.pop("IONBUS_TOKEN", None)
-    hard_exit = HardExit(grace + SLACK)
+    hard_exit = HardExit()
+
+    def must_end(reason: str) -> None:
+        hard_exit.start(reason, grace + SLACK)
+
     if STDIO in urls:
         stdio = stdio or take_over_stdio()
-        watch_input(stdio.input_fd, hard_exit)
+        when_input_ends(stdio.input_fd, lambda: must_end("the parent has closed the pipe"))
 
     async def serve() -> None:
         async with _signals() as stop:
@@ -63,7 +67,7 @@ def run_broker(
                 await asyncio.wait([over, stopped], return_when=asyncio.FIRST_COMPLETED)
                 for task in (over, stopped):
                     task.cancel()
-                hard_exit.start("the broker was told to stop")
+                must_end("the broker was told to stop")
 
     try:
         asyncio.run(serve())

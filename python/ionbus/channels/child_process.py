@@ -24,7 +24,7 @@ MAX_LINE: Final = 4_096
 """A line of standard error is cut after this many characters."""
 
 LAST_WORDS: Final = 0.5
-"""Seconds that output and error may stay open after the end: a grandchild can hold them for ever."""
+"""Seconds that output and error may stay open after the end: another process can hold them for ever."""
 
 TERMINATE_TIMEOUT: Final = 2.0
 """Seconds between `terminate` and `kill`."""
@@ -182,8 +182,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
             if not await _within(TERMINATE_TIMEOUT, self._exited):
                 self._kill()
                 await self._exited.wait()
-        await _within(LAST_WORDS, self._stdout_ended)
-        await _within(LAST_WORDS, self._stderr_ended)
+        await _within(LAST_WORDS, self._stdout_ended, self._stderr_ended)
 
     def _kill(self) -> None:
         if self._transport is not None and not self._exited.is_set():
@@ -222,10 +221,11 @@ class ChildProcess(asyncio.SubprocessProtocol):
                 log.exception("on_stderr failed")
 
 
-async def _within(seconds: float, event: asyncio.Event) -> bool:
+async def _within(seconds: float, *events: asyncio.Event) -> bool:
     try:
         async with asyncio.timeout(seconds):
-            await event.wait()
+            for event in events:
+                await event.wait()
     except TimeoutError:
         return False
     return True

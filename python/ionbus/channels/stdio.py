@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ionbus.channels.base import Accept
+from ionbus.channels.lifeline import end_with_reader
 from ionbus.channels.multiplex import Multiplex
 from ionbus.channels.pipe import BytePipe, open_pipe
 from ionbus.wire.records import MalformedRecord
@@ -39,8 +40,11 @@ def take_over_stdio() -> Stdio:
 
     Where `sys.stdout` is not buffered (PYTHONUNBUFFERED), what was printed before is in the pipe already, and the parent will
     say so: call this as early as possible. Later calls give the same descriptors.
+
+    From now on this process ends soon after its parent, whatever it does.
     """
     taken = Stdio(os.dup(0), os.dup(1))
+    end_with_reader(taken.output_fd)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     try:
