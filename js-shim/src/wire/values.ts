@@ -154,7 +154,14 @@ const OFFSET = "(Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])?";
 const DATE = /^([0-9]{4})-([0-9]{2})-([0-9]{2})$/;
 const TIME = new RegExp(`^(${CLOCK})${FRACTION}${OFFSET}$`);
 const DATE_TIME = new RegExp(`^([0-9]{4}-[0-9]{2}-[0-9]{2})T(${CLOCK})${FRACTION}${OFFSET}$`);
-const DECIMAL = /^-?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:E[+-]?[0-9]{1,18})?|Infinity|s?NaN[0-9]*)$/;
+const DECIMAL = /^-?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:E[+-]?[0-9]{1,4})?|Infinity|s?NaN[0-9]*)$/;
+/** Bytes of an integer and characters of a decimal: what is done with a number soon costs the square of its length. */
+const MAX_NUMBER_BYTES = 1_024;
+const LONG_INTEGER = `an integer of more than ${MAX_NUMBER_BYTES} bytes`;
+const DECIMAL_FORM = `a decimal (at most ${MAX_NUMBER_BYTES} characters, an exponent of at most four digits)`;
+const LONG_DECIMAL = `a decimal of more than ${MAX_NUMBER_BYTES} characters, or with an exponent beyond ±9999`;
+/** BigInts whose lowest 64 bits are the same have the same hash: looking one up goes through all of them. */
+const MAX_SAME_HASH = 256;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const DAYS = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 
@@ -367,7 +374,8 @@ export class Decimal extends Written {
    */
   constructor(value: string | number | bigint) {
     const text = typeof value === "string" ? value : String(value).replace("e", "E");
-    super(required(DECIMAL.test(text) ? text : undefined, value, "a decimal"));
+    const isDecimal = text.length <= MAX_NUMBER_BYTES && DECIMAL.test(text);
+    super(required(isDecimal ? text : undefined, value, DECIMAL_FORM));
   }
 
   /** The nearest number. */
@@ -464,6 +472,7 @@ const MAX_SAFE = BigInt(Number.MAX_SAFE_INTEGER);
 
 /** Two's complement, big-endian, shortest. */
 function bytesOfBigint(value: bigint): Uint8Array {
+  if (BigInt.asIntN(MAX_NUMBER_BYTES * 8, value) !== value) throw new Refusal(LONG_INTEGER);
   let length = 8;
   while (BigInt.asIntN(length * 8, value) !== value) length += 8;
   while (length > 1 && BigInt.asIntN((length - 1) * 8, value) === value) length--;
@@ -585,6 +594,7 @@ class ValueReader extends Reader {
       case Extension.Integer:
         return this.bigint(length);
       case Extension.Decimal:
+        if (length > MAX_NUMBER_BYTES) throw new Refusal(LONG_DECIMAL);
         return this.written(length, Decimal, "not a decimal");
       case Extension.Uuid:
         if (length !== 16) throw new Refusal(`a UUID has 16 bytes, not ${length}`);
@@ -617,6 +627,7 @@ class ValueReader extends Reader {
   }
 
   private bigint(length: number): bigint {
+    if (length > MAX_NUMBER_BYTES) throw new Refusal(LONG_INTEGER);
     const number = length === 0 ? 0n : BigInt.asIntN(length * 8, BigInt(`0x${this.hex(length)}`));
     const isShortest = length < 2 || BigInt.asIntN((length - 1) * 8, number) !== number;
     if ((number >= -MAX_SAFE && number <= MAX_SAFE) || !isShortest) {
@@ -649,32 +660,51 @@ class ValueReader extends Reader {
 
   private set(length: number, depth: number): Set<unknown> {
     const members = this.container(length, depth, "a set is one array", () => this.value(depth) as unknown[]);
+    checkHashes(members);
     const distinct = new Set(members);
     if (distinct.size !== members.length) throw new Refusal("two members of the set are equal");
     return distinct;
   }
 
   private mapping(length: number, depth: number): Map<unknown, unknown> {
+    const keys: unknown[] = [];
+    const members: unknown[] = [];
+    this.container(length, depth, ODD, () => this.entries(keys, members, depth + 1));
+    if (keys.length !== members.length) throw new Refusal(ODD);
+    checkHashes(keys);
     const mapping = new Map<unknown, unknown>();
-    const count = this.container(length, depth, ODD, () => this.entries(mapping, depth + 1));
-    if (count % 2 === 1) throw new Refusal(ODD);
-    if (mapping.size * 2 !== count) throw new Refusal("two keys of the mapping are equal");
+    for (let index = 0; index < keys.length; index++) mapping.set(keys[index], members[index]);
+    if (mapping.size !== keys.length) throw new Refusal("two keys of the mapping are equal");
     return mapping;
   }
 
-  /** Reads keys and values into `mapping`; gives their number. */
-  private entries(mapping: Map<unknown, unknown>, depth: number): number {
+  /** Reads the keys and values of a mapping. */
+  private entries(keys: unknown[], members: unknown[], depth: number): void {
     const count = this.arrayLength();
     for (let index = 0; index < count; index += 2) {
       const key = this.value(depth);
+      keys.push(key);
       try {
         if (key === "__proto__") throw new Refusal(PROTO);
-        if (index + 1 < count) mapping.set(key, this.value(depth));
+        if (index + 1 < count) members.push(this.value(depth));
       } catch (error) {
         throw Refusal.under(error, underKey(key));
       }
     }
-    return count;
+  }
+}
+
+/** Refuses members of a set, or keys of a mapping, that were chosen so that looking them up takes for ever. */
+function checkHashes(members: readonly unknown[]): void {
+  if (members.length <= MAX_SAME_HASH) return;
+  const counts = new Map<bigint, number>();
+  for (const member of members) {
+    if (typeof member !== "bigint") continue;
+    const hash = BigInt.asUintN(64, member);
+    const count = (counts.get(hash) ?? 0) + 1;
+    if (count > MAX_SAME_HASH)
+      throw new Refusal(`more than ${MAX_SAME_HASH} members or keys have the same hash`);
+    counts.set(hash, count);
   }
 }
 

@@ -247,6 +247,18 @@ describe("what JavaScript has besides", () => {
   });
 });
 
+test("members that were chosen to collide are refused", () => {
+  const collide = (count: number) =>
+    Array.from({ length: count }, (_, index) => (BigInt(index + 1) << 64n) + 7n);
+  const few = new Set(collide(256));
+  expect(decode(encode(few))).toEqual(few);
+  expect(() => decode(encode(new Set(collide(257))))).toThrow("have the same hash");
+  const keys = new Map(collide(257).map((key) => [key, null]));
+  expect(() => decode(encode(keys))).toThrow("have the same hash");
+  const many = new Set(Array.from({ length: 100_000 }, (_, index) => BigInt(index) + 2n ** 64n));
+  expect((decode(encode(many)) as Set<bigint>).size).toBe(100_000);
+});
+
 describe("the values that JavaScript lacks", () => {
   test("DateTime", () => {
     expect(String(new DateTime("2024-01-01T12:00:00.50Z"))).toBe("2024-01-01T12:00:00.500000+00:00");

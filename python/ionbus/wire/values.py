@@ -14,7 +14,7 @@ import struct
 import sys
 import threading
 from array import array
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
@@ -34,6 +34,10 @@ MAX_SAFE: Final = 2**53 - 1
 KEPT_BUFFER_BYTES: Final = 1_048_576
 """A packer that grew beyond this is not kept."""
 SMALL_BYTES: Final = 1_024
+MAX_NUMBER_BYTES: Final = 1_024
+"""Of an integer and of a decimal's text: what is done with a number soon costs the square of its length, or 10 to its exponent."""
+MAX_SAME_HASH: Final = 256
+"""Members of a set, or keys of a mapping, with one hash: looking each of them up goes through all of the others."""
 
 
 class Extension(IntEnum):
@@ -109,7 +113,7 @@ def decode(data: bytes) -> object:
     """
     try:
         value = unpackb(data, ext_hook=_from_extension, strict_map_key=True)
-    except ValueError:
+    except (ValueError, RecursionError):
         pass  # the strict reader finds out where and why
     else:
         if _is_plain(value, data):
@@ -258,9 +262,14 @@ def _to_extension(value: object) -> object:
             return ExtType(Extension.DURATION, microseconds.to_bytes(8, "big", signed=True))
         case int():
             length = (value + (value < 0)).bit_length() // 8 + 1
+            if length > MAX_NUMBER_BYTES:
+                raise ValueError(_LONG_INTEGER)
             return ExtType(Extension.INTEGER, int(value).to_bytes(length, "big", signed=True))
         case Decimal():
-            return ExtType(Extension.DECIMAL, Decimal.__str__(value).encode())
+            text = Decimal.__str__(value)
+            if len(text) > MAX_NUMBER_BYTES or _DECIMAL.fullmatch(text) is None:
+                raise ValueError(_LONG_DECIMAL)
+            return ExtType(Extension.DECIMAL, text.encode())
         case UUID():
             return ExtType(Extension.UUID, value.bytes)
         case set() | frozenset():
@@ -273,16 +282,25 @@ def _to_extension(value: object) -> object:
             raise TypeError(f"no value of the wire: {type(value).__qualname__}")
 
 
-def _from_extension(code: int, body: bytes) -> object:
-    """msgpack's hook for extension types."""
-    match code:
-        case Extension.SET:
-            members = unpackb(body, ext_hook=_from_extension, strict_map_key=True)
-            return _set(members)
-        case Extension.MAPPING:
-            return _mapping(unpackb(body, ext_hook=_from_extension, strict_map_key=True))
-        case _:
-            return _leaf(code, body)
+def _hook(levels: int) -> Callable[[int, bytes], object]:
+    """msgpack's hook for extension types, within which sets and mappings nest `levels` deep."""
+
+    def from_extension(code: int, body: bytes) -> object:
+        match code:
+            case Extension.SET | Extension.MAPPING:
+                if not levels:
+                    raise ValueError("for the strict reader")
+                members = unpackb(body, ext_hook=inner, strict_map_key=True)
+                return _set(members) if code == Extension.SET else _mapping(members)
+            case _:
+                return _leaf(code, body)
+
+    inner = _hook(levels - 1) if levels else from_extension
+    return from_extension
+
+
+# Each call of `unpackb` takes 40 KB of the C stack, which ends without a Python exception.
+_from_extension = _hook(2)
 
 
 # --- the table's rows, both directions ----------------------------------------------------------------------
@@ -293,7 +311,11 @@ _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIME: Final = re.compile(_CLOCK + _OFFSET)
 _DATE_TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T" + _CLOCK + _OFFSET)
 _DECIMAL: Final = re.compile(
-    r"-?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:E[+-]?[0-9]{1,18})?|Infinity|s?NaN[0-9]*)",
+    r"-?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:E[+-]?[0-9]{1,4})?|Infinity|s?NaN[0-9]*)",
+)
+_LONG_INTEGER: Final = f"an integer of more than {MAX_NUMBER_BYTES} bytes"
+_LONG_DECIMAL: Final = (
+    f"a decimal of more than {MAX_NUMBER_BYTES} characters, or with an exponent beyond ±9999"
 )
 _ELEMENTS: Final = (
     "int8",
@@ -347,11 +369,15 @@ def _leaf(code: int, body: bytes) -> object:
                 raise ValueError(f"a duration has 8 bytes, not {len(body)}")
             return timedelta(microseconds=int.from_bytes(body, "big", signed=True))
         case Extension.INTEGER:
+            if len(body) > MAX_NUMBER_BYTES:
+                raise ValueError(_LONG_INTEGER)
             number = int.from_bytes(body, "big", signed=True)
             if -MAX_SAFE <= number <= MAX_SAFE or len(body) != (number + (number < 0)).bit_length() // 8 + 1:
                 raise ValueError("an integer in a longer form than it needs")
             return number
         case Extension.DECIMAL:
+            if len(body) > MAX_NUMBER_BYTES:
+                raise ValueError(_LONG_DECIMAL)
             return _parsed(Decimal, _DECIMAL, body, "a decimal")
         case Extension.UUID:
             if len(body) != 16:
@@ -383,7 +409,7 @@ def _parsed(parse: Callable[[str], object], pattern: re.Pattern[str], body: byte
 def _set(members: object) -> object:
     if type(members) is not list:
         raise ValueError("a set is one array")
-    distinct = set(map(_hashable, members))
+    distinct = set(_hashables(members))
     if len(distinct) != len(members):
         raise ValueError("two members of the set are equal")
     return distinct
@@ -392,10 +418,18 @@ def _set(members: object) -> object:
 def _mapping(entries: object) -> object:
     if type(entries) is not list or len(entries) % 2:
         raise ValueError("a mapping is one array of keys and values")
-    mapping = dict(zip(map(_hashable, entries[::2]), entries[1::2], strict=True))
+    mapping = dict(zip(_hashables(entries[::2]), entries[1::2], strict=True))
     if len(mapping) * 2 != len(entries):
         raise ValueError("two keys of the mapping are equal")
     return mapping
+
+
+def _hashables(members: list[object]) -> list[object]:
+    """All members of a set, or keys of a mapping. Hashes of numbers are no secret: who knows them can make them collide."""
+    made = list(map(_hashable, members))
+    if len(made) > MAX_SAME_HASH and max(Counter(map(hash, made)).values()) > MAX_SAME_HASH:
+        raise ValueError(f"more than {MAX_SAME_HASH} members or keys have the same hash")
+    return made
 
 
 def _hashable(member: object) -> object:
@@ -409,6 +443,8 @@ def _hashable(member: object) -> object:
             raise ValueError(
                 f"a {type(member).__name__} can be neither a member of a set nor a key in Python"
             )
+        case Decimal() if member.is_snan():
+            raise ValueError("a signaling NaN can be neither a member of a set nor a key in Python")
         case _:
             return member
 
@@ -452,8 +488,8 @@ def _lowered(value: object, path: Path, depth: int, open_ids: set[int]) -> objec
     match value:
         case None | bool() | float():
             return value
-        case int():
-            return value if -MAX_SAFE <= value <= MAX_SAFE else _to_extension(value)
+        case int() if -MAX_SAFE <= value <= MAX_SAFE:
+            return value
         case str():
             try:
                 value.encode()
