@@ -296,7 +296,8 @@ def test_members_that_were_chosen_to_collide_are_refused(make: Callable[[int], A
 
     def packed(count: int) -> bytes:
         body = encode([make((index + 2) * (2**61 - 1)) for index in range(count)])
-        return msgpack.packb(msgpack.ExtType(kind, body))
+        data: bytes = msgpack.packb(msgpack.ExtType(kind, body))
+        return data
 
     assert len(decode(packed(values.MAX_SAME_HASH))) in (values.MAX_SAME_HASH, values.MAX_SAME_HASH // 2)  # type: ignore[arg-type]
     with pytest.raises(ValueRefused, match="have the same hash"):
