@@ -37,6 +37,7 @@ SMALL = {
     "max_message_bytes": 1000,
     "max_assembly_bytes": 1000,
     "max_latest_keys": 2,
+    "max_frame_elements": 10,
     "heartbeat_ms": 1000,
     "silence_ms": 3000,
 }
@@ -109,6 +110,11 @@ SESSION_SCENARIOS: dict[str, list[Step]] = {
         attach(),
         *(call(n, 80) for n in range(1, 6)),
         frames(),
+    ],
+    "a frame of more than max_frame_elements is a violation": [
+        attach(),
+        data(1, 0, *[b"\xc0"] * 10),
+        data(11, 0, *[b"\xc0"] * 11),
     ],
     "acknowledges after ack_elements at once": [
         attach(),
@@ -520,6 +526,26 @@ CONNECTION_SCENARIOS: dict[str, list[Step]] = {
         tick(500),
         opened(500),
     ],
+    "a session that has ended: the fresh one is told what was missed": [
+        opened(),
+        welcome(FIRST),
+        emit("numbered"),
+        lost(10),
+        tick(60),
+        opened(60),
+        welcome(FRESH, at=60, reason="slow_consumer", missed={"a.event": 3, "*": 2}),
+    ],
+    "a session that goes on tells how much is sent again": [
+        opened(),
+        welcome(FIRST),
+        emit("1"),
+        call(1),
+        lost(10),
+        tick(60),
+        opened(60),
+        welcome(FIRST, at=60),
+    ],
+    "WELCOME that misses what is no number is a violation": [opened(), welcome(FIRST, missed={"a": "b"})],
     "refused for good": [opened(), close_frame("unauthenticated", final=True)],
     "evicted: does not come back": [opened(), welcome(FIRST), close_frame("evicted", 5, final=True)],
     "the broker stops: comes back, not before it was asked to": [

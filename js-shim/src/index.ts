@@ -1,5 +1,6 @@
 /** `ionbus`: connect to a broker from a page, an Electron renderer, or Node.js. */
 
+export { type Discontinuity, Ionbus } from "./builtin.js";
 export type { Channel, Opened, Opener, Receiver } from "./channels/base.js";
 export { type PortLike, portChannel } from "./channels/port.js";
 export type {

@@ -199,13 +199,16 @@ function plain(thing: Arrival | ConnectionEffect): unknown {
         to: thing.after,
         code: thing.code,
         outcome: thing.outcome ?? null,
+        replayed: thing.replayed,
         lost_events: thing.lostEvents,
+        missed: thing.missed ?? null,
       };
     case "session_replaced":
       return {
         replaced: thing.code,
         unnumbered: thing.unnumbered.map((entry) => toHex(entry.data)),
         lost_events: thing.lostEvents,
+        missed: thing.missed ?? null,
       };
     case "session_ended":
       return { ended: thing.code };
@@ -280,6 +283,9 @@ test.each(load<Trace<SessionStep>>("session"))("session: $name", (trace) => {
       acked: session.acked,
       granted: session.granted,
       accepts_events: session.acceptsEvents,
+      dropped: Object.fromEntries(session.dropped),
+      queued_message_bytes: session.queuedMessageBytes,
+      held_bytes: session.heldBytes,
       deadline: finite(session.deadline()),
     };
     expect({ index, gives, facts }).toStrictEqual({ index, gives: step.gives, facts: step.facts });

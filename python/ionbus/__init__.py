@@ -1,6 +1,7 @@
 """Typed events, calls and streams between a Python process and an Electron window or a browser page."""
 
 from ionbus.broker.broker import Broker as Broker
+from ionbus.broker.builtin import Discontinuity as Discontinuity, Ionbus as Ionbus
 from ionbus.broker.endpoints import Endpoint as Endpoint
 from ionbus.broker.served_session import Session as Session
 from ionbus.client.bus import Bus as Bus

@@ -15,7 +15,7 @@ from websockets.asyncio.client import connect as raw_connect
 from websockets.typing import Origin, Subprotocol
 
 from channels.conftest import Accepted, Recorder
-from ionbus.channels import websocket, websocket_server
+from ionbus.channels import websocket
 from ionbus.channels.base import Channel
 from ionbus.channels.websocket_client import websocket_opener
 from ionbus.channels.websocket_server import WebSocketServer, serve_websocket
@@ -454,7 +454,7 @@ async def test_misspelt_options(accepted: type[Accepted], options: Options) -> N
     ],
 )
 def test_loopback(host: str, loopback: bool) -> None:
-    assert websocket_server.is_loopback(host) is loopback
+    assert websocket.is_loopback(host) is loopback
 
 
 async def test_ipv6(accepted: type[Accepted], monkeypatch: pytest.MonkeyPatch) -> None:

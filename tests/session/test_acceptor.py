@@ -10,7 +10,8 @@ import msgpack
 import pytest
 
 from ionbus.generated.protocol import Limits
-from ionbus.session.acceptor import Acceptor, Attended, Ended, Hello, Refusal, Welcomed
+from ionbus.session.acceptor import Acceptor, Hello, Refusal, Welcomed
+from ionbus.session.attended import Attended, Ended
 from ionbus.wire.frames import encode_close
 
 PING = b"\x92\x06\x01"
@@ -152,7 +153,7 @@ def test_absence_counts_only_time_in_which_our_own_loop_ran(broker: Broker) -> N
     attended.leave()
     for second in range(20, 24):
         assert broker.acceptor.tick(second * 1000) == []
-    assert broker.acceptor.tick(1_000_000) == [attended]  # this long step counts as two seconds
+    assert broker.acceptor.tick(1_000_000) == [(attended, "absent")]  # this long step counts as two seconds
 
 
 def test_a_suspended_broker_ends_no_session(broker: Broker) -> None:

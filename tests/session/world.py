@@ -7,7 +7,8 @@ from collections import deque
 from dataclasses import replace
 
 from ionbus.generated.protocol import Limits
-from ionbus.session.acceptor import Acceptor, Attended, Ended, Hello, Welcomed
+from ionbus.session.acceptor import Acceptor, Hello, Welcomed
+from ionbus.session.attended import Attended, Ended
 from ionbus.session.connection import CloseChannel, Connection, OpenChannel, SessionReplaced, StateChange
 from ionbus.session.session import Delivered, Session, Violation
 

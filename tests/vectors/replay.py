@@ -45,19 +45,22 @@ def plain(thing: object) -> object:
             return {"open_channel": True}
         case CloseChannel(code, _, over):
             return {"close_channel": code, "over": over}
-        case StateChange(before, after, code, _, outcome, lost_events):
+        case StateChange():
             return {
-                "from": str(before),
-                "to": str(after),
-                "code": code,
-                "outcome": outcome,
-                "lost_events": lost_events,
+                "from": str(thing.before),
+                "to": str(thing.after),
+                "code": thing.code,
+                "outcome": thing.outcome,
+                "replayed": thing.replayed,
+                "lost_events": thing.lost_events,
+                "missed": thing.missed,
             }
-        case SessionReplaced(code, unnumbered, lost_events):
+        case SessionReplaced(code, unnumbered, lost_events, missed):
             return {
                 "replaced": code,
                 "unnumbered": [entry.data.hex() for entry in unnumbered],
                 "lost_events": lost_events,
+                "missed": missed,
             }
         case SessionEnded(code, _):
             return {"ended": code}
@@ -101,6 +104,9 @@ class SessionRun:
             "acked": session.acked,
             "granted": list(session.granted),
             "accepts_events": session.accepts_events,
+            "dropped": {f"{name} {reason}": n for (name, reason), n in sorted(session.dropped.items())},
+            "queued_message_bytes": session.queued_message_bytes,
+            "held_bytes": session.held_bytes,
             "deadline": finite(session.deadline()),
         }
         return {**inputs, "gives": gives, "facts": facts}

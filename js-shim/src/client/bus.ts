@@ -1,5 +1,6 @@
 /** A client: its calls, streams, events and handlers, over one session that outlives its channels. */
 
+import { BUILT_IN, type Discontinuity, Ionbus } from "../builtin.js";
 import type { Opener } from "../channels/base.js";
 import {
   type AnyCall,
@@ -81,6 +82,8 @@ export interface BusOptions {
 
 export interface Bus {
   readonly state: ConnectionState;
+  /** How many of this client's events never reached the broker, by name and reason (docs/delivery.md). */
+  readonly dropped: Readonly<Record<string, Readonly<Record<string, number>>>>;
 
   /** Listen to an event. Listeners are started in order; one that returns a promise does not make others wait. */
   on<Name extends string, Payload, Sent, By extends Source>(
@@ -140,9 +143,6 @@ export interface Bus {
   close(): Promise<void>;
 }
 
-/** The contract of what every broker serves besides its own; it needs no announcement. */
-export const BUILT_IN: ContractReference = { name: "ionbus", version: "1.0", fingerprint: "" };
-
 /** A listener's place: what to hand to it, and its number and pattern at the broker. */
 interface Listener extends Target {
   readonly number: number;
@@ -154,6 +154,8 @@ interface Listener extends Target {
 export interface Route {
   readonly open: Opener;
   readonly mayRenewToken: boolean;
+  /** A broker that stops says where to go on; only WebSocket can. */
+  readonly redirect?: (url: string) => void;
 }
 
 /** Make a bus over what `route` opens. */
@@ -170,6 +172,7 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
   const stateListeners = createListening<StateChange>((error) => reportListenerError("the state", error));
   const errorListeners = createListening<IonbusError>((error) => reportListenerError("refusals", error));
   let lastListener = 0;
+  let lostCalls = 0;
   let mayEmit: ((name: string) => boolean) | undefined;
   let mayCall: ((name: string) => boolean) | undefined;
 
@@ -188,9 +191,14 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
     attemptFailed(code, message) {
       peer.disconnected = message || code;
     },
-    stateChanged: (change) => stateListeners.call(change),
-    replaced: (session, code, unnumbered) =>
-      peer.replace(session, unnumbered, lostWith(code), subscribeAgain),
+    stateChanged(told) {
+      const change = told.outcome === "lost" ? { ...told, lostCalls } : told;
+      if (change.outcome === "lost") tellOfDiscontinuity(change);
+      stateListeners.call(change);
+    },
+    replaced(session, code, unnumbered) {
+      lostCalls = peer.replace(session, unnumbered, lostWith(code), subscribeAgain);
+    },
     ended: (code, message) => peer.end(endError(code, message)),
   });
 
@@ -250,6 +258,19 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
   function refused(error: IonbusError): void {
     if (errorListeners.size === 0) console.error("ionbus: refused by the broker:", error);
     errorListeners.call(error);
+  }
+
+  /** Publish, to our own listeners, that what comes next does not follow on what came before. */
+  function tellOfDiscontinuity({ code, missed, lostEvents }: StateChange): void {
+    const { name } = Ionbus.discontinuity;
+    const payload: Discontinuity = {
+      reason: code ?? "unknown",
+      missed: missed ?? null,
+      lost_events: lostEvents,
+      lost_calls: lostCalls,
+    };
+    const targets = listenersOf(name);
+    if (targets.length > 0) peer.listeners.arriveFromHere(name, encode(payload), targets);
   }
 
   function lostWith(code: string): IonbusError {
@@ -372,6 +393,14 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
   const bus: Bus = {
     get state() {
       return link.state;
+    },
+    get dropped() {
+      const names: Record<string, Record<string, number>> = {};
+      for (const [what, times] of link.dropped) {
+        const [name, reason] = what.split(" ") as [string, string];
+        names[name] = { ...names[name], [reason]: times };
+      }
+      return names;
     },
     on(what: AnyEvent | ContractNamespace | string, listener: (value: never) => unknown): Subscription {
       const receive = functionOf(listener, "bus.on") as (value: unknown) => unknown; // the overloads vouch for it

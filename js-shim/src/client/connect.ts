@@ -55,12 +55,31 @@ function routeOf(
 }
 
 function webSocketRoute(url: Source<string>, token: Source<string | undefined> | undefined): Route {
+  let elsewhere: string | undefined;
+  let isSecure = true; // until a channel without TLS was open: then there is nothing to give away
   return {
     mayRenewToken: typeof token === "function",
+    redirect(next) {
+      if (isSafe(next, isSecure)) elsewhere = next;
+      else console.warn(`ionbus: the broker says to go to ${next}, which is not followed: it is not safe`);
+    },
     async open(receiver) {
-      const address = typeof url === "function" ? await url() : url;
+      const address = elsewhere ?? (typeof url === "function" ? await url() : url);
       const secret = typeof token === "function" ? await token() : token;
-      return { channel: await openWebSocket(address, receiver), token: secret };
+      try {
+        const channel = await openWebSocket(address, receiver);
+        isSecure = address.startsWith("wss:");
+        return { channel, token: secret };
+      } catch (error) {
+        elsewhere = undefined; // back to the old address
+        throw error;
+      }
     },
   };
+}
+
+/** Whether the token may be shown there: without TLS only to this machine, and never after TLS. */
+function isSafe(url: string, wasSecure: boolean): boolean {
+  if (/^wss:/i.test(url)) return true;
+  return !wasSecure && /^ws:\/\/(localhost|127(\.\d+){3}|\[::1\])(:\d+)?(\/|$)/i.test(url);
 }

@@ -18,11 +18,12 @@ import {
   Connection,
   type ConnectionEffect,
   type ContractTriple,
+  type Missed,
   type Outcome,
   type Welcome,
 } from "../session/connection.js";
 import type { Entry } from "../session/outbox.js";
-import type { Session } from "../session/session.js";
+import type { Counts, Session } from "../session/session.js";
 import { MalformedFrame } from "../wire/frames.js";
 
 /** In a page it tells when the network is back; Node.js does not. */
@@ -54,8 +55,14 @@ export interface StateChange {
   readonly outcome: Outcome | undefined;
   /** Whether the session goes on where it was: nothing was lost, doubled or reordered. */
   readonly resumed: boolean;
+  /** Of a session that goes on: how many messages are sent again, since they had not arrived. */
+  readonly replayed: number;
   /** Of a lost session: how many of our events may not have arrived. */
   readonly lostEvents: number;
+  /** Likewise: how many of our requests were rejected with SessionLost. */
+  readonly lostCalls: number;
+  /** Likewise: the events for us that we had not acknowledged, by name (others under "*"); undefined where the broker does not know. */
+  readonly missed: Missed | undefined;
 }
 
 /** Who is above a link. */
@@ -76,6 +83,8 @@ export interface Application {
 export interface Link {
   readonly state: ConnectionState;
   readonly session: Session;
+  /** Our events that will never arrive, by name and reason with a space between. */
+  readonly dropped: Counts;
   /** Open the first channel. */
   start(): void;
   /** Send what there is at the end of this turn. */
@@ -89,7 +98,11 @@ export interface Link {
 
 /** Make a link; nothing happens before `start`. */
 export function createLink(
-  route: { readonly open: Opener; readonly mayRenewToken: boolean },
+  route: {
+    readonly open: Opener;
+    readonly mayRenewToken: boolean;
+    readonly redirect?: (url: string) => void;
+  },
   limits: Limits,
   application: Application,
 ): Link {
@@ -125,6 +138,10 @@ export function createLink(
         settle();
       },
     };
+    if (connection.elsewhere !== undefined) {
+      route.redirect?.(connection.elsewhere);
+      connection.elsewhere = undefined;
+    }
     try {
       const opened = await route.open(receiver);
       if (own !== attempt) {
@@ -220,7 +237,10 @@ export function createLink(
           code: effect.code || undefined,
           outcome: effect.outcome,
           resumed: effect.outcome === "resumed",
+          replayed: effect.replayed,
           lostEvents: effect.lostEvents,
+          lostCalls: 0, // known above
+          missed: effect.missed,
         });
         break;
       }
@@ -275,6 +295,9 @@ export function createLink(
     },
     get session() {
       return connection.session;
+    },
+    get dropped() {
+      return connection.dropped;
     },
     start() {
       page.addEventListener?.("online", online);

@@ -15,6 +15,8 @@ interface Arrival {
   readonly name: string;
   readonly payload: Uint8Array;
   readonly targets: Iterable<Target>;
+  /** Whether its credit returns: not that of an event that this side made itself. */
+  readonly costs: boolean;
 }
 
 /** Starts listeners in order, at most so many at a time; what exceeds them waits, and costs its sender credit. */
@@ -42,9 +44,12 @@ export class Listeners {
 
   /** An event has arrived for `targets`. */
   arrive(seq: number, name: string, payload: Uint8Array, targets: Iterable<Target>): void {
-    const arrival = { seq, name, payload, targets };
-    if (this.#waiting.length > 0 || this.#running >= this.#maxRunning) this.#waiting.push(arrival);
-    else this.#hand(arrival);
+    this.#take({ seq, name, payload, targets, costs: true });
+  }
+
+  /** An event of this side's own making, behind those that arrived before. */
+  arriveFromHere(name: string, payload: Uint8Array, targets: Iterable<Target>): void {
+    this.#take({ seq: 0, name, payload, targets, costs: false });
   }
 
   /** Drop what waits: the session has ended. */
@@ -52,7 +57,12 @@ export class Listeners {
     this.#waiting = [];
   }
 
-  #hand({ seq, name, payload, targets }: Arrival): void {
+  #take(arrival: Arrival): void {
+    if (this.#waiting.length > 0 || this.#running >= this.#maxRunning) this.#waiting.push(arrival);
+    else this.#hand(arrival);
+  }
+
+  #hand({ seq, name, payload, targets, costs }: Arrival): void {
     try {
       // Each gets a value of its own, so that no listener sees what another did to it.
       const handed = [...targets].map((target) => [target, target.decode(name, payload)] as const);
@@ -60,7 +70,7 @@ export class Listeners {
     } catch (error) {
       this.#refuse(seq, error);
     }
-    this.#consumed(payload.length);
+    if (costs) this.#consumed(payload.length);
   }
 
   #start(target: Target, name: string, value: unknown): void {

@@ -259,19 +259,22 @@ export class Peer {
    * @param unnumbered - what was never sent, in order.
    * @param error - what numbered requests fail with.
    * @param renew - called first: makes the subscriptions again.
+   * @returns how many requests failed.
    */
-  replace(engine: Session, unnumbered: readonly Entry[], error: IonbusError, renew: () => void): void {
+  replace(engine: Session, unnumbered: readonly Entry[], error: IonbusError, renew: () => void): number {
     this.answers.stopAll();
     this.engine = engine;
     this.#eventsReceived = [0, 0];
     renew();
     const kept = new Set(unnumbered.map(({ tag }) => tag).filter(isPending));
-    for (const pending of this.requests.carryOver(kept, error)) this.#sendAgain(pending);
+    const { again, lost } = this.requests.carryOver(kept, error);
+    for (const pending of again) this.#sendAgain(pending);
     for (const { tag, data, cost, delivery, key } of unnumbered) {
       if (isPending(tag)) this.#sendAgain(tag);
       else if (cost >= 0) engine.emit(data, cost, delivery, key, tag);
     }
     this.#flushSoon();
+    return lost;
   }
 
   #lookAgain(): void {

@@ -27,6 +27,8 @@ export interface Pending {
   readonly id: number;
   readonly options: RequestOptions;
   entry: Entry | undefined;
+  /** The broker stops and has not taken it: it goes to the next one. */
+  isPutOff: boolean;
   expiresAt: number;
   /** Calls: the result's payload. Streams: an item's; false where it came without credit. */
   take(payload: Uint8Array): boolean;
@@ -72,6 +74,7 @@ export class Requests {
           id,
           options,
           entry: undefined,
+          isPutOff: false,
           expiresAt: Number.POSITIVE_INFINITY,
           take(payload) {
             try {
@@ -105,8 +108,13 @@ export class Requests {
     this.#end(id, "RESULT", "call")?.take(payload);
   }
 
-  /** ERROR has arrived. */
+  /** ERROR has arrived. A request that a stopping broker did not take goes to the next one (docs/protocol.md, section 8.7). */
   error(id: number, code: string, message: string, details: Uint8Array | null | undefined): void {
+    const putOff = code === "stopping" ? this.#find(id, "ERROR") : undefined;
+    if (putOff !== undefined) {
+      putOff.isPutOff = true;
+      return;
+    }
     const pending = this.#end(id, "ERROR");
     pending?.fail(errorFromWire(code, message, decodeDetails(details), pending.options.raises));
   }
@@ -133,22 +141,25 @@ export class Requests {
    * The session was replaced: fail what the old one may have carried out.
    *
    * @param kept - requests that never left.
-   * @returns calls that left and may be sent again.
+   * @returns requests that left and may be sent again, and how many failed.
    */
-  carryOver(kept: ReadonlySet<unknown>, error: IonbusError): Pending[] {
+  carryOver(kept: ReadonlySet<unknown>, error: IonbusError): { again: readonly Pending[]; lost: number } {
     this.#abandoned.clear();
     const again: Pending[] = [];
+    let lost = 0;
     for (const pending of [...this.#pending.values()]) {
       if (kept.has(pending)) continue;
-      if (pending.kind === "call" && pending.options.isIdempotent) {
+      if (pending.isPutOff || (pending.kind === "call" && pending.options.isIdempotent)) {
+        pending.isPutOff = false;
         again.push(pending);
       } else {
+        lost += 1;
         this.#pending.delete(pending.id);
         pending.fail(error);
       }
     }
     this.#makeRoom();
-    return again;
+    return { again, lost };
   }
 
   /** The session has ended. */
@@ -277,7 +288,8 @@ export class Requests {
   #giveUp(pending: Pending): void {
     if (!this.#pending.delete(pending.id)) return;
     const peer = this.#peer;
-    if (pending.entry === undefined || peer.endedWith !== undefined || peer.withdraw(pending.entry)) {
+    const { entry, isPutOff } = pending; // of what was put off the broker has let go
+    if (entry === undefined || isPutOff || peer.endedWith !== undefined || peer.withdraw(entry)) {
       this.#makeRoom();
     } else {
       this.#abandoned.add(pending.id);
@@ -446,6 +458,7 @@ function createReader<Item>(
         id,
         options,
         entry: undefined,
+        isPutOff: false,
         expiresAt: Number.POSITIVE_INFINITY,
         take(payload) {
           if (received[0] >= granted[0] || received[1] >= granted[1]) return false;

@@ -7,9 +7,9 @@
  */
 
 import { type BrowserWindow, type IpcMainEvent, MessageChannelMain, type WebFrameMain } from "electron";
+import { BUILT_IN } from "../builtin.js";
 import type { Channel, PeerIdentity, Receiver } from "../channels/base.js";
 import { CLOSED, listenToPort, ownBuffer, type PortLike } from "../channels/port.js";
-import { BUILT_IN } from "../client/bus.js";
 import { call } from "../contract.js";
 import { createSubscription, type Subscription } from "../dispatch/subscription.js";
 import { DEFAULT_LIMITS } from "../generated/protocol.js";

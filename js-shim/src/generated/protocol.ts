@@ -79,6 +79,7 @@ export interface Limits {
   readonly maxFrameBytes: number;
   readonly maxGreetingBytes: number;
   readonly handshakeMs: number;
+  readonly maxFrameElements: number;
   readonly batchElements: number;
   readonly batchBytes: number;
   readonly ackElements: number;
@@ -90,6 +91,7 @@ export interface Limits {
   readonly creditMessages: number;
   readonly maxQueuedBytes: number;
   readonly maxLatestKeys: number;
+  readonly maxLatestBytes: number;
   readonly streamCreditBytes: number;
   readonly streamCreditMessages: number;
   readonly transferThresholdBytes: number;
@@ -108,8 +110,18 @@ export interface Limits {
   readonly maxPayloadDepth: number;
   readonly maxNameBytes: number;
   readonly maxRequests: number;
+  readonly maxRequestBytes: number;
+  readonly maxStreams: number;
+  readonly maxAnswerBytes: number;
   readonly maxSubscriptions: number;
   readonly maxGreetingChannels: number;
+  readonly maxSessions: number;
+  readonly maxSessionsPerPrincipal: number;
+  readonly maxRate: number;
+  readonly maxBrokerBytes: number;
+  readonly slowConsumerMs: number;
+  readonly rememberAnswersMs: number;
+  readonly rememberAnswersBytes: number;
   readonly maxListeners: number;
 }
 
@@ -117,6 +129,7 @@ export const DEFAULT_LIMITS: Limits = {
   maxFrameBytes: 1_048_576,
   maxGreetingBytes: 16_384,
   handshakeMs: 10_000,
+  maxFrameElements: 4_096,
   batchElements: 256,
   batchBytes: 65_536,
   ackElements: 64,
@@ -128,6 +141,7 @@ export const DEFAULT_LIMITS: Limits = {
   creditMessages: 4_096,
   maxQueuedBytes: 16_777_216,
   maxLatestKeys: 10_000,
+  maxLatestBytes: 16_777_216,
   streamCreditBytes: 262_144,
   streamCreditMessages: 64,
   transferThresholdBytes: 262_144,
@@ -146,7 +160,17 @@ export const DEFAULT_LIMITS: Limits = {
   maxPayloadDepth: 64,
   maxNameBytes: 255,
   maxRequests: 10_000,
+  maxRequestBytes: 536_870_912,
+  maxStreams: 1_000,
+  maxAnswerBytes: 536_870_912,
   maxSubscriptions: 1_000,
   maxGreetingChannels: 64,
+  maxSessions: 10_000,
+  maxSessionsPerPrincipal: 10_000,
+  maxRate: 1_000_000,
+  maxBrokerBytes: 1_073_741_824,
+  slowConsumerMs: 60_000,
+  rememberAnswersMs: 300_000,
+  rememberAnswersBytes: 16_777_216,
   maxListeners: 256,
 };

@@ -16,7 +16,7 @@ import {
   MalformedFrame,
 } from "../wire/frames.js";
 import type { Entry } from "./outbox.js";
-import { type Delivered, type Rejected, Session, type Violation } from "./session.js";
+import { type Counts, count, type Delivered, type Rejected, Session, type Violation } from "./session.js";
 import { StateMachine, shown } from "./states.js";
 
 /** What became of the session at a WELCOME: it goes on, it is the first, or it is a new one in place of one that ended. */
@@ -35,16 +35,27 @@ export interface CloseChannel {
   readonly over: boolean;
 }
 
-/** The public state is another. `outcome` where a WELCOME made it so; `code` and `reason` say why it was left. */
+/** The public state is another. */
 export interface StateChange {
   readonly type: "state_change";
   readonly before: ConnectionState;
   readonly after: ConnectionState;
+  /** Why, as a code of docs/protocol.md, section 9. */
   readonly code: string;
+  /** Why, in words. */
   readonly reason: string;
+  /** Where a WELCOME made it so: what became of the session. */
   readonly outcome: Outcome | undefined;
+  /** Of a session that was resumed: how many elements are sent again, since they had not arrived. */
+  readonly replayed: number;
+  /** Of a session that was lost: how many events of ours may not have arrived. */
   readonly lostEvents: number;
+  /** Likewise: the events for us that we had not acknowledged, by name; undefined where the broker does not know. */
+  readonly missed: Missed | undefined;
 }
+
+/** How many events, by name; others under "*". */
+export type Missed = Readonly<Record<string, number>>;
 
 /** The old session ended (`code`); `Connection.session` is new. Make subscriptions again, then send `unnumbered` as far as it still has sense. */
 export interface SessionReplaced {
@@ -52,6 +63,7 @@ export interface SessionReplaced {
   readonly code: string;
   readonly unnumbered: readonly Entry[];
   readonly lostEvents: number;
+  readonly missed: Missed | undefined;
 }
 
 /** It is over for good: everything that waits fails with this code. */
@@ -81,7 +93,8 @@ export interface Welcome {
   readonly received: number;
   readonly credit: readonly [number, number];
   readonly heartbeat: readonly [number, number];
-  readonly reason?: unknown;
+  readonly reason?: string | null;
+  readonly missed?: Missed | null;
   readonly limits?: unknown;
   readonly contracts?: unknown;
   readonly names?: unknown;
@@ -113,6 +126,10 @@ export class Connection {
   epoch: Uint8Array | undefined = undefined;
   /** The newest WELCOME. */
   welcome: Welcome | undefined = undefined;
+  /** The URL that a stopping broker sent us to; whoever opens channels takes it from here. */
+  elsewhere: string | undefined = undefined;
+  /** Our events of sessions that were replaced, which will never arrive. */
+  private readonly droppedBefore: Counts = new Map();
 
   private token: string | undefined = undefined;
   private silenceIsFatal = false;
@@ -157,6 +174,13 @@ export class Connection {
   /** The session's id. */
   get id(): Uint8Array {
     return this.sessionId;
+  }
+
+  /** Our events that will never arrive, by name and reason with a space between, over all sessions. */
+  get dropped(): Counts {
+    const total: Counts = new Map(this.droppedBefore);
+    for (const [what, times] of this.session.dropped) total.set(what, (total.get(what) ?? 0) + times);
+    return total;
   }
 
   // Inputs.
@@ -264,7 +288,7 @@ export class Connection {
     code = "",
     reason = "",
     outcome: Outcome | undefined = undefined,
-    lostEvents = 0,
+    replaced: SessionReplaced | undefined = undefined,
   ): void {
     const before = this.machine.state;
     const effects = this.machine.take(given);
@@ -282,7 +306,9 @@ export class Connection {
         code,
         reason,
         outcome,
-        lostEvents,
+        replayed: outcome === "resumed" ? this.session.replayed : 0,
+        lostEvents: replaced?.lostEvents ?? 0,
+        missed: replaced?.missed,
       });
     }
   }
@@ -360,10 +386,13 @@ export class Connection {
       }
       replaced = {
         type: "session_replaced",
-        code: typeof welcome.reason === "string" && welcome.reason !== "" ? welcome.reason : "unknown",
+        code: welcome.reason || "unknown",
         unnumbered: this.session.unnumbered(),
         lostEvents: this.session.unacknowledgedEvents,
+        missed: welcome.missed ?? undefined,
       };
+      for (const [what, times] of this.dropped) this.droppedBefore.set(what, times);
+      for (const name of this.session.unacknowledged()) count(this.droppedBefore, `${name} ${replaced.code}`);
       this.session = new Session(this.limits);
       this.sessionId = this.fresh[0];
     }
@@ -375,7 +404,7 @@ export class Connection {
     this.welcome = welcome;
     if (replaced !== undefined) {
       this.waitingEffects.push(replaced);
-      this.take("welcomed", now, replaced.code, "the session was replaced", "lost", replaced.lostEvents);
+      this.take("welcomed", now, replaced.code, "the session was replaced", "lost", replaced);
     } else {
       this.take("welcomed", now, "", "", wasWelcomed ? "resumed" : "fresh");
     }
@@ -393,6 +422,8 @@ export class Connection {
       this.secret = this.entropy(32);
       this.attempt = 0;
     }
+    const { elsewhere } = options;
+    this.elsewhere = typeof elsewhere === "string" ? elsewhere : undefined;
     const after = options["retry_after"];
     this.retryAfter = isUint(after) ? after : 0;
     this.waitingEffects.push({ type: "close_channel", code, message, over: false });
@@ -413,7 +444,7 @@ const NO_EFFECTS: ConnectionEffect[] = [];
 
 /** Throw MalformedFrame unless the fields that are needed are there, of their types. */
 function checkedWelcome(welcome: Readonly<Record<string, unknown>>): Welcome {
-  const { protocol, session, epoch, secret, received, credit, heartbeat } = welcome;
+  const { protocol, session, epoch, secret, received, credit, heartbeat, reason, missed } = welcome;
   const needed: readonly (readonly [name: string, isRight: boolean])[] = [
     ["protocol", protocol === VERSION],
     ["session", isId(session, 16)],
@@ -421,6 +452,8 @@ function checkedWelcome(welcome: Readonly<Record<string, unknown>>): Welcome {
     ["secret", isId(secret, 32)],
     ["received", isUint(received)],
     ["credit", isPair(credit)],
+    ["reason", reason === undefined || reason === null || typeof reason === "string"],
+    ["missed", missed === undefined || missed === null || areCounts(missed)],
     ["heartbeat", isPair(heartbeat) && Math.min(...heartbeat) > 0],
   ];
   for (const [name, isRight] of needed) {
@@ -428,6 +461,10 @@ function checkedWelcome(welcome: Readonly<Record<string, unknown>>): Welcome {
       throw new MalformedFrame(`WELCOME: ${name} is missing or wrong: ${String(welcome[name]).slice(0, 60)}`);
   }
   return welcome as unknown as Welcome; // its fields were checked one by one
+}
+
+function areCounts(value: unknown): boolean {
+  return typeof value === "object" && !Array.isArray(value) && Object.values(value as object).every(isUint);
 }
 
 /** Whether `value` is a byte string of `size` bytes. */

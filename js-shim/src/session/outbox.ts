@@ -68,18 +68,21 @@ export class Outbox {
   queuedEvents = 0;
   /** Entries that wait and need no credit. */
   queuedMessages = 0;
+  /** Bytes of those, held ones included. */
+  queuedMessageBytes = 0;
 
   constructor(maxLatestKeys: number) {
     this.maxLatestKeys = maxLatestKeys;
   }
 
-  /** Queue one entry behind all others. */
-  push(entry: Entry): void {
+  /** Queue one entry behind all others; gives the `latest` event that is forgotten for it, if one is. */
+  push(entry: Entry): Entry | undefined {
     entry.ordinal = ++this.ordinal;
     if (entry.cost < 0) {
       this.messages.push(entry);
       this.queuedMessages++;
-      return;
+      this.queuedMessageBytes += entry.data.length;
+      return undefined;
     }
     this.events.push(entry);
     this.queuedEvents++;
@@ -89,10 +92,11 @@ export class Outbox {
       if (this.latest.size > this.maxLatestKeys) {
         for (const oldest of this.latest.values()) {
           this.withdraw(oldest);
-          break;
+          return oldest;
         }
       }
     }
+    return undefined;
   }
 
   /** Put a newer event in the place of the one with the same key; undefined where none waits. */
@@ -128,6 +132,7 @@ export class Outbox {
         const held = message.lane === undefined ? undefined : this.held.get(message.lane);
         if (held === undefined) {
           this.queuedMessages--;
+          this.queuedMessageBytes -= message.data.length;
           return message;
         }
         held.push(message);
@@ -153,8 +158,12 @@ export class Outbox {
   /** Never send an entry that still waits. */
   withdraw(entry: Entry): void {
     entry.isDropped = true;
-    if (entry.cost >= 0) this.forget(entry);
-    else this.queuedMessages--;
+    if (entry.cost >= 0) {
+      this.forget(entry);
+    } else {
+      this.queuedMessages--;
+      this.queuedMessageBytes -= entry.data.length;
+    }
     this.withdrawn++;
     if (this.withdrawn >= SWEPT && this.withdrawn * 2 >= this.events.length + this.messages.length)
       this.sweep();

@@ -40,6 +40,11 @@ export class Replay {
     return this.size >= this.maxBytes || this.kept.length >= this.maxElements;
   }
 
+  /** How many elements wait to be sent again. */
+  get resending(): number {
+    return this.again;
+  }
+
   /** Whether elements wait to be sent again; until then nothing new may leave. */
   get isResending(): boolean {
     return this.again > 0;
@@ -66,18 +71,18 @@ export class Replay {
    *
    * An unacknowledged volatile event and a `latest` one that has a successor become nil.
    *
-   * @returns the cost of each event that became nil.
+   * @returns the events that became nil.
    */
-  rewind(received: number): number[] {
+  rewind(received: number): Entry[] {
     this.acknowledge(received);
-    const dropped: number[] = [];
+    const dropped: Entry[] = [];
     const newest = new Set<string | undefined>();
     for (let index = this.kept.length - 1; index >= 0; index--) {
       const { element, entry } = this.kept.at(index) as Kept;
       // Only a whole EVENT may go.
       if (entry === undefined || entry.cost < 0 || element[1] !== Message.Event) continue;
       if (entry.delivery === "volatile" || (entry.delivery === "latest" && newest.has(entry.key))) {
-        dropped.push(entry.cost);
+        dropped.push(entry);
         this.kept.set(index, { element: NIL, entry: undefined });
         this.size -= element.length - NIL.length;
       } else if (entry.delivery === "latest") {
@@ -103,13 +108,10 @@ export class Replay {
     this.again--;
   }
 
-  /** How many events were numbered and not acknowledged: what may be lost when the session ends. */
-  unacknowledgedEvents(): number {
-    let count = 0;
-    for (let index = 0; index < this.kept.length; index++) {
-      const entry = this.kept.at(index)?.entry;
-      if (entry !== undefined && entry.cost >= 0) count++;
-    }
-    return count;
+  /** Events that were numbered and not acknowledged: what may be lost when the session ends. */
+  unacknowledgedEvents(): Entry[] {
+    return this.kept
+      .toArray()
+      .flatMap(({ entry }) => (entry !== undefined && entry.cost >= 0 ? [entry] : []));
   }
 }

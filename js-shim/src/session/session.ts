@@ -7,7 +7,7 @@
 
 import { Frame, type Limits, Message } from "../generated/protocol.js";
 import { decodeFrame, encodeControl, encodeData, MalformedFrame, uintFields } from "../wire/frames.js";
-import { checkMessage, encodeMessage } from "../wire/messages.js";
+import { checkMessage, encodeMessage, eventName } from "../wire/messages.js";
 import { Liveness } from "./liveness.js";
 import { type Delivery, Entry, EVENTS, type Lane, Outbox } from "./outbox.js";
 import { Replay } from "./replay.js";
@@ -41,6 +41,14 @@ export type Arrival = Delivered | Rejected | Violation;
 /** Totals of bytes and of events, for a session's life. */
 export type Credit = readonly [bytes: number, events: number];
 
+/** How often each was counted. */
+export type Counts = Map<string, number>;
+
+/** Count one more. */
+export function count(counts: Counts, what: string): void {
+  counts.set(what, (counts.get(what) ?? 0) + 1);
+}
+
 /** See the module. Until `attach` everything waits. */
 export class Session {
   private readonly limits: Limits;
@@ -70,6 +78,11 @@ export class Session {
   granted: Credit;
 
   private violations = 0;
+  /**
+   * Events that will never arrive, by name and reason with a space between: `absent`, `behind`, `superseded`, `forgotten`,
+   * `too_large`.
+   */
+  readonly dropped: Counts = new Map();
 
   constructor(limits: Limits) {
     this.limits = limits;
@@ -110,13 +123,23 @@ export class Session {
   ): Entry | undefined {
     if (delivery === "latest") {
       const waiting = this.outbox.replace(key, message, cost);
-      if (waiting !== undefined) return waiting;
+      if (waiting !== undefined) {
+        this.drop(message, "superseded");
+        return waiting;
+      }
     } else if (delivery === "volatile" && !(this.attached && this.acceptsEvents && !this.replay.isFull)) {
+      this.drop(message, this.attached ? "behind" : "absent");
       return undefined;
     }
     const entry = new Entry(message, cost, delivery, key, EVENTS, tag);
-    this.outbox.push(entry);
+    const forgotten = this.outbox.push(entry);
+    if (forgotten !== undefined) this.drop(forgotten.data, "forgotten");
     return entry;
+  }
+
+  /** Count an EVENT or ENVELOPE that will never arrive. */
+  drop(event: Uint8Array, reason: string): void {
+    count(this.dropped, `${eventName(event)} ${reason}`);
   }
 
   /** Take back a message that is not fully numbered. False: too late, the other side gets it. */
@@ -184,6 +207,16 @@ export class Session {
     return this.outbox.queuedMessages;
   }
 
+  /** Bytes of messages that wait and need no credit, and of all that is sent in parts. */
+  get queuedMessageBytes(): number {
+    return this.outbox.queuedMessageBytes + this.outgoing.queuedBytes;
+  }
+
+  /** Bytes that are kept here: what waits, what is not acknowledged, and the parts that have arrived. */
+  get heldBytes(): number {
+    return this.outbox.queuedBytes + this.queuedMessageBytes + this.replay.size + this.incoming.heldBytes;
+  }
+
   /** The number of the last element sent. */
   get sent(): number {
     return this.replay.sent;
@@ -196,7 +229,17 @@ export class Session {
 
   /** Events that were numbered and may not have arrived. */
   get unacknowledgedEvents(): number {
-    return this.replay.unacknowledgedEvents();
+    return this.replay.unacknowledgedEvents().length;
+  }
+
+  /** How many elements are still to be sent again after a new channel was attached. */
+  get replayed(): number {
+    return this.replay.resending;
+  }
+
+  /** The names of the events that were numbered and may not have arrived, one for each. */
+  unacknowledged(): string[] {
+    return this.replay.unacknowledgedEvents().map(({ data }) => eventName(data));
   }
 
   /** Messages of which the other side cannot have got all, in order: they may go to another session. */
@@ -227,9 +270,10 @@ export class Session {
       );
     }
     // What becomes nil never arrives, so that its receiver cannot give its credit back.
-    for (const cost of this.replay.rewind(received)) {
+    for (const { cost, data, delivery } of this.replay.rewind(received)) {
       this.spentBytes -= cost;
       this.spentEvents--;
+      this.drop(data, delivery === "volatile" ? "absent" : "superseded");
     }
     this.raiseCredit(credit[0], credit[1]);
     this.control.clear();
@@ -345,6 +389,12 @@ export class Session {
     if (firstSeq === 0 || firstSeq > this.received + 1) {
       throw new MalformedFrame(`element ${firstSeq} after ${this.received}: a gap`);
     }
+    const { maxFrameElements } = this.limits;
+    if (frame.length - 3 > maxFrameElements) {
+      throw new MalformedFrame(
+        `a frame of ${frame.length - 3} elements; it holds ${maxFrameElements} at most`,
+      );
+    }
     this.acknowledge(ack);
     const end = firstSeq + frame.length - 3;
     for (let seq = this.received + 1; seq < end; seq++) {
@@ -390,6 +440,7 @@ export class Session {
         const entry = this.outgoing.reject(message[1] as number);
         if (entry !== undefined) {
           this.giveBack(entry);
+          if (entry.cost >= 0) this.drop(entry.data, "too_large");
           this.outbox.release(entry.lane);
           const [, , code, text] = message as [unknown, unknown, string, string];
           arrivals.push({ type: "rejected", tag: entry.tag, code, message: text });

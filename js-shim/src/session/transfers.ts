@@ -27,6 +27,8 @@ export class Outgoing {
   private last = 0;
   private readonly turns = new Deque<Sending>();
   private readonly underWay = new Map<number, Sending>();
+  /** Bytes of the messages under way. */
+  queuedBytes = 0;
 
   constructor(partBytes: number) {
     this.partBytes = partBytes;
@@ -37,6 +39,7 @@ export class Outgoing {
     const sending = new Sending(++this.last, entry, this.partBytes);
     this.underWay.set(sending.number, sending);
     this.turns.push(sending);
+    this.queuedBytes += entry.data.length;
   }
 
   /** The next element to send, with the message's entry where it is its last part; undefined while no transfer may go on. */
@@ -56,7 +59,7 @@ export class Outgoing {
       }
       sending.offset += part.length;
       const isLast = sending.offset === data.length;
-      if (isLast) this.underWay.delete(sending.number);
+      if (isLast) this.forget(sending);
       else this.turns.push(sending);
       const element =
         offset > 0
@@ -77,7 +80,7 @@ export class Outgoing {
   reject(number: number): Entry | undefined {
     const sending = this.find(number, "REJECT");
     if (sending === undefined) return undefined;
-    this.underWay.delete(number);
+    this.forget(sending);
     return sending.entry;
   }
 
@@ -85,7 +88,7 @@ export class Outgoing {
   abort(entry: Entry): Sending | undefined {
     for (const sending of this.underWay.values()) {
       if (sending.entry === entry) {
-        this.underWay.delete(sending.number);
+        this.forget(sending);
         return sending;
       }
     }
@@ -101,6 +104,11 @@ export class Outgoing {
   /** The messages that are under way. */
   entries(): Entry[] {
     return Array.from(this.underWay.values(), (sending) => sending.entry);
+  }
+
+  private forget(sending: Sending): void {
+    this.underWay.delete(sending.number);
+    this.queuedBytes -= sending.entry.data.length;
   }
 
   private find(number: number, what: string): Sending | undefined {
@@ -131,6 +139,8 @@ export class Incoming {
   private readonly underWay = new Map<number, Receiving>();
   private readonly waiting = new Deque<number>();
   private reserved = 0;
+  /** Bytes of all parts that have arrived. */
+  heldBytes = 0;
   /** GRANT and REJECT messages to send; whoever reads them empties the list. */
   readonly replies: Uint8Array[] = [];
 
@@ -197,6 +207,7 @@ export class Incoming {
     }
     receiving.parts.push(part);
     receiving.received = received;
+    this.heldBytes += part.length;
     if (received < receiving.total) return undefined;
     this.finish(number);
     return joined(receiving.parts, received);
@@ -206,6 +217,7 @@ export class Incoming {
     const receiving = this.underWay.get(number);
     if (receiving === undefined) return;
     this.underWay.delete(number);
+    this.heldBytes -= receiving.received;
     if (!this.waiting.remove(number)) this.reserved -= receiving.total;
     this.grantWaiting();
   }

@@ -1,7 +1,7 @@
 /** Messages to bytes and back (docs/protocol.md, section 5). A payload is bytes here, never decoded. */
 
 import { FIELDS, type Limits, Message } from "../generated/protocol.js";
-import { isDeeperThan, isMap, isUint, MalformedFrame } from "./frames.js";
+import { decodeFrame, isDeeperThan, isMap, isUint, MalformedFrame } from "./frames.js";
 import { Writer } from "./msgpack.js";
 
 export type Name = string | number;
@@ -58,6 +58,12 @@ export function encodeEnvelope(numbers: readonly number[], event: Uint8Array): U
   writer.integer(Message.Envelope);
   writer.array(numbers, 1);
   return writer.finishSharedWith(event);
+}
+
+/** The name in an EVENT or ENVELOPE that was encoded here. */
+export function eventName(message: Uint8Array): string {
+  const [, first, event] = decodeFrame(message);
+  return String(message[1] === Message.Event ? first : (event as unknown[])[1]);
 }
 
 /** The payload is copied once, into the message. */

@@ -138,7 +138,8 @@ class Questions:
         self._open: dict[str, _Question] = {}
         self._requests: dict[int, _Question] = {}
         self._subscriptions: dict[int, _Question] = {}
-        self._bytes = 0
+        self.held_bytes = 0
+        """Payload bytes of the messages that wait."""
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -170,9 +171,9 @@ class Questions:
         if question is None:
             return False
         question.held.append(arrival)
-        self._bytes += sum(len(part) for part in arrival.message if isinstance(part, bytes))
+        self.held_bytes += sum(len(part) for part in arrival.message if isinstance(part, bytes))
         count = sum(len(each.held) for each in self._open.values())
-        if self._bytes > self._limits.max_queued_bytes or count > self._limits.max_requests:
+        if self.held_bytes > self._limits.max_queued_bytes or count > self._limits.max_requests:
             self._give_up(question, "too much waits for the client's description of it")
         return True
 
@@ -249,7 +250,7 @@ class Questions:
         self._requests = {key: each for key, each in self._requests.items() if each is not question}
         self._subscriptions = {key: each for key, each in self._subscriptions.items() if each is not question}
         held, question.held = question.held, []
-        self._bytes -= sum(len(part) for each in held for part in each.message if isinstance(part, bytes))
+        self.held_bytes -= sum(len(part) for each in held for part in each.message if isinstance(part, bytes))
         if not self._open and self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -161,6 +161,52 @@ class Broker(Handlers, Generic[StateT]):
         state: StateT = self._live().state
         return state
 
+    @property
+    def dropped(self) -> dict[str, dict[str, int]]:
+        """How many events never reached a client, by their name and the reason, over all sessions since it is served.
+
+        Reasons (docs/delivery.md): `behind` and `absent` (volatile), `superseded` and `forgotten` (latest), `too_large`, or
+        the code that a session ended with.
+        """
+        return {} if self._serving is None else self._serving.dropped
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that are kept for all clients together: what `Limits.max_broker_bytes` bounds."""
+        return 0 if self._serving is None else self._serving.held_bytes
+
+    async def stop(
+        self, *, drain: float = 0.0, retry_after: float | None = None, elsewhere: str | None = None
+    ) -> None:
+        """End all sessions, in good order. `run` returns then; inside `serve`, leave its block afterwards.
+
+        New requests are no longer begun: the clients' libraries keep them for the broker that they come to next. Those
+        that run may finish; at the deadline they are cancelled, and their callers are told so.
+
+        Args:
+            drain: seconds that requests under way have to finish.
+            retry_after: seconds after which clients shall come back; at once, with their usual back-off, if left out.
+            elsewhere: URL of the broker that takes over; clients on WebSocket go there (docs/protocol.md, section 8.7).
+
+        Raises:
+            RuntimeError: the broker is not served.
+        """
+        serving = self._live()
+        if serving.stopping is None:
+            if retry_after is not None:
+                serving.farewell["retry_after"] = int(retry_after * 1000)
+            if elsewhere is not None:
+                serving.farewell["elsewhere"] = elsewhere
+            asker = asyncio.current_task()
+            serving.stopping = asyncio.create_task(self._wind_up(serving, drain, asker), name="ionbus-stop")
+        await asyncio.shield(
+            serving.stopping
+        )  # whoever waits for it may be one of the handlers that it cancels
+
+    async def stopped(self) -> None:
+        """Wait until `stop` was called and has done its work."""
+        await self._live().stopped.wait()
+
     @overload
     async def emit(self, event: Event[None, Literal["broker", "any"]]) -> None: ...
     @overload
@@ -267,8 +313,9 @@ class Broker(Handlers, Generic[StateT]):
         hosts: Collection[str] = (),
         ssl: tls.SSLContext | None = None,
         grace: float = 5.0,
+        drain: float = 0.0,
     ) -> None:
-        """Serve until a signal or the end of standard input says to stop. This is what `ionbus serve` does.
+        """Serve until a signal, `stop` or the end of standard input says to stop. This is what `ionbus serve` does.
 
         Args:
             urls: as for `serve`. Without any: stdio where a parent started this process for it, else
@@ -278,10 +325,21 @@ class Broker(Handlers, Generic[StateT]):
             hosts: as for `serve`.
             ssl: as for `serve`.
             grace: seconds that handlers have to end; then the process exits, whatever they do.
+            drain: seconds that requests under way have to finish after a signal, before they are cancelled; a second
+                signal ends the process at once.
         """
         from ionbus.broker.running import run_broker  # noqa: PLC0415 - it imports Broker
 
-        run_broker(self, urls, authenticate=authenticate, origins=origins, hosts=hosts, ssl=ssl, grace=grace)
+        run_broker(
+            self,
+            urls,
+            authenticate=authenticate,
+            origins=origins,
+            hosts=hosts,
+            ssl=ssl,
+            grace=grace,
+            drain=drain,
+        )
 
     @asynccontextmanager
     async def opened(self, grace: float = 5.0) -> AsyncIterator[Serving]:
@@ -326,11 +384,19 @@ class Broker(Handlers, Generic[StateT]):
             await serving.stop(0.0)
             raise
 
+    async def _wind_up(self, serving: Serving, drain: float, asker: asyncio.Task[Any] | None) -> None:
+        if drain > 0:
+            await serving.drain(drain, asker)
+        await serving.stop(0.0)
+        serving.stopped.set()
+
     async def _stop(self, grace: float) -> None:
         serving, stack = self._live(), self._stack
         self._stack = AsyncExitStack()
         try:
             async with stack:
+                if serving.stopping is not None:
+                    await serving.stopping
                 await serving.stop(grace)
         finally:
             self._serving = None

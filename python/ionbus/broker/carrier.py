@@ -150,6 +150,9 @@ class Carrier:
             if problem is not None:
                 self.refuse(refusal("contract_mismatch", problem, over=True))
                 return
+        if serving.is_draining and serving.acceptor.session_of(hello) not in serving.acceptor.sessions:
+            self.refuse(serving.going())
+            return
         welcomed = serving.acceptor.welcome(hello, principal, self, serving.now())
         if isinstance(welcomed, Refusal):
             self.refuse(welcomed)

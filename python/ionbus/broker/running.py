@@ -32,6 +32,7 @@ def run_broker(
     hosts: Collection[str] = (),
     ssl: tls.SSLContext | None = None,
     grace: float = 5.0,
+    drain: float = 0.0,
     stdio: Stdio | None = None,
 ) -> None:
     """What `Broker.run` says. `stdio`: descriptors that were taken over before the broker was imported."""
@@ -63,10 +64,13 @@ def run_broker(
             async with listening as endpoints:
                 _announce(endpoints)
                 over = asyncio.create_task(listening.input_over.wait())
-                stopped = asyncio.create_task(stop.wait())
-                await asyncio.wait([over, stopped], return_when=asyncio.FIRST_COMPLETED)
-                for task in (over, stopped):
+                told = asyncio.create_task(stop.wait())
+                stopped = asyncio.create_task(broker.stopped())
+                await asyncio.wait([over, told, stopped], return_when=asyncio.FIRST_COMPLETED)
+                for task in (over, told, stopped):
                     task.cancel()
+                if stop.is_set():
+                    await broker.stop(drain=drain)
                 must_end("the broker was told to stop")
 
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +17,7 @@ from ionbus.dispatch.latest import LatestValues, hashable, newest
 from ionbus.dispatch.listeners import Handout, start
 from ionbus.dispatch.patterns import PatternTable, is_exact, pattern_problem
 from ionbus.dispatch.peer import Peer
-from ionbus.dispatch.requests import StreamReader
+from ionbus.dispatch.requests import STOPPING, StreamReader
 from ionbus.errors import (
     ContractMismatch,
     IonbusError,
@@ -28,7 +28,8 @@ from ionbus.errors import (
     error_to_wire,
 )
 from ionbus.generated.protocol import Message
-from ionbus.session.acceptor import Attended, Ended
+from ionbus.session.acceptor import too_fast
+from ionbus.session.attended import Attended, Ended
 from ionbus.session.session import Delivered, Rejected, Violation
 from ionbus.wire.frames import MalformedFrame, encode_close
 from ionbus.wire.messages import encode_envelope, encode_event, encode_message
@@ -56,10 +57,20 @@ class Session:
         self._attended = attended
         self._engine = attended.session
         self._pump = Pump(attended.session, self._deadline)
-        self._peer = Peer(self, attended.session, self._pump.flush_soon, serving.limits, serving.threads)
+        self._peer = Peer(
+            self,
+            attended.session,
+            self._pump.flush_soon,
+            serving.limits,
+            serving.threads,
+            serving.remembered,
+            attended.principal,
+        )
         self._peer.max_message_bytes = attended.max_message_bytes
         self._subscriptions: PatternTable[int] = PatternTable()
-        self._latest = LatestValues(serving.limits.max_latest_keys)
+        self._latest = LatestValues(serving.limits.max_latest_keys, serving.limits.max_latest_bytes)
+        self.held_bytes = 0
+        """What the broker keeps for it, as it was looked at last."""
         self._mismatched: dict[str, ContractMismatch] = {}
         self._questions = Questions(
             serving.agreements, serving.limits, serving.contract_of, self._settled, self._out_of_time
@@ -87,6 +98,11 @@ class Session:
     def is_ended(self) -> bool:
         """Whether it is over for good."""
         return self._peer.is_ended
+
+    @property
+    def dropped(self) -> dict[str, dict[str, int]]:
+        """How many events for this client will never arrive, by name and reason (docs/delivery.md)."""
+        return by_name(self._engine.dropped)
 
     @property
     def attended(self) -> Attended:
@@ -120,6 +136,8 @@ class Session:
         if key is not None:
             self._latest.keep(name, key, message, len(data))
         if self._subscriptions.matching(name):
+            if self._engine.queued_bytes > self._serving.limits.max_queued_bytes:
+                self.check_bounds()
             await peer.emit(message, len(data), event.delivery, key)
 
     async def call(self, call: Any, request: Any = None, *, timeout: Any = UNSET) -> Any:
@@ -155,16 +173,32 @@ class Session:
         """Queue an event that is for many; whether its sender should wait for this session."""
         engine = self._engine
         if not self._peer.takes(message):
+            engine.drop(message, "too_large")
             return False
         is_behind = event.delivery != "volatile" and not engine.accepts_events
         engine.emit(message, cost, event.delivery, key)
         self._pump.flush_soon()
-        if is_behind:
-            limits = self._serving.limits
-            if engine.queued_bytes > limits.max_queued_bytes or engine.queued_events > limits.replay_elements:
-                self._serving.drop_slow(self)
+        return is_behind and self.check_bounds()
+
+    def check_bounds(self) -> bool:
+        """Look at what waits for it; past a bound its session ends. Whether it goes on."""
+        engine, limits = self._engine, self._serving.limits
+        bounds = (
+            (engine.queued_bytes, limits.max_queued_bytes, "bytes of events"),
+            (engine.queued_events, limits.replay_elements, "events"),
+            (engine.queued_messages, limits.replay_elements, "answers"),
+            (
+                engine.queued_message_bytes,
+                limits.max_answer_bytes + limits.max_queued_bytes,
+                "bytes of answers",
+            ),
+        )
+        for waiting, most, what in bounds:
+            if waiting > most:
+                self._serving.drop_slow(self, f"more than {most} {what} wait for this client")
                 return False
-        return is_behind
+        self._serving.account(self, engine.held_bytes + self._peer.held_bytes + self._questions.held_bytes)
+        return not self.is_ended
 
     async def wait_while_reading(self) -> None:
         """Wait until what is queued has credit, as long as the client goes on taking events."""
@@ -206,6 +240,13 @@ class Session:
             return
         self._peer.credit_changed()
         self._pump.flush()
+        if not self.check_bounds():
+            return
+        rest = self._attended.must_rest(self._pump.now())
+        if rest:
+            refused = too_fast(self._serving.limits.max_rate, rest)
+            self._serving.log.warning("%r: %s", self, refused.message)
+            self.close_channel(refused.code, refused.message, {"retry_after": rest})
 
     def writable(self) -> None:
         """The channel has caught up."""
@@ -238,6 +279,21 @@ class Session:
         self._peer.end(error)
 
     @property
+    def answering(self) -> set[asyncio.Task[None]]:
+        """The handlers that run for it."""
+        return self._peer.answers.tasks
+
+    def stop_answering(self) -> None:
+        """The broker stops: cancel the handlers, and tell their callers."""
+        self._peer.answers.stop_all("stopping")
+
+    async def taken(self) -> None:
+        """Wait until the client has everything that was sent to it, and the handlers have ended."""
+        engine = self._engine
+        with suppress(IonbusError):  # it has ended meanwhile
+            await self._peer.until(lambda: engine.is_at_rest and not self.answering)
+
+    @property
     def tasks(self) -> set[asyncio.Future[Any]]:
         """What runs for it."""
         return {*self._peer.answers.tasks, *self._peer.listeners.running}
@@ -246,6 +302,8 @@ class Session:
 
     def find_handler(self, name: str, kind: Literal["call", "stream"]) -> Handler | IonbusError:
         """What answers a request of the client."""
+        if self._serving.is_draining:
+            return stopping(name)
         handler = self._serving.handlers.get(name)
         if handler is not None and isinstance(handler.member, Call) == (kind == "call"):
             if (
@@ -431,6 +489,14 @@ class Session:
             self.leave()
 
 
+def by_name(dropped: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
+    """Counts by name, then by reason."""
+    names: dict[str, dict[str, int]] = {}
+    for (name, reason), count in sorted(dropped.items()):
+        names.setdefault(name, {})[reason] = count
+    return names
+
+
 class _Published:
     """An event of a client on its way to the broker's listeners and to other clients."""
 
@@ -467,6 +533,13 @@ class _Published:
         if signature.is_async:
             return start(listener.function, peer.loop, *arguments)
         return peer.threads.run(partial(listener.function, *arguments))
+
+
+def stopping(name: str) -> IonbusError:
+    """What tells a client to keep a request for the next broker (docs/protocol.md, section 8.7)."""
+    error = IonbusError(f"{name}: not begun, since the broker stops")
+    error.code = STOPPING
+    return error
 
 
 def _a(noun: str) -> str:

@@ -5,28 +5,35 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from ionbus.broker.agreement import Agreements
 from ionbus.broker.builtin import Ionbus
 from ionbus.broker.carrier import Carrier
-from ionbus.broker.served_session import Session
+from ionbus.broker.served_session import Session, by_name
 from ionbus.broker.tokens import Authenticate, OneUseTokens
 from ionbus.channels.base import Accept, Channel, PeerIdentity
 from ionbus.contract.contract import Contract, ContractInfo
 from ionbus.contract.members import Event, Member
 from ionbus.dispatch.handlers import EventListener, Handler
 from ionbus.dispatch.latest import LatestValues, hashable
+from ionbus.dispatch.remembered import Remembered
 from ionbus.dispatch.threads import Threads
 from ionbus.errors import IonbusError, NotAllowed, SessionLost, SlowConsumer
 from ionbus.generated.protocol import Limits
-from ionbus.session.acceptor import Acceptor, Attended, Ended, refusal
+from ionbus.session.acceptor import Acceptor, Refusal, refusal
+from ionbus.session.attended import Attended, Ended
 from ionbus.version import AGENT
 from ionbus.wire.messages import encode_event
 
 TICK = 1.0
-"""Seconds between two looks at the sessions that are absent."""
+"""Seconds between two looks at the sessions that are absent, or do not read."""
+
+FAREWELL = 1.0
+"""Seconds that a broker that stops waits at least until its last answers have been taken."""
 
 
 class Serving:
@@ -68,7 +75,8 @@ class Serving:
             for member in self.members.values()
             if isinstance(member, Event) and member.delivery == "latest"
         ]
-        self.latest = LatestValues(limits.max_latest_keys)
+        self.latest = LatestValues(limits.max_latest_keys, limits.max_latest_bytes)
+        self.remembered = Remembered(limits.remember_answers_ms / 1000, limits.remember_answers_bytes)
         self.threads = Threads()
         self.tokens = OneUseTokens()
         self.builtin: dict[str, Handler] = {}
@@ -78,6 +86,16 @@ class Serving:
         self._sessions: dict[bytes, Session] = {}
         self._subscribers: dict[str, tuple[Session, ...]] = {}
         self._finishing: set[asyncio.Future[Any]] = set()
+        self._dropped: Counter[tuple[str, str]] = Counter()  # of the sessions that have ended
+        self.held_bytes = 0
+        """What is kept for all sessions."""
+        self.stopping: asyncio.Task[None] | None = None
+        """What `Broker.stop` has begun."""
+        self.stopped = asyncio.Event()
+        """Set when that is over."""
+        self.farewell: dict[str, object] = {}
+        """Options of the CLOSE that a stopping broker sends."""
+        self.is_draining = False
         self._is_stopping = False
         self._ticker = self.loop.create_task(self._tick())
 
@@ -90,6 +108,14 @@ class Serving:
         """All live sessions, absent ones included."""
         return list(self._sessions.values())
 
+    @property
+    def dropped(self) -> dict[str, dict[str, int]]:
+        """How many events will never arrive, by name and reason, over all sessions since the broker was started."""
+        total = self._dropped.copy()
+        for session in self._sessions.values():
+            total.update(session.attended.session.dropped)
+        return by_name(total)
+
     def accept(self, authenticate: Authenticate) -> Accept:
         """The function that a channel's server calls with each new channel."""
 
@@ -97,7 +123,7 @@ class Serving:
             carrier = Carrier(self, channel, identity, authenticate)
             self.carriers.add(carrier)
             if self._is_stopping:
-                carrier.refuse(refusal("stopping", "the broker stops"))
+                carrier.refuse(self.going())
             return carrier
 
         return accept_channel
@@ -181,15 +207,25 @@ class Serving:
         if over:
             self.end(session, code, SessionLost(f"the client has ended its session: {message or code}"))
 
-    def drop_slow(self, session: Session) -> None:
-        """More events wait for it than may."""
-        text = f"more than {self.limits.max_queued_bytes} bytes of events wait for this client"
+    def drop_slow(self, session: Session, why: str) -> None:
+        """More waits for it than may, or for longer."""
         if session.is_connected:
-            self.log.warning("%r does not read; its session is ended", session)
-            session.close_channel("slow_consumer", text, over=True)
-            self.end(session, "slow_consumer", SlowConsumer(text))
+            self.log.warning("%r does not read; its session is ended: %s", session, why)
+            session.close_channel("slow_consumer", why, over=True)
+            self.end(session, "slow_consumer", SlowConsumer(why))
         else:
-            self.end(session, "absent", SessionLost(f"the client is absent, and {text}"))
+            self.end(session, "absent", SessionLost(f"the client is absent, and {why}"))
+
+    def account(self, session: Session, held_bytes: int) -> None:
+        """So much is kept for a session now. Past the bound for all together, the one with the most ends."""
+        self.held_bytes += held_bytes - session.held_bytes
+        session.held_bytes = held_bytes
+        while self.held_bytes > self.limits.max_broker_bytes and self._sessions:
+            worst = max(self._sessions.values(), key=lambda each: each.held_bytes)
+            self.drop_slow(
+                worst,
+                f"more than {self.limits.max_broker_bytes} bytes are kept for all clients, most of them for this one",
+            )
 
     def end(self, session: Session, code: str, error: IonbusError) -> None:
         """A session is over for good: its handlers are cancelled, and late clients are told `code`."""
@@ -197,6 +233,9 @@ class Serving:
         self.acceptor.end(attended, code, self.now())
         if self._sessions.pop(attended.id, None) is None:
             return
+        self._dropped.update(attended.session.dropped)
+        self.held_bytes -= session.held_bytes
+        session.held_bytes = 0
         self.subscriptions_changed()
         session.end(error)
         for task in session.tasks:
@@ -216,16 +255,41 @@ class Serving:
 
     # The end.
 
+    def going(self) -> Refusal:
+        """What a client is told that comes while the broker stops."""
+        return refusal("stopping", "the broker stops", more=self.farewell)
+
+    async def drain(self, seconds: float, besides: asyncio.Task[Any] | None) -> None:
+        """Begin nothing new, and let what runs finish for so long; then it is stopped, and its callers are told.
+
+        Args:
+            seconds: how long.
+            besides: a handler that is not waited for, since it waits for this.
+        """
+        self.is_draining = True
+        ends = self.loop.time() + seconds
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(ends):
+                while running := {
+                    task for session in self.sessions for task in session.answering if task is not besides
+                }:
+                    await asyncio.wait(running)
+        for session in self.sessions:
+            session.stop_answering()
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(max(ends, self.loop.time() + FAREWELL)):
+                await asyncio.gather(*(session.taken() for session in self.sessions if session.is_connected))
+
     async def stop(self, grace: float) -> bool:
         """End all channels and handlers; False where a thread still runs after `grace` seconds."""
-        self._is_stopping = True
+        self.is_draining = self._is_stopping = True
         self._ticker.cancel()
         for session in self.sessions:
-            session.close_channel("stopping", "the broker stops")
+            session.close_channel("stopping", "the broker stops", self.farewell)
             self.end(session, "stopping", SessionLost("the broker stops"))
         carriers = list(self.carriers)
         for carrier in carriers:
-            carrier.refuse(refusal("stopping", "the broker stops"))
+            carrier.refuse(self.going())
         await asyncio.gather(self._ticker, return_exceptions=True)
         for carrier in carriers:
             await carrier.finish()
@@ -241,10 +305,18 @@ class Serving:
         while True:
             await asyncio.sleep(TICK)
             away = self.limits.absence_ms / 1000
-            for attended in self.acceptor.tick(self.now()):
+            patience = self.limits.slow_consumer_ms / 1000
+            for attended, code in self.acceptor.tick(self.now()):
                 session = self._sessions.get(attended.id)
                 if session is not None:
                     try:
-                        self.end(session, "absent", SessionLost(f"the client was away for {away:g} s"))
+                        if code == "absent":
+                            self.end(session, code, SessionLost(f"the client was away for {away:g} s"))
+                        else:
+                            self.drop_slow(
+                                session, f"it has taken nothing for {patience:g} s, and something waits"
+                            )
                     except Exception:  # one session's end must not keep the others from theirs
                         self.log.exception("%r could not be ended", session)
+            for session in self.sessions:  # what handlers have answered since is not seen otherwise
+                session.check_bounds()

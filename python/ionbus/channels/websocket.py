@@ -7,6 +7,7 @@ which it was read. benchmarks/experiments/websocket_adapter.py has the figures.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 from typing import Final
 
@@ -242,3 +243,11 @@ class WebSocketChannel(asyncio.Protocol):
 
 def _shorten(reason: str) -> str:
     return reason.encode()[:_LONGEST_REASON].decode(errors="ignore")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`. A name other than localhost is not looked up, and counts as not."""
+    try:
+        return host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

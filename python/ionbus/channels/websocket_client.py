@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import inspect
+import logging
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
@@ -20,7 +22,7 @@ from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI, parse_uri
 
 from ionbus.channels.base import Opened, Opener, Receiver
-from ionbus.channels.websocket import WebSocketChannel, quiet
+from ionbus.channels.websocket import WebSocketChannel, is_loopback, quiet
 from ionbus.errors import ConnectionLost, IonbusError
 from ionbus.generated.protocol import SUBPROTOCOL, Limits
 
@@ -29,6 +31,9 @@ Source = str | None | Callable[[], str | Awaitable[str | None] | None]
 
 OPEN_TIMEOUT: Final = 10.0
 """Seconds that connecting, TLS and the opening handshake may take together."""
+
+
+log = logging.getLogger("ionbus")
 
 
 class _ClientChannel(WebSocketChannel):
@@ -112,23 +117,51 @@ def websocket_opener(
     elif token is not None and not callable(token):
         raise TypeError(f"token is a text or a function that gives one, not {type(token).__name__}")
 
-    async def open_websocket(receiver: Receiver) -> Opened:
-        where = await _ask("url", url)
+    return WebSocketOpener(url, token, ssl, open_timeout)
+
+
+class WebSocketOpener:
+    """What `websocket_opener` makes."""
+
+    def __init__(self, url: Source, token: Source, tls: ssl.SSLContext | None, open_timeout: float) -> None:
+        self._url = url
+        self._token = token
+        self._tls = tls
+        self._open_timeout = open_timeout
+        self._elsewhere: str | None = None
+        self._was_secure = True  # until a channel without TLS was open: then there is nothing to give away
+
+    def redirect(self, url: str) -> None:
+        """Try there next: a broker that stops said so. An attempt there that fails leads back to the old address.
+
+        Not followed where it would show the token to others: without TLS only to this machine, and never after TLS.
+        """
+        uri: WebSocketURI | None = None
+        with suppress(ValueError):
+            uri = _parse(url)
+        if uri is not None and (uri.secure or (not self._was_secure and is_loopback(uri.host))):
+            self._elsewhere = url
+        else:
+            log.warning("the broker says to go to %s, which is not followed: it is not safe", _shown(url))
+
+    async def __call__(self, receiver: Receiver) -> Opened:
+        """Open a channel."""
+        where = self._elsewhere or await _ask("url", self._url)
         if where is None:
             raise ConnectionLost("no URL to connect to: pass one to connect, or set IONBUS_URL")
         try:
             uri = _parse(where)
         except ValueError as error:
             raise ConnectionLost(str(error)) from None
-        secret = await _ask("token", token)
+        secret = await _ask("token", self._token)
         try:
-            async with asyncio.timeout(open_timeout):
-                channel = await _connect(uri, receiver, ssl)
+            async with asyncio.timeout(self._open_timeout):
+                channel = await _connect(uri, receiver, self._tls)
         except Exception as error:  # whatever it was: there is no channel, and the text says why
-            raise ConnectionLost(f"{_shown(where)}: {_explain(error, uri, open_timeout)}") from error
+            self._elsewhere = None
+            raise ConnectionLost(f"{_shown(where)}: {_explain(error, uri, self._open_timeout)}") from error
+        self._was_secure = uri.secure
         return Opened(channel, secret)
-
-    return open_websocket
 
 
 async def _ask(name: str, source: Source) -> str | None:

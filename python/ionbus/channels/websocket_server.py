@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import re
 import ssl
 from collections.abc import Collection
@@ -18,7 +17,7 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from ionbus.channels.base import Accept, PeerIdentity
-from ionbus.channels.websocket import WebSocketChannel, quiet
+from ionbus.channels.websocket import WebSocketChannel, is_loopback, quiet
 from ionbus.generated.protocol import SUBPROTOCOL, Limits
 
 _ORIGIN: Final = re.compile(r"null|[a-z][a-z0-9+.-]*://[^/?#\s]*")
@@ -220,11 +219,3 @@ async def serve_websocket(
     server.origins = frozenset(origin.lower() for origin in origins)
     await server.listen("127.0.0.1" if host == "localhost" else host, port, ssl, hosts)
     return server
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches `host`. A name other than localhost is not looked up, and counts as not."""
-    try:
-        return host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -44,6 +44,11 @@ class Bus:
         """Where the connection is: connecting, open, unresponsive, reconnecting or closed."""
         return self._session.link.state
 
+    @property
+    def dropped(self) -> dict[str, dict[str, int]]:
+        """How many of this client's events never reached the broker, by name and reason (docs/delivery.md)."""
+        return self._session.dropped
+
     def on_state(self, watch: Callable[[StateChange], object]) -> Callable[[], None]:
         """Call a function with each change of state; gives a function that ends this."""
         return _watch(self._session.state_watchers, watch)

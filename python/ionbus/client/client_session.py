@@ -6,8 +6,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Literal
 
+from ionbus.broker.builtin import Discontinuity, Ionbus
+from ionbus.broker.served_session import by_name
 from ionbus.channels.base import Opener
 from ionbus.client.link import Link
 from ionbus.contract.contract import Contract, ContractInfo
@@ -58,6 +61,7 @@ class ClientSession:
     ) -> None:
         infos = [_info(contract) for contract in contracts]
         told = [(info.name, info.version, info.fingerprint) for info in infos]
+        self._lost_calls = 0
         self._in_hello = {info.name: info for info in infos}
         self._announced: dict[str, ContractInfo] = {}
         self._may_emit = self._may_call = _any_of(None)
@@ -100,6 +104,11 @@ class ClientSession:
             await asyncio.gather(self._task, return_exceptions=True)
         await self.peer.close()
         await self._threads.stop(0.0)
+
+    @property
+    def dropped(self) -> dict[str, dict[str, int]]:
+        """Our events that will never arrive, by name and reason."""
+        return by_name(self.link.connection.dropped)
 
     # What the application does; Bus and Context are typed, and come here.
 
@@ -197,13 +206,17 @@ class ClientSession:
             self._may_emit, self._may_call = _any_of(rights.get("emit")), _any_of(rights.get("call"))
             if not self._opened.done():
                 self._opened.set_result(None)
+        if change.outcome == "lost":
+            change = replace(change, lost_calls=self._lost_calls)
+            self._tell_of_discontinuity(change)
         for watch in tuple(self.state_watchers):
             _tell(watch, change)
 
     def replaced(self, replaced: SessionReplaced) -> None:
         """The session is a new one."""
         error = SessionLost(f"the session was lost before the answer came ({replaced.code})")
-        self.peer.replace(self.link.connection.session, replaced.unnumbered, error, self._introduce)
+        session = self.link.connection.session
+        self._lost_calls = self.peer.replace(session, replaced.unnumbered, error, self._introduce)
 
     def attempt_failed(self, code: str, message: str) -> None:
         """A channel could not be opened, or was not greeted."""
@@ -305,7 +318,7 @@ class ClientSession:
 
     def announce(self, info: ContractInfo) -> None:
         """Tell the broker which contract this client was built with, before it is used for the first time."""
-        if info.name in self._announced:
+        if info.name in self._announced or info is Ionbus.__contract__:
             return
         self._announced[info.name] = info
         if info.name not in self._in_hello and not self.peer.is_ended:
@@ -350,6 +363,19 @@ class ClientSession:
     def _send_announcement(self, infos: list[ContractInfo]) -> None:
         told = [[info.name, info.version, info.fingerprint] for info in infos]
         self.peer.send(encode_message(Message.ANNOUNCE, told))
+
+    def _tell_of_discontinuity(self, change: StateChange) -> None:
+        """Publish, to our own listeners, that what comes next does not follow on what came before."""
+        name = Ionbus.discontinuity.name
+        told = Discontinuity(
+            reason=change.code,
+            missed=None if change.missed is None else dict(change.missed),
+            lost_events=change.lost_events,
+            lost_calls=change.lost_calls,
+        )
+        targets = self._subscriptions.matching(name)
+        if targets:
+            self.peer.listeners.arrive_from_here(name, Ionbus.discontinuity.payload.encode(told), targets)
 
     def _fail_opening(self, error: IonbusError) -> None:
         if not self._opened.done():

@@ -136,6 +136,10 @@ class Link:
         self._act()
         while await self._attempt():
             receiver = _Listening(self)
+            redirect = getattr(self._opener, "redirect", None)  # only WebSocket's can be sent elsewhere
+            if redirect is not None and self.connection.elsewhere is not None:
+                redirect(self.connection.elsewhere)
+                self.connection.elsewhere = None
             try:
                 opened = await self._opener(receiver)
             except Unauthenticated as error:

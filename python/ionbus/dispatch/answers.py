@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Hashable, Iterable
 from functools import partial
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 from ionbus.dispatch.context import Request, wait_in_thread
 from ionbus.dispatch.handlers import Handler
+from ionbus.dispatch.latest import hashable
+from ionbus.dispatch.remembered import Outcome
 from ionbus.errors import (
     CallCancelled,
     CallTimeout,
@@ -30,17 +33,39 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ionbus")
 
-Reason = Literal["cancelled", "timeout", "lost"]
+Reason = Literal["cancelled", "timeout", "stopping", "lost"]
+
+WHY_STOPPED = {
+    "cancelled": "cancelled",
+    "timeout": "its deadline has passed",
+    "stopping": "stopped, since the broker stops",
+}
 
 
 class Answer(Request):
     """One request under way: the task that answers it, and for a stream the credit to send items."""
 
-    __slots__ = ("granted", "is_answered", "is_started", "name", "reason", "sent", "task", "timer", "waiter")
+    __slots__ = (
+        "granted",
+        "is_answered",
+        "is_started",
+        "is_stream",
+        "name",
+        "outcome",
+        "reason",
+        "sent",
+        "size",
+        "task",
+        "timer",
+        "waiter",
+    )
 
-    def __init__(self, number: int, name: str, deadline: float | None) -> None:
+    def __init__(self, number: int, name: str, deadline: float | None, size: int, is_stream: bool) -> None:
         super().__init__(number, deadline)
         self.name = name
+        self.size = size  # bytes of its payload
+        self.is_stream = is_stream
+        self.outcome: Outcome | None = None  # for whoever sends the call again
         self.task: asyncio.Task[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.reason: Reason | None = None
@@ -86,6 +111,9 @@ class Answers:
         self._under_way: dict[int, Answer] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._highest = 0
+        self._streams = 0
+        self.held_bytes = 0
+        """Payload bytes of the requests under way."""
 
     def call(self, message: list[Any]) -> None:
         """CALL has arrived."""
@@ -123,6 +151,7 @@ class Answers:
         """A new session begins: requests of the old one have nothing to do with its numbers."""
         self._under_way = {}
         self._highest = 0
+        self._streams = self.held_bytes = 0
 
     def rejected(self, answer: Answer, error: IonbusError) -> None:
         """The other side does not take the result's message."""
@@ -135,8 +164,9 @@ class Answers:
         if number in self._under_way or number == 0:
             raise MalformedFrame(f"request {number} is under way already")
         self._highest = max(self._highest, number)
-        if len(self._under_way) >= peer.limits.max_requests:
-            self._refuse(number, TooLarge(f"{name}: {len(self._under_way)} requests are under way already"))
+        crowd = self._crowd(name, len(message[3]), kind)
+        if crowd is not None:
+            self._refuse(number, TooLarge(crowd))
             return
         handler = peer.find_handler(name, kind)
         if isinstance(handler, IonbusError):
@@ -144,17 +174,40 @@ class Answers:
             return
         left = options.get("deadline")
         deadline = peer.loop.time() + left / 1000 if isinstance(left, int) and left >= 0 else None
-        answer = Answer(number, name, deadline)
+        answer = Answer(number, name, deadline, len(message[3]), kind == "stream")
         if kind == "stream":
             answer.granted = self._first_credit(options.get("credit"))
             work = self._answer_stream(answer, handler, message[3])
         else:
-            work = self._answer_call(answer, handler, message[3])
+            scope = self._scope(handler, options.get("key"), message[3])
+            if scope is None:
+                work = self._answer_call(answer, handler, message[3])
+            else:
+                work = self._answer_once(answer, handler, message[3], scope)
         self._under_way[number] = answer
+        self._streams += answer.is_stream
+        self.held_bytes += answer.size
         if answer.deadline is not None:
             answer.timer = peer.loop.call_at(answer.deadline, answer.stop, "timeout")
         answer.task = task = peer.loop.create_task(work)
         self._tasks.add(task)
+
+    def _crowd(self, name: str, size: int, kind: Literal["call", "stream"]) -> str | None:
+        """Why no request more is taken, or None."""
+        limits = self._peer.limits
+        if len(self._under_way) >= limits.max_requests:
+            return f"{name}: {len(self._under_way)} requests are under way already"
+        if self._under_way and self.held_bytes + size > limits.max_request_bytes:
+            return f"{name}: requests of {self.held_bytes} bytes are under way already; at most {limits.max_request_bytes} are"
+        if kind == "stream" and self._streams >= limits.max_streams:
+            return f"{name}: {self._streams} streams are under way already"
+        return None
+
+    def _scope(self, handler: Handler, key: object, payload: bytes) -> Hashable | None:
+        """What tells an idempotent call from all others; None: it is none, or nothing is remembered on this side."""
+        if self._peer.remembered is None or not isinstance(key, str) or not handler.member.idempotent:
+            return None
+        return hashable(self._peer.principal), handler.member.name, key, sha256(payload).digest()
 
     def _first_credit(self, credit: Any) -> tuple[int, int]:
         limits = self._peer.limits
@@ -180,9 +233,32 @@ class Answers:
             if isinstance(error, KeyboardInterrupt):
                 raise
         else:
+            answer.outcome = data
             self._send(answer, encode_result(answer.id, data))
         finally:
             self._finish(answer)
+
+    async def _answer_once(self, answer: Answer, handler: Handler, payload: bytes, scope: Hashable) -> None:
+        """Answer an idempotent call: by the run of it that there was, or is, or by one of our own."""
+        remembered, now = self._peer.remembered, self._peer.loop.time
+        assert remembered is not None
+        try:
+            answer.start()
+            while (once := remembered.find(scope, now())) is not None:
+                await asyncio.wait([once])
+                if not once.cancelled():
+                    self._send(answer, _encode_outcome(answer.id, once.result()))
+                    self._finish(answer)
+                    return
+        except asyncio.CancelledError as error:
+            self._fail(answer, handler, error)
+            self._finish(answer)
+            return
+        remembered.begin(scope, self._peer.loop)
+        try:
+            await self._answer_call(answer, handler, payload)
+        finally:
+            remembered.end(scope, answer.outcome, now())
 
     async def _answer_stream(self, answer: Answer, handler: Handler, payload: bytes) -> None:
         try:
@@ -239,10 +315,14 @@ class Answers:
                 close()
 
     async def _send_item(self, answer: Answer, payload: bytes) -> None:
-        """Send an item once there is credit."""
+        """Send an item once there is credit, and what was sent before has left: a reader may grant more than it reads."""
+        peer = self._peer
         while not answer.has_credit:
-            answer.waiter = self._peer.loop.create_future()
+            answer.waiter = peer.loop.create_future()
             await answer.waiter
+        if peer.engine.queued_message_bytes > peer.limits.credit_bytes:
+            engine, enough = peer.engine, peer.limits.credit_bytes
+            await peer.until(lambda: engine.queued_message_bytes <= enough or peer.engine is not engine)
         answer.sent = (answer.sent[0] + len(payload), answer.sent[1] + 1)
         self._peer.send(encode_item(answer.id, payload), -answer.id, answer)
 
@@ -252,10 +332,8 @@ class Answers:
         if isinstance(error, (asyncio.CancelledError, CallCancelled)) and (
             answer.reason is not None or isinstance(error, asyncio.CancelledError)
         ):
-            if answer.reason == "timeout":
-                told: IonbusError = CallTimeout(f"{answer.name}: its deadline has passed")
-            else:
-                told = CallCancelled(f"{answer.name}: cancelled")
+            text = f"{answer.name}: {WHY_STOPPED[answer.reason or 'cancelled']}"
+            told: IonbusError = CallTimeout(text) if answer.reason == "timeout" else CallCancelled(text)
         elif isinstance(error, _Refused):
             told = error.told
         elif isinstance(error, IonbusError) and error.code in (
@@ -265,7 +343,10 @@ class Answers:
         else:
             told = internal_error(answer.name, error)
         try:
-            message = self._error(answer.id, told)
+            fields = _error_fields(told)
+            if told is error:
+                answer.outcome = fields
+            message = encode_message(Message.ERROR, answer.id, *fields)
         except Exception as problem:  # noqa: BLE001 - its fields were changed after it was made: they cannot travel
             problem.__cause__ = error
             message = self._error(answer.id, internal_error(answer.name, problem))
@@ -275,16 +356,24 @@ class Answers:
         if answer.is_answered or answer.reason == "lost":
             return
         answer.is_answered = True
+        peer = self._peer
+        waiting, limit = peer.engine.queued_message_bytes, peer.limits.max_answer_bytes
         try:
-            self._peer.send(message, -answer.id, answer)
+            if waiting and waiting + len(message) > limit:
+                raise TooLarge(
+                    f"{answer.name}: answers of {waiting} bytes wait for their reader already; at most {limit} do"
+                )
+            peer.send(message, -answer.id, answer)
         except TooLarge as error:
-            self._peer.send(self._error(answer.id, error), -answer.id)
+            peer.send(self._error(answer.id, error), -answer.id)
 
     def _finish(self, answer: Answer) -> None:
         if answer.timer is not None:
             answer.timer.cancel()
         if self._under_way.get(answer.id) is answer:
             del self._under_way[answer.id]
+            self._streams -= answer.is_stream
+            self.held_bytes -= answer.size
         if answer.task is not None:
             self._tasks.discard(answer.task)
 
@@ -298,8 +387,18 @@ class Answers:
         self._peer.send(self._error(number, error), -number)
 
     def _error(self, number: int, error: IonbusError) -> bytes:
-        code, text, details = error_to_wire(error)
-        return encode_message(Message.ERROR, number, code, text, values.encode(details) if details else None)
+        return encode_message(Message.ERROR, number, *_error_fields(error))
+
+
+def _error_fields(error: IonbusError) -> tuple[str, str, bytes | None]:
+    code, text, details = error_to_wire(error)
+    return code, text, values.encode(details) if details else None
+
+
+def _encode_outcome(number: int, outcome: Outcome) -> bytes:
+    if isinstance(outcome, bytes):
+        return encode_result(number, outcome)
+    return encode_message(Message.ERROR, number, *outcome)
 
 
 class _Refused(Exception):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Hashable, Iterator
 from itertools import count
 from typing import NamedTuple
@@ -24,19 +24,29 @@ class LatestValues:
 
     Args:
         max_keys: how many keys of an event are kept; the one that was written longest ago is forgotten.
+        max_bytes: how many bytes of messages, likewise.
     """
 
-    def __init__(self, max_keys: int) -> None:
+    def __init__(self, max_keys: int, max_bytes: int) -> None:
         self._max_keys = max_keys
+        self._max_bytes = max_bytes
         self._events: dict[str, OrderedDict[Hashable, Newest]] = {}
+        self._sizes: Counter[str] = Counter()
 
     def keep(self, name: str, key: Hashable, message: bytes, cost: int) -> None:
         """Remember an event in the place of the one with the same key."""
         values = self._events.setdefault(name, OrderedDict())
+        before = values.pop(key, None)
         values[key] = Newest(next(_order), key, message, cost)
-        values.move_to_end(key)
-        if len(values) > self._max_keys:
-            values.popitem(last=False)
+        self._sizes[name] += len(message) - (0 if before is None else len(before.message))
+        while len(values) > self._max_keys or self._sizes[name] > self._max_bytes:
+            _, oldest = values.popitem(last=False)
+            self._sizes[name] -= len(oldest.message)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of all messages that are kept."""
+        return sum(self._sizes.values())
 
     def of(self, name: str) -> Iterator[Newest]:
         """The values of one event."""

@@ -13,11 +13,15 @@ log = logging.getLogger("ionbus")
 
 
 class Handout:
-    """One event that is being handed out: credit for it returns when everybody has taken it."""
+    """One event that is being handed out: credit for it returns when everybody has taken it.
+
+    Args:
+        cost: in credit; None for an event that this side made itself.
+    """
 
     __slots__ = ("cost", "takers")
 
-    def __init__(self, cost: int) -> None:
+    def __init__(self, cost: int | None) -> None:
         self.cost = cost
         self.takers = 1
 
@@ -58,7 +62,9 @@ class Listeners:
         self._consumed = consumed
         self._refuse = refuse
         self._running: set[asyncio.Future[Any]] = set()
-        self._waiting: deque[tuple[int, str, bytes, Sequence[Target]]] = deque()
+        self._waiting: deque[tuple[int, str, bytes, Sequence[Target], Handout]] = deque()
+        self.waiting_bytes = 0
+        """Payload bytes of the events that wait."""
 
     @property
     def running(self) -> set[asyncio.Future[Any]]:
@@ -67,23 +73,31 @@ class Listeners:
 
     def arrive(self, seq: int, name: str, payload: bytes, targets: Sequence[Target]) -> None:
         """An event has arrived for `targets`."""
-        if self._waiting or len(self._running) >= self._max_running:
-            self._waiting.append((seq, name, payload, targets))
-        else:
-            self._hand(seq, name, payload, targets)
+        self._take(seq, name, payload, targets, Handout(len(payload)))
+
+    def arrive_from_here(self, name: str, payload: bytes, targets: Sequence[Target]) -> None:
+        """An event of this side's own making, behind those that arrived before."""
+        self._take(0, name, payload, targets, Handout(None))
 
     def taken(self, handout: Handout) -> None:
         """One of those who share an event has taken it."""
         handout.takers -= 1
-        if not handout.takers:
+        if not handout.takers and handout.cost is not None:
             self._consumed(handout.cost)
 
     def clear(self) -> None:
         """Drop what waits: the session has ended."""
         self._waiting.clear()
+        self.waiting_bytes = 0
 
-    def _hand(self, seq: int, name: str, payload: bytes, targets: Sequence[Target]) -> None:
-        handout = Handout(len(payload))
+    def _take(self, seq: int, name: str, payload: bytes, targets: Sequence[Target], handout: Handout) -> None:
+        if self._waiting or len(self._running) >= self._max_running:
+            self._waiting.append((seq, name, payload, targets, handout))
+            self.waiting_bytes += len(payload)
+        else:
+            self._hand(seq, name, payload, targets, handout)
+
+    def _hand(self, seq: int, name: str, payload: bytes, targets: Sequence[Target], handout: Handout) -> None:
         try:
             values = [target.decode(name, payload) for target in targets]
         except Exception as error:  # noqa: BLE001 - InvalidPayload, or a validator of the user's that failed
@@ -108,7 +122,9 @@ class Listeners:
         if not future.cancelled() and (error := future.exception()) is not None:
             log.error("a listener failed", exc_info=error)
         while self._waiting and len(self._running) < self._max_running:
-            self._hand(*self._waiting.popleft())
+            waiting = self._waiting.popleft()
+            self.waiting_bytes -= len(waiting[2])
+            self._hand(*waiting)
 
 
 def start(

@@ -15,6 +15,7 @@ from ionbus.dispatch.answers import Answer, Answers, internal_error
 from ionbus.dispatch.context import Request
 from ionbus.dispatch.handlers import Handler
 from ionbus.dispatch.listeners import Listeners
+from ionbus.dispatch.remembered import Remembered
 from ionbus.dispatch.requests import Pending, PendingCall, PendingStream, Requests, decode_details
 from ionbus.dispatch.threads import Threads
 from ionbus.errors import IonbusError, TooLarge, error_from_wire, error_to_wire
@@ -57,15 +58,26 @@ class Peer:
         flush_soon: called when there is something to send.
         limits: of this side.
         threads: where `def` handlers run.
+        remembered: the answers of idempotent calls; None: this side runs each anew.
+        principal: on whose behalf the other side asks; None at a client.
     """
 
     def __init__(
-        self, owner: Owner, engine: Session, flush_soon: Callable[[], None], limits: Limits, threads: Threads
+        self,
+        owner: Owner,
+        engine: Session,
+        flush_soon: Callable[[], None],
+        limits: Limits,
+        threads: Threads,
+        remembered: Remembered | None = None,
+        principal: object = None,
     ) -> None:
         self.engine = engine
         self.flush_soon = flush_soon
         self.limits = limits
         self.threads = threads
+        self.remembered = remembered
+        self.principal = principal
         self.loop = asyncio.get_running_loop()
         self.max_message_bytes = limits.max_message_bytes
         """The largest message that the other side takes."""
@@ -202,12 +214,14 @@ class Peer:
             await self.until(lambda: entry.is_numbered or entry.is_dropped or self.engine is not engine)
 
     async def until(self, is_so: Callable[[], bool]) -> None:
-        """Wait until something is so; it is looked at whenever a frame has arrived.
+        """Wait until something is so; it is looked at now, and whenever a frame has arrived.
 
         Raises:
             IonbusError: the session has ended.
         """
         self.raise_if_ended()
+        if is_so():
+            return
         watch = (is_so, self.loop.create_future())
         self._watches.append(watch)
         try:
@@ -246,6 +260,11 @@ class Peer:
     # The session's end.
 
     @property
+    def held_bytes(self) -> int:
+        """Payload bytes that are kept here for the other side, besides the engine's."""
+        return self.answers.held_bytes + self.listeners.waiting_bytes + self.requests.held_bytes
+
+    @property
     def is_ended(self) -> bool:
         """Whether nothing can be sent any more."""
         return self._end is not None
@@ -275,8 +294,10 @@ class Peer:
 
     def replace(
         self, engine: Session, unnumbered: Iterable[Entry], error: IonbusError, introduce: Callable[[], None]
-    ) -> None:
+    ) -> int:
         """The client's session is a new one: send again what the old one never sent, fail what it did.
+
+        Gives how many requests failed.
 
         Args:
             engine: the new session's.
@@ -291,7 +312,7 @@ class Peer:
         introduce()
         entries = list(unnumbered)
         pending = {entry.tag for entry in entries if isinstance(entry.tag, (PendingCall, PendingStream))}
-        again = self.requests.carry_over(pending, error)
+        again, lost = self.requests.carry_over(pending, error)
         for request in again:
             self._resend(request)
         for entry in entries:
@@ -300,6 +321,7 @@ class Peer:
             elif entry.cost >= 0:
                 engine.emit(entry.data, entry.cost, entry.delivery, entry.key, entry.tag)
         self.flush_soon()
+        return lost
 
     # Inside.
 

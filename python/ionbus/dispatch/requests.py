@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from math import isnan
 from types import TracebackType
@@ -22,6 +22,9 @@ from ionbus.wire.messages import encode_call, encode_message
 if TYPE_CHECKING:
     from ionbus.dispatch.peer import Peer
 
+STOPPING = "stopping"
+"""The code of an ERROR for a request that was not taken, since the broker stops."""
+
 ItemT = TypeVar("ItemT")
 Errors = Sequence[type[IonbusError]]
 
@@ -29,7 +32,7 @@ Errors = Sequence[type[IonbusError]]
 class PendingCall:
     """A call that waits for its answer."""
 
-    __slots__ = ("entry", "future", "id", "is_idempotent", "name", "raises", "timer")
+    __slots__ = ("entry", "future", "id", "is_idempotent", "is_put_off", "name", "raises", "timer")
 
     def __init__(
         self, request_id: int, name: str, future: asyncio.Future[bytes], raises: Errors, is_idempotent: bool
@@ -39,6 +42,7 @@ class PendingCall:
         self.future = future
         self.raises = raises
         self.is_idempotent = is_idempotent
+        self.is_put_off = False
         self.entry: Entry | None = None
         self.timer: asyncio.TimerHandle | None = None
 
@@ -53,10 +57,13 @@ class PendingStream:
 
     is_idempotent = False
 
-    def __init__(self, request_id: int, name: str, raises: Errors, window: tuple[int, int]) -> None:
+    def __init__(
+        self, request_id: int, name: str, raises: Errors, window: tuple[int, int], held: Counter[str]
+    ) -> None:
         self.id = request_id
         self.name = name
         self.raises = raises
+        self.is_put_off = False
         self.entry: Entry | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.items: deque[bytes] = deque()
@@ -67,6 +74,7 @@ class PendingStream:
         self._granted = window
         self._received = (0, 0)
         self._taken = (0, 0)
+        self._held = held
 
     def receive(self, payload: bytes) -> None:
         """An item has arrived.
@@ -79,11 +87,13 @@ class PendingStream:
             raise MalformedFrame(f"ITEM of request {self.id} without credit")
         self._received = (size + len(payload), count + 1)
         self.items.append(payload)
+        self._held["items"] += len(payload)
         self.wake()
 
     def take(self) -> tuple[bytes, tuple[int, int] | None]:
         """The oldest item, and the totals to grant where it is time to."""
         payload = self.items.popleft()
+        self._held["items"] -= len(payload)
         size, count = self._taken = (self._taken[0] + len(payload), self._taken[1] + 1)
         grant = (size + self._window[0], count + self._window[1])
         if (grant[0] - self._granted[0]) * 2 < self._window[0] and (
@@ -104,6 +114,12 @@ class PendingStream:
         if self.timer is not None:
             self.timer.cancel()
         self.wake()
+
+    def leave(self) -> None:
+        """Nobody reads on: let go of what was not taken."""
+        while self.items:
+            self._held["items"] -= len(self.items.popleft())
+        self.end()
 
     def wake(self) -> None:
         """Whoever waits for an item looks again."""
@@ -126,6 +142,12 @@ class Requests:
         self._pending: dict[int, Pending] = {}
         self._abandoned: set[int] = set()  # cancelled, and not answered yet
         self._queue: deque[asyncio.Future[None]] = deque()
+        self._held: Counter[str] = Counter()
+
+    @property
+    def held_bytes(self) -> int:
+        """Payload bytes of the streams' items that were not taken."""
+        return self._held["items"]
 
     async def call(
         self, name: str, payload: bytes, timeout: float | None, raises: Errors, is_idempotent: bool
@@ -171,7 +193,7 @@ class Requests:
         if timeout is not None:
             options["deadline"] = max(1, int(timeout * 1000))
         self._last = number = self._last + 1
-        request = PendingStream(number, name, raises, window)
+        request = PendingStream(number, name, raises, window, self._held)
         message = encode_message(Message.STREAM, number, name, payload, options)
         request.entry = peer.send(message, number, request)
         self._pending[number] = request
@@ -186,7 +208,9 @@ class Requests:
         if request.timer is not None:
             request.timer.cancel()
         peer = self._peer
-        if request.entry is not None and not peer.is_ended and not peer.engine.withdraw(request.entry):
+        if request.is_put_off:
+            self._make_room()  # the other side has let go of it
+        elif request.entry is not None and not peer.is_ended and not peer.engine.withdraw(request.entry):
             self._abandoned.add(request.id)
             peer.send(encode_message(Message.CANCEL, request.id), request.id)
         else:
@@ -200,7 +224,12 @@ class Requests:
             request.future.set_result(message[2])
 
     def error(self, message: list[Any]) -> None:
-        """ERROR has arrived."""
+        """ERROR has arrived. A request that a stopping broker did not take goes to the next one (section 8.7)."""
+        if message[2] == STOPPING:
+            put_off = self._find(message[1], "ERROR", (PendingCall, PendingStream))
+            if put_off is not None:
+                put_off.is_put_off = True
+                return
         request = self._end(message[1], "ERROR", (PendingCall, PendingStream))
         if request is not None:
             details = decode_details(message[4] if len(message) > 4 else None)
@@ -224,7 +253,7 @@ class Requests:
             request.fail(error)
             self._make_room()
 
-    def carry_over(self, kept: set[Pending], error: IonbusError) -> list[Pending]:
+    def carry_over(self, kept: set[Pending], error: IonbusError) -> tuple[list[Pending], int]:
         """The session was replaced: fail what the old one may have carried out.
 
         Args:
@@ -232,20 +261,23 @@ class Requests:
             error: what the others fail with, unless they may be sent again.
 
         Returns:
-            Calls that left and may be sent again.
+            Requests that left and may be sent again, and how many failed.
         """
         self._abandoned.clear()
         again: list[Pending] = []
+        lost = 0
         for request in list(self._pending.values()):
             if request in kept:
                 continue
-            if request.is_idempotent:
+            if request.is_idempotent or request.is_put_off:
+                request.is_put_off = False
                 again.append(request)
             else:
                 del self._pending[request.id]
                 request.fail(error)
+                lost += 1
         self._make_room()
-        return again
+        return again, lost
 
     def fail_all(self, error: IonbusError) -> None:
         """The session has ended."""
@@ -400,9 +432,11 @@ class StreamReader(Generic[ItemT]):
         self._peer.loop.call_soon_threadsafe(self._close)
 
     def _close(self) -> None:
-        if self._pending is not None and not self._pending.is_over:
-            self._peer.requests.give_up(self._pending)
-            self._pending.end()
+        pending = self._pending
+        if pending is not None:
+            if not pending.is_over:
+                self._peer.requests.give_up(pending)
+            pending.leave()
 
 
 def _seconds(name: str, timeout: object) -> float | None:

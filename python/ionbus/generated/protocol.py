@@ -90,6 +90,7 @@ class Limits:
     max_frame_bytes: int = 1_048_576
     max_greeting_bytes: int = 16_384
     handshake_ms: int = 10_000
+    max_frame_elements: int = 4_096
     batch_elements: int = 256
     batch_bytes: int = 65_536
     ack_elements: int = 64
@@ -101,6 +102,7 @@ class Limits:
     credit_messages: int = 4_096
     max_queued_bytes: int = 16_777_216
     max_latest_keys: int = 10_000
+    max_latest_bytes: int = 16_777_216
     stream_credit_bytes: int = 262_144
     stream_credit_messages: int = 64
     transfer_threshold_bytes: int = 262_144
@@ -119,6 +121,16 @@ class Limits:
     max_payload_depth: int = 64
     max_name_bytes: int = 255
     max_requests: int = 10_000
+    max_request_bytes: int = 536_870_912
+    max_streams: int = 1_000
+    max_answer_bytes: int = 536_870_912
     max_subscriptions: int = 1_000
     max_greeting_channels: int = 64
+    max_sessions: int = 10_000
+    max_sessions_per_principal: int = 10_000
+    max_rate: int = 1_000_000
+    max_broker_bytes: int = 1_073_741_824
+    slow_consumer_ms: int = 60_000
+    remember_answers_ms: int = 300_000
+    remember_answers_bytes: int = 16_777_216
     max_listeners: int = 256

@@ -6,24 +6,25 @@ Pure: whoever drives it decides who a token belongs to, moves the bytes, and tel
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from hmac import compare_digest
-from typing import Any
+from typing import Any, Final, Literal
 
 from ionbus.generated.errors import FINAL_CODES
 from ionbus.generated.protocol import VERSION, Frame, Limits
+from ionbus.session.attended import Attended
 from ionbus.session.connection import is_id, is_pair
-from ionbus.session.session import Arrival, Session, Violation
 from ionbus.wire.frames import (
     MalformedFrame,
-    close_fields,
     decode_frame,
     encode_close,
     encode_control,
     greeting_map,
     is_uint,
 )
+
+MAX_MISSED_NAMES: Final = 16
+"""How many names of events WELCOME tells the counts of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,90 +54,12 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """The client said CLOSE. `over`: the session ends with it."""
+class Remembered:
+    """Why a session ended, when (milliseconds), and the events that its client had not acknowledged, by name."""
 
     code: str
-    message: str
-    over: bool
-
-
-class Attended:
-    """One live session at the broker: its engine, and what authorises a client to resume it.
-
-    Attributes:
-        id: the session's id.
-        session: the engine.
-        principal: who it belongs to, as `authenticate` said.
-        carrier: whatever drives the channel that carries it now; None while it is absent.
-    """
-
-    def __init__(self, session_id: bytes, secret: bytes, principal: Hashable, limits: Limits) -> None:
-        self.id = session_id
-        self.session = Session(limits)
-        self.principal = principal
-        self.carrier: object | None = None
-        self.agent = ""
-        self.contracts: list[tuple[str, str, str]] = []
-        self.max_message_bytes = limits.max_message_bytes
-        self._limits = limits
-        self._secret = secret
-        self._next_secret: bytes | None = None
-        self._attempt = 0
-        self._absence = 0.0  # milliseconds without a channel while our own loop ran
-        self._is_proven = False
-
-    def receive(self, frame: bytes, now: float) -> list[Arrival | Ended]:
-        """A frame has arrived on the session's channel, after HELLO."""
-        try:
-            decoded = decode_frame(frame)
-            if decoded[0] == Frame.CLOSE:
-                code, message, options = close_fields(decoded)
-                return [Ended(code, message, options.get("over") is True)]
-        except MalformedFrame as error:
-            return [self.session.violation(str(error))]
-        if not self._is_proven:  # a later frame proves that WELCOME arrived: only the next secret is good now
-            self._is_proven = True
-            if self._next_secret is not None:
-                self._secret, self._next_secret = self._next_secret, None
-        arrivals: list[Arrival | Ended] = list(self.session.receive(decoded, len(frame), now))
-        if self.session.queued_messages > self._limits.replay_elements:
-            text = f"{self.session.queued_messages} answers wait for a client that does not read"
-            arrivals.append(Violation("protocol_violation", text, over=True))
-        return arrivals
-
-    def leave(self) -> None:
-        """The channel is gone."""
-        self.carrier = None
-        self.session.detach()
-        self._absence = 0.0
-
-    def admits(self, secret: bytes) -> bool:
-        """Whether `secret` is the one in force or the one last given."""
-        is_current = compare_digest(secret, self._secret)
-        is_next = self._next_secret is not None and compare_digest(secret, self._next_secret)
-        return is_current or is_next
-
-    def greet(self, hello: Hello, secret: bytes, received: int, next_secret: bytes, now: float) -> None:
-        """Take up a channel: remember its attempt and secrets, attach the engine."""
-        self.session.attach(received, hello.credit, now)
-        self._attempt = hello.attempt
-        self._secret, self._next_secret = secret, next_secret
-        self._is_proven = False
-        self.agent = hello.agent
-        self.contracts = hello.contracts
-        if hello.max_message_bytes is not None:
-            self.max_message_bytes = hello.max_message_bytes
-
-    def is_stale(self, attempt: int) -> bool:
-        """Whether an attempt with this or a higher number was accepted before."""
-        return attempt <= self._attempt
-
-    def age(self, passed: float) -> bool:
-        """`passed` milliseconds went by; whether the session has been absent for too long."""
-        if self.carrier is None:
-            self._absence += passed
-        return self._absence >= self._limits.absence_ms
+    at: float
+    missed: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +95,7 @@ class Acceptor:
         self._contracts = [list(contract) for contract in contracts]
         self.epoch = entropy(16)
         self.sessions: dict[bytes, Attended] = {}
-        self._ended: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
+        self._ended: OrderedDict[bytes, Remembered] = OrderedDict()
         self._ticked_at: float | None = None
 
     def read_hello(self, frame: bytes) -> Hello | Refusal:
@@ -205,8 +128,9 @@ class Acceptor:
         target = self.sessions.get(hello.session)
         session_id = hello.session
         if target is None and hello.epoch is not None:
+            ended = self._ended.get(session_id)
             unknown = "unknown" if hello.epoch == self.epoch else "new_epoch"
-            reason = self._ended.get(session_id, (unknown,))[0]
+            reason = unknown if ended is None else ended.code
             if hello.fresh is None:
                 return refusal("session_lost", f"the session is not known here ({reason})", over=True)
             (session_id, secret), received = hello.fresh, 0
@@ -214,15 +138,21 @@ class Acceptor:
         if target is None:
             if session_id in self._ended:
                 return refusal(
-                    "session_lost", f"the session has ended: {self._ended[session_id][0]}", over=True
+                    "session_lost", f"the session has ended: {self._ended[session_id].code}", over=True
                 )
             if received:
                 return refusal("protocol_error", f"a new session that has received {received} elements")
+            crowd = self._crowd(principal)
+            if crowd is not None:
+                return refusal("overloaded", crowd)
             return self._open(hello, session_id, secret, principal, carrier, reason, now)
         if not target.admits(secret) or target.principal != principal:
             return refusal("unauthenticated", "the session belongs to somebody else")
         if target.is_stale(hello.attempt):
             return refusal("stale_attempt", f"attempt {hello.attempt} of this session was made before")
+        rest = target.must_rest(now)
+        if rest:
+            return too_fast(self._limits.max_rate, rest)
         evicted = target.carrier
         next_secret = self._entropy(32)
         try:
@@ -230,7 +160,9 @@ class Acceptor:
         except MalformedFrame as error:
             return refusal("protocol_error", str(error))
         target.carrier = carrier
-        frame = self._welcome(target, next_secret, resumed=reason is None, reason=reason)
+        ended = None if reason is None else self._ended.get(hello.session)
+        missed = None if ended is None else ended.missed
+        frame = self._welcome(target, next_secret, resumed=reason is None, reason=reason, missed=missed)
         return Welcomed(target, is_new=False, evicted=evicted, frame=frame)
 
     def end(self, attended: Attended, code: str, now: float) -> None:
@@ -238,18 +170,36 @@ class Acceptor:
         if self.sessions.pop(attended.id, None) is None:
             return
         attended.leave()
-        self._ended[attended.id] = (code, now)
+        undelivered = attended.session.undelivered()
+        for name, count in undelivered.items():
+            attended.session.dropped[name, code] += count
+        self._ended[attended.id] = Remembered(code, now, _shortened(undelivered))
         self._forget_ended(now)
 
-    def tick(self, now: float) -> list[Attended]:
-        """Call about once a second: gives the sessions that have been absent for too long, which `end` is to end.
+    def tick(self, now: float) -> list[tuple[Attended, Literal["absent", "slow_consumer"]]]:
+        """Call about once a second: gives the sessions that `end` is to end, each with its code.
 
         A step that took much longer than a second counts as one: our own loop did not run.
         """
         passed = 0.0 if self._ticked_at is None else min(now - self._ticked_at, 2000.0)
         self._ticked_at = now
         self._forget_ended(now)
-        return [attended for attended in self.sessions.values() if attended.age(passed)]
+        return [
+            (attended, code)
+            for attended in self.sessions.values()
+            if (code := attended.age(passed)) is not None
+        ]
+
+    def _crowd(self, principal: Hashable) -> str | None:
+        """Why no session more may be opened for a principal, or None."""
+        limits, live = self._limits, self.sessions.values()
+        if len(live) >= limits.max_sessions:
+            return f"{len(live)} sessions are open already; try again later"
+        if limits.max_sessions_per_principal < limits.max_sessions:
+            own = sum(attended.principal == principal for attended in live)
+            if own >= limits.max_sessions_per_principal:
+                return f"{own} sessions of this principal are open already; try again later"
+        return None
 
     def _open(
         self,
@@ -266,10 +216,19 @@ class Acceptor:
         attended.greet(hello, secret, 0, next_secret, now)
         attended.carrier = carrier
         self.sessions[session_id] = attended
-        frame = self._welcome(attended, next_secret, resumed=False, reason=reason)
+        ended = self._ended.get(hello.session)
+        missed = None if ended is None else ended.missed
+        frame = self._welcome(attended, next_secret, resumed=False, reason=reason, missed=missed)
         return Welcomed(attended, is_new=True, evicted=None, frame=frame)
 
-    def _welcome(self, attended: Attended, next_secret: bytes, resumed: bool, reason: str | None) -> bytes:
+    def _welcome(
+        self,
+        attended: Attended,
+        next_secret: bytes,
+        resumed: bool,
+        reason: str | None,
+        missed: Mapping[str, int] | None = None,
+    ) -> bytes:
         limits = self._limits
         welcome: dict[str, object] = {
             "protocol": VERSION,
@@ -286,22 +245,55 @@ class Acceptor:
         }
         if reason is not None:
             welcome["reason"] = reason
+        if missed is not None:
+            welcome["missed"] = dict(missed)
         return encode_control(Frame.WELCOME, welcome)
 
     def _forget_ended(self, now: float) -> None:
         oldest = now - self._limits.remember_ended_ms
         while self._ended:
-            ended, (_, at) = next(iter(self._ended.items()))
-            if at >= oldest and len(self._ended) <= self._limits.remember_ended:
+            ended, remembered = next(iter(self._ended.items()))
+            if remembered.at >= oldest and len(self._ended) <= self._limits.remember_ended:
                 return
             del self._ended[ended]
 
 
-def refusal(code: str, message: str, final: bool = False, over: bool = False) -> Refusal:
-    """A refused HELLO, with its CLOSE; `schemas/errors.toml` says which codes are final in any case."""
+def refusal(
+    code: str,
+    message: str,
+    final: bool = False,
+    over: bool = False,
+    more: Mapping[str, object] | None = None,
+) -> Refusal:
+    """A refused HELLO, with its CLOSE; `schemas/errors.toml` says which codes are final in any case.
+
+    Args:
+        code: of docs/protocol.md, section 9.
+        message: in words.
+        final: the client is not to try again by itself.
+        over: its session has ended.
+        more: other options of CLOSE.
+    """
     final = final or code in FINAL_CODES
-    options: dict[str, object] = {**({"final": True} if final else {}), **({"over": True} if over else {})}
+    options: dict[str, object] = {
+        **({"final": True} if final else {}),
+        **({"over": True} if over else {}),
+        **(more or {}),
+    }
     return Refusal(code, message, encode_close(code, message, options))
+
+
+def too_fast(rate: int, rest_ms: int) -> Refusal:
+    """The client sends more than it may: it comes back after a rest."""
+    text = f"more than {rate} elements a second; wait {rest_ms} ms"
+    return refusal("rate_limited", text, more={"retry_after": rest_ms})
+
+
+def _shortened(missed: Mapping[str, int]) -> dict[str, int]:
+    """The counts of the names with the most; the others together under "*", so that WELCOME stays small."""
+    ranked = sorted(missed.items(), key=lambda item: -item[1])
+    others = sum(count for _, count in ranked[MAX_MISSED_NAMES:])
+    return {**dict(ranked[:MAX_MISSED_NAMES]), **({"*": others} if others else {})}
 
 
 def _read_hello(hello: dict[str, Any]) -> Hello:

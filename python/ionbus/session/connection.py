@@ -6,7 +6,8 @@ Pure, like the session: inputs come with the time, `effects` says what to do, `n
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -45,14 +46,30 @@ class CloseChannel:
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """The public state is another. `outcome` where a WELCOME made it so; `code` and `reason` say why it was left."""
+    """The public state is another.
+
+    Attributes:
+        before: the state that was left.
+        after: the state now.
+        code: why, as a code of docs/protocol.md, section 9.
+        reason: why, in words.
+        outcome: where a WELCOME made it so: what became of the session.
+        replayed: of a session that was resumed: how many elements are sent again, since they had not arrived.
+        lost_events: of a session that was lost: how many events of ours may not have arrived.
+        lost_calls: likewise, how many of our requests were rejected with SessionLost.
+        missed: likewise, the events for us that we had not acknowledged, by name (others under "*"); None where the
+            broker does not know, as it is a new one.
+    """
 
     before: ConnectionState
     after: ConnectionState
     code: str
     reason: str
     outcome: Outcome | None = None
+    replayed: int = 0
     lost_events: int = 0
+    lost_calls: int = 0
+    missed: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +79,7 @@ class SessionReplaced:
     code: str
     unnumbered: list[Entry]
     lost_events: int
+    missed: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +135,10 @@ class Connection:
         """The broker's epoch, once there was a WELCOME."""
         self.welcome: dict[str, Any] = {}
         """The newest WELCOME."""
+        self.elsewhere: str | None = None
+        """The URL that a stopping broker sent us to; whoever opens channels takes it from here."""
 
+        self._dropped: Counter[tuple[str, str]] = Counter()  # of the sessions that were replaced
         self._token: str | None = None
         self._silence_is_fatal = False
         self._failures = 0
@@ -135,6 +156,11 @@ class Connection:
     def id(self) -> bytes:
         """The session's id."""
         return self._id
+
+    @property
+    def dropped(self) -> Counter[tuple[str, str]]:
+        """Our events that will never arrive, by name and reason, over all sessions."""
+        return self._dropped + self.session.dropped
 
     # Inputs.
 
@@ -226,7 +252,7 @@ class Connection:
         code: str = "",
         reason: str = "",
         outcome: Outcome | None = None,
-        lost_events: int = 0,
+        replaced: SessionReplaced | None = None,
     ) -> None:
         before = self._machine.state
         effects = self._machine.take(given)
@@ -239,8 +265,18 @@ class Connection:
         for effect in effects:
             self._do(effect, given, now, code, reason)
         if shown(before) != shown(after) or outcome is not None:
-            change = StateChange(shown(before), shown(after), code, reason, outcome, lost_events)
-            self._effects.append(change)
+            self._effects.append(
+                StateChange(
+                    shown(before),
+                    shown(after),
+                    code,
+                    reason,
+                    outcome,
+                    replayed=self.session.replayed if outcome == "resumed" else 0,
+                    lost_events=0 if replaced is None else replaced.lost_events,
+                    missed=None if replaced is None else replaced.missed,
+                )
+            )
 
     def _do(self, effect: Effect, given: Input, now: float, code: str, reason: str) -> None:
         match effect:
@@ -300,15 +336,19 @@ class Connection:
         welcome = greeting_map(frame)
         _check_welcome(welcome)
         was_welcomed = self.epoch is not None
-        replaced: tuple[str, list[Entry], int] | None = None
+        replaced: SessionReplaced | None = None
         if welcome["session"] != self._id:
             if self._fresh is None or welcome["session"] != self._fresh[0]:
                 raise MalformedFrame("WELCOME names another session than HELLO")
-            replaced = (
+            replaced = SessionReplaced(
                 welcome.get("reason") or "unknown",
                 self.session.unnumbered(),
                 self.session.unacknowledged_events,
+                welcome.get("missed"),
             )
+            self._dropped.update(self.session.dropped)
+            for name, count in self.session.unacknowledged().items():
+                self._dropped[name, replaced.code] += count
             self.session = Session(self._limits)
             self._id = self._fresh[0]
         self.session.set_heartbeat(*welcome["heartbeat"])
@@ -318,8 +358,8 @@ class Connection:
         self.epoch = welcome["epoch"]
         self.welcome = welcome
         if replaced is not None:
-            self._effects.append(SessionReplaced(*replaced))
-            self._take("welcomed", now, replaced[0], "the session was replaced", "lost", replaced[2])
+            self._effects.append(replaced)
+            self._take("welcomed", now, replaced.code, "the session was replaced", "lost", replaced)
         else:
             self._take("welcomed", now, outcome="resumed" if was_welcomed else "fresh")
 
@@ -331,6 +371,8 @@ class Connection:
         if options.get("over") is True and self.epoch is None:
             # No WELCOME has named an epoch yet, so HELLO offers no fresh session: begin anew under another id.
             self._id, self._secret, self._attempt = self._entropy(16), self._entropy(32), 0
+        elsewhere = options.get("elsewhere")
+        self.elsewhere = elsewhere if type(elsewhere) is str else None
         after = options.get("retry_after")
         self._retry_after = float(after) if after is not None and is_uint(after) else 0.0
         self._effects.append(CloseChannel(code, message, over=False))
@@ -353,11 +395,17 @@ def _check_welcome(welcome: dict[str, Any]) -> None:
         ("secret", is_id(welcome.get("secret"), 32)),
         ("received", is_uint(welcome.get("received"))),
         ("credit", is_pair(welcome.get("credit"))),
+        ("reason", welcome.get("reason") is None or type(welcome["reason"]) is str),
+        ("missed", welcome.get("missed") is None or _are_counts(welcome["missed"])),
         ("heartbeat", is_pair(welcome.get("heartbeat")) and min(welcome["heartbeat"]) > 0),
     )
     for name, is_right in needed:
         if not is_right:
             raise MalformedFrame(f"WELCOME: {name} is missing or wrong: {welcome.get(name)!r:.60}")
+
+
+def _are_counts(value: object) -> bool:
+    return type(value) is dict and all(type(name) is str and is_uint(count) for name, count in value.items())
 
 
 def is_id(value: object, size: int) -> bool:

@@ -69,22 +69,28 @@ class Outbox:
         self.queued_events = 0
         self.queued_messages = 0
         """Entries that wait and need no credit."""
+        self.queued_message_bytes = 0
+        """Bytes of those, held ones included."""
 
-    def push(self, entry: Entry) -> None:
-        """Queue one entry behind all others."""
+    def push(self, entry: Entry) -> Entry | None:
+        """Queue one entry behind all others; gives the `latest` event that is forgotten for it, if one is."""
         self._ordinal += 1
         entry.ordinal = self._ordinal
         if entry.cost < 0:
             self._messages.append(entry)
             self.queued_messages += 1
-            return
+            self.queued_message_bytes += len(entry.data)
+            return None
         self._events.append(entry)
         self.queued_events += 1
         self.queued_bytes += entry.cost
         if entry.delivery == "latest":
             self._latest[entry.key] = entry
             if len(self._latest) > self._max_latest_keys:
-                self.withdraw(next(iter(self._latest.values())))
+                oldest = next(iter(self._latest.values()))
+                self.withdraw(oldest)
+                return oldest
+        return None
 
     def replace(self, key: Hashable, data: bytes, cost: int) -> Entry | None:
         """Put a newer event in the place of the one with the same key; None where none waits."""
@@ -114,6 +120,7 @@ class Outbox:
                 held = self._held.get(entry.lane) if entry.lane is not None else None
                 if held is None:
                     self.queued_messages -= 1
+                    self.queued_message_bytes -= len(entry.data)
                     return entry
                 held.append(entry)
             else:
@@ -135,6 +142,7 @@ class Outbox:
             self._forget(entry)
         else:
             self.queued_messages -= 1
+            self.queued_message_bytes -= len(entry.data)
         self._withdrawn += 1
         if self._withdrawn >= SWEPT and self._withdrawn * 2 >= len(self._events) + len(self._messages):
             self._sweep()

@@ -37,6 +37,11 @@ class Replay:
         return self.size >= self._max_bytes or len(self._kept) >= self._max_elements
 
     @property
+    def resending(self) -> int:
+        """How many elements wait to be sent again."""
+        return len(self._again)
+
+    @property
     def is_resending(self) -> bool:
         """Whether elements wait to be sent again; until then nothing new may leave."""
         return bool(self._again)
@@ -57,23 +62,23 @@ class Replay:
         while self._again and self.sent - len(self._again) < seq:
             self._again.popleft()
 
-    def rewind(self, received: int) -> list[int]:
+    def rewind(self, received: int) -> list[Entry]:
         """A new channel is there and the other side has `received`: send again what follows.
 
         An unacknowledged volatile event and a `latest` one that has a successor become nil.
 
         Returns:
-            The cost of each event that became nil.
+            The events that became nil.
         """
         self.acknowledge(received)
-        dropped: list[int] = []
+        dropped: list[Entry] = []
         newest = set()
         for index in range(len(self._kept) - 1, -1, -1):
             element, entry = self._kept[index]
             if entry is None or entry.cost < 0 or element[1] != Message.EVENT:  # only a whole EVENT may go
                 continue
             if entry.delivery == "volatile" or (entry.delivery == "latest" and entry.key in newest):
-                dropped.append(entry.cost)
+                dropped.append(entry)
                 self._kept[index] = (NIL, None)
                 self.size -= len(element) - len(NIL)
             elif entry.delivery == "latest":
@@ -89,6 +94,6 @@ class Replay:
         """It has entered a frame."""
         self._again.popleft()
 
-    def unacknowledged_events(self) -> int:
-        """How many events were numbered and not acknowledged: what may be lost when the session ends."""
-        return sum(entry is not None and entry.cost >= 0 for _, entry in self._kept)
+    def unacknowledged_events(self) -> list[Entry]:
+        """Events that were numbered and not acknowledged: what may be lost when the session ends."""
+        return [entry for _, entry in self._kept if entry is not None and entry.cost >= 0]

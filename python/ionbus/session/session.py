@@ -7,6 +7,7 @@ same class serves client and broker; the greeting is around it (`connection`, `a
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,7 +18,7 @@ from ionbus.session.outbox import EVENTS, Delivery, Entry, Outbox
 from ionbus.session.replay import Replay
 from ionbus.session.transfers import Incoming, Outgoing
 from ionbus.wire.frames import MalformedFrame, decode_frame, encode_control, encode_data, uint_fields
-from ionbus.wire.messages import check_message, encode_message
+from ionbus.wire.messages import check_message, encode_message, event_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,8 @@ class Session:
         """The totals of bytes and events granted to the peer, for HELLO and WELCOME."""
 
         self._violations = 0
+        self.dropped: Counter[tuple[str, str]] = Counter()
+        """Events that will never arrive, by name and reason: `absent`, `behind`, `superseded`, `forgotten`, `too_large`."""
 
     # What the application does.
 
@@ -103,14 +106,22 @@ class Session:
         if delivery == "latest":
             waiting = self._outbox.replace(key, message, cost)
             if waiting is not None:
+                self.drop(message, "superseded")
                 return waiting
         elif delivery == "volatile" and not (
             self._is_attached and self.accepts_events and not self._replay.is_full
         ):
+            self.drop(message, "behind" if self._is_attached else "absent")
             return None
         entry = Entry(message, cost, delivery, key, EVENTS, tag)
-        self._outbox.push(entry)
+        forgotten = self._outbox.push(entry)
+        if forgotten is not None:
+            self.drop(forgotten.data, "forgotten")
         return entry
+
+    def drop(self, event: bytes, reason: str) -> None:
+        """Count an EVENT or ENVELOPE that will never arrive."""
+        self.dropped[event_name(event), reason] += 1
 
     def withdraw(self, entry: Entry) -> bool:
         """Take back a message that is not fully numbered. False: too late, the other side gets it."""
@@ -174,6 +185,26 @@ class Session:
         return self._outbox.queued_messages
 
     @property
+    def queued_message_bytes(self) -> int:
+        """Bytes of messages that wait and need no credit, and of all that is sent in parts."""
+        return self._outbox.queued_message_bytes + self._outgoing.queued_bytes
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that are kept here: what waits, what is not acknowledged, and the parts that have arrived."""
+        return (
+            self._outbox.queued_bytes
+            + self.queued_message_bytes
+            + self._replay.size
+            + self._incoming.held_bytes
+        )
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing waits here for the other side to take it."""
+        return self.sent == self.acked and not self.queued_events and not self.queued_messages
+
+    @property
     def sent(self) -> int:
         """The number of the last element sent."""
         return self._replay.sent
@@ -186,7 +217,21 @@ class Session:
     @property
     def unacknowledged_events(self) -> int:
         """Events that were numbered and may not have arrived."""
-        return self._replay.unacknowledged_events()
+        return len(self._replay.unacknowledged_events())
+
+    @property
+    def replayed(self) -> int:
+        """How many elements are still to be sent again after a new channel was attached."""
+        return self._replay.resending
+
+    def unacknowledged(self) -> Counter[str]:
+        """Events that were numbered and may not have arrived, by name."""
+        return Counter(event_name(entry.data) for entry in self._replay.unacknowledged_events())
+
+    def undelivered(self) -> Counter[str]:
+        """Those, and the events that wait, by name."""
+        waiting = (entry for entry in self.unnumbered() if entry.cost >= 0)
+        return self.unacknowledged() + Counter(event_name(entry.data) for entry in waiting)
 
     def unnumbered(self) -> list[Entry]:
         """Messages of which the other side cannot have got all, in order: they may go to another session."""
@@ -214,9 +259,10 @@ class Session:
             raise MalformedFrame(
                 f"received {received} of a session in which {self._replay.sent} were sent and {self._replay.acked} acknowledged"
             )
-        dropped = self._replay.rewind(received)
-        # What becomes nil never arrives, so that its receiver cannot give its credit back.
-        self._spent = (self._spent[0] - sum(dropped), self._spent[1] - len(dropped))
+        for entry in self._replay.rewind(received):
+            # What becomes nil never arrives, so that its receiver cannot give its credit back.
+            self._spent = (self._spent[0] - entry.cost, self._spent[1] - 1)
+            self.drop(entry.data, "absent" if entry.delivery == "volatile" else "superseded")
         self._raise_credit(credit)
         self._control.clear()
         self._unacked_elements = self._unacked_bytes = 0
@@ -310,6 +356,10 @@ class Session:
         first_seq, ack = uint_fields(frame, 2)
         if first_seq == 0 or first_seq > self.received + 1:
             raise MalformedFrame(f"element {first_seq} after {self.received}: a gap")
+        if len(frame) - 3 > self._limits.max_frame_elements:
+            raise MalformedFrame(
+                f"a frame of {len(frame) - 3} elements; it holds {self._limits.max_frame_elements} at most"
+            )
         self._acknowledge(ack)
         for seq in range(self.received + 1, first_seq + len(frame) - 3):
             element = frame[3 + seq - first_seq]
@@ -347,6 +397,8 @@ class Session:
                 entry = self._outgoing.reject(element[1])
                 if entry is not None:
                     self._give_back(entry)
+                    if entry.cost >= 0:
+                        self.drop(entry.data, "too_large")
                     self._outbox.release(entry.lane)
                     arrivals.append(Rejected(entry.tag, element[2], element[3]))
                 return None

@@ -30,10 +30,13 @@ class Outgoing:
         self._last = 0
         self._turns: deque[Sending] = deque()
         self._under_way: dict[int, Sending] = {}
+        self.queued_bytes = 0
+        """Bytes of the messages under way."""
 
     def begin(self, entry: Entry) -> None:
         """Take up a message; its first part needs no grant."""
         self._last += 1
+        self.queued_bytes += len(entry.data)
         sending = Sending(self._last, entry, self._part_bytes)
         self._under_way[self._last] = sending
         self._turns.append(sending)
@@ -52,7 +55,7 @@ class Outgoing:
             sending.offset += len(part)
             is_last = sending.offset == len(data)
             if is_last:
-                del self._under_way[sending.number]
+                self._forget(sending)
             else:
                 self._turns.append(sending)
             if offset:
@@ -73,14 +76,14 @@ class Outgoing:
         sending = self._find(number, "REJECT")
         if sending is None:
             return None
-        del self._under_way[number]
+        self._forget(sending)
         return sending.entry
 
     def abort(self, entry: Entry) -> Sending | None:
         """Give up the transfer of `entry`; what there was of it, or None where it is not under way."""
         for sending in self._under_way.values():
             if sending.entry is entry:
-                del self._under_way[sending.number]
+                self._forget(sending)
                 return sending
         return None
 
@@ -92,6 +95,10 @@ class Outgoing:
     def entries(self) -> list[Entry]:
         """The messages that are under way."""
         return [sending.entry for sending in self._under_way.values()]
+
+    def _forget(self, sending: Sending) -> None:
+        del self._under_way[sending.number]
+        self.queued_bytes -= len(sending.entry.data)
 
     def _find(self, number: int, what: str) -> Sending | None:
         if not 0 < number <= self._last:
@@ -120,6 +127,8 @@ class Incoming:
         self._under_way: dict[int, Receiving] = {}
         self._waiting: deque[int] = deque()
         self._reserved = 0
+        self.held_bytes = 0
+        """Bytes of all parts that have arrived."""
         self.replies: list[bytes] = []
         """GRANT and REJECT messages to send; whoever reads them empties the list."""
 
@@ -174,6 +183,7 @@ class Incoming:
             )
         receiving.parts.append(part)
         receiving.received = received
+        self.held_bytes += len(part)
         if received < receiving.total:
             return None
         self._finish(number)
@@ -183,6 +193,7 @@ class Incoming:
         receiving = self._under_way.pop(number, None)
         if receiving is None:
             return
+        self.held_bytes -= receiving.received
         if number in self._waiting:
             self._waiting.remove(number)
         else:

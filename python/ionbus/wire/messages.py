@@ -68,6 +68,12 @@ def encode_envelope(numbers: Sequence[int], event: bytes) -> bytes:
     return b"\x93" + head[1:] + event
 
 
+def event_name(message: bytes) -> str:
+    """The name in an EVENT or ENVELOPE that was encoded here."""
+    fields = msgpack.unpackb(message)
+    return str(fields[1] if fields[0] == _EVENT else fields[2][1])
+
+
 def check_message(message: list[Any], limits: Limits) -> bool:
     """Check one element's fields against the table in `schemas/protocol.toml`.
 
