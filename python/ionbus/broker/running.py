@@ -42,7 +42,7 @@ def run_broker(
     hard_exit = HardExit()
 
     def must_end(reason: str) -> None:
-        hard_exit.start(reason, grace + SLACK)
+        hard_exit.start(reason, drain + grace + SLACK)
 
     if STDIO in urls:
         stdio = stdio or take_over_stdio()
@@ -69,9 +69,9 @@ def run_broker(
                 await asyncio.wait([over, told, stopped], return_when=asyncio.FIRST_COMPLETED)
                 for task in (over, told, stopped):
                     task.cancel()
+                must_end("the broker was told to stop")
                 if stop.is_set():
                     await broker.stop(drain=drain)
-                must_end("the broker was told to stop")
 
     try:
         asyncio.run(serve())
