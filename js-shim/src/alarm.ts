@@ -3,6 +3,10 @@
  * data), so the timer is not moved when the deadline is: it fires once too early at most, and is then set anew.
  */
 
+import { now, startTimer, stopTimer } from "./time.js";
+
+export { now };
+
 /** The longest delay that a timer takes. */
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
@@ -13,22 +17,17 @@ export interface Alarm {
   stop(): void;
 }
 
-/** Milliseconds on a clock that never goes back. */
-export function now(): number {
-  return performance.now();
-}
-
 /** @param ring - called when time is up, or early; it looks what is due and calls `wantBy` with what is left. */
 export function createAlarm(ring: () => void): Alarm {
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  let timer: unknown;
   let ringsAt = Number.POSITIVE_INFINITY;
 
   return {
     wantBy(deadline) {
       if (deadline >= ringsAt) return;
-      clearTimeout(timer);
+      stopTimer(timer);
       ringsAt = deadline;
-      timer = setTimeout(
+      timer = startTimer(
         () => {
           timer = undefined;
           ringsAt = Number.POSITIVE_INFINITY;
@@ -38,7 +37,7 @@ export function createAlarm(ring: () => void): Alarm {
       );
     },
     stop() {
-      clearTimeout(timer);
+      stopTimer(timer);
       ringsAt = Number.POSITIVE_INFINITY;
     },
   };

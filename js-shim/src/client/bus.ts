@@ -35,6 +35,7 @@ import { DEFAULT_LIMITS, type Limits, Message } from "../generated/protocol.js";
 import type { ConnectionState } from "../generated/states.js";
 import { entropy, toHex } from "../platform.js";
 import type { Session } from "../session/session.js";
+import { startTimer, stopTimer } from "../time.js";
 import { type Bigints, withBigints } from "../wire/bigints.js";
 import { encodeEvent, encodeMessage } from "../wire/messages.js";
 import { decode, encode, ValueRefused } from "../wire/values.js";
@@ -246,13 +247,13 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
 
   /** Wait until what was accepted has left, a while at most: past it, or if the session ends first, it is lost with the session. */
   async function allLeft(session: Session): Promise<void> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
+    let timer: unknown;
     const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, CLOSING_MS);
+      timer = startTimer(resolve, CLOSING_MS);
     });
     const left = peer.until(() => session.unnumbered().length === 0).catch(() => undefined);
     await Promise.race([left, late]);
-    clearTimeout(timer);
+    stopTimer(timer);
   }
 
   function refused(error: IonbusError): void {

@@ -4,6 +4,7 @@ import type { Opened, Opener, Receiver } from "../channels/base.js";
 import { type PortLike, portChannel } from "../channels/port.js";
 import { openWebSocket } from "../channels/websocket.js";
 import { ConnectionLost } from "../errors.js";
+import { startTimer, stopTimer } from "../time.js";
 import { ASK, type HandOver, isHandOver, PROBE } from "./messages.js";
 
 /** How long main may take to answer, in milliseconds, before the page asks again. Main waits for a broker that is being restarted. */
@@ -37,7 +38,7 @@ async function openOver(
 
 function handOver(name: string): Promise<[HandOver, PortLike | undefined]> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
+    const timer = startTimer(() => {
       window.removeEventListener("message", answered);
       reject(new ConnectionLost(`Electron's main has not answered within ${ANSWER_MS} ms`));
     }, ANSWER_MS);
@@ -46,7 +47,7 @@ function handOver(name: string): Promise<[HandOver, PortLike | undefined]> {
       // From this window itself: a frame in it, or who opened it, has no say in this.
       if (source !== window || !isHandOver(data) || data.name !== name) return;
       event.stopImmediatePropagation(); // another channel to the same broker, asked for later, gets the next
-      clearTimeout(timer);
+      stopTimer(timer);
       window.removeEventListener("message", answered);
       resolve([data, ports[0]]);
     }
