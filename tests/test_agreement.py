@@ -31,7 +31,7 @@ from ionbus.client.client_session import ClientSession
 from ionbus.contract import evolution
 from ionbus.contract.fingerprint import canonical_json, describe
 from ionbus.generated.protocol import Limits
-from test_hostile_client import Raw, hello
+from raw_client import Raw, hello
 from workshop import Bench, Pair, Workshop, eventually, make_broker, opened_bus
 
 

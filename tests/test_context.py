@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ionbus import CallCancelled, CallTimeout, Context, IonbusError, ThreadContext
+from ionbus import CallCancelled, CallTimeout, Context, IonbusError, Principal, ThreadContext
 from workshop import Progress, Rig, TooBig, Workshop, eventually, rig
 
 
@@ -32,7 +32,7 @@ async def test_a_context_tells_who_calls_until_when_and_in_which_state(at: Rig) 
         await at.bus.call(Workshop.wait, "b", timeout=None)
     first, second = seen
     assert first.session is at.broker.sessions[0]
-    assert first.principal == "local"
+    assert first.principal == Principal("local")
     assert first.state is at.bench
     assert first.deadline is not None
     assert 0 < first.deadline - time.monotonic() <= 5

@@ -260,13 +260,14 @@ def _fields(fields: dict[str, Any]) -> dict[str, Any]:
         ),
         (lambda: {"x": Event(int)}, lambda: {"x": Event(int, doc="Says more.", deprecated=True)}),
         (lambda: {"x": Call(int, int)}, lambda: {"x": Call(int, int, timeout=1)}),
+        (lambda: {"x": Call(int, int)}, lambda: {"x": Call(int, int, roles={"admin"})}),
         (lambda: {"x": Event(int), "y": Event(str)}, lambda: {"y": Event(str), "x": Event(int)}),
         (
             lambda: {"x": Event(_model(x=(int, Field(description="a", title="b", examples=[1]))))},
             lambda: {"x": Event(_model(x=(int, ...)))},
         ),
     ],
-    ids=["docstring", "member's doc", "timeout", "order", "prose of a field"],
+    ids=["docstring", "member's doc", "timeout", "roles", "order", "prose of a field"],
 )
 def test_prose_does_not_change_the_fingerprint(
     one: Callable[[], dict[str, object]], other: Callable[[], dict[str, object]]

@@ -464,6 +464,16 @@ async def test_a_function_that_gives_no_token_fails_the_attempt() -> None:
     [
         (lambda: Call(int, int, raises=Odd), r"^X\.a: raises=.*Odd.* is no list; write raises=\["),  # type: ignore[call-overload]
         (lambda: Call(int, int, timeout="5"), r"^X\.a: timeout='5' is not a time"),  # type: ignore[call-overload]
+        (
+            lambda: Call(int, int, roles="admin"),  # type: ignore[call-overload]
+            r"^X\.a: roles='admin' is no set of roles; write roles=\{'admin'\}",
+        ),
+        (lambda: Event(int, roles=set()), r"^X\.a: roles= is empty, so that nobody could use it"),
+        (lambda: Stream(int, int, roles={"a b"}), r"^X\.a: roles= names 'a b'; a role is 1 to 64 letters"),
+        (
+            lambda: Call(int, int, served_by="client", roles={"admin"}),  # type: ignore[call-overload]
+            r"^X\.a: roles= says which client may ask the broker; what the client serves only the broker asks for",
+        ),
         (lambda: Event(Strict, delivery="latest", key=5), r"^X\.a: key=5 is neither a field nor a tuple"),  # type: ignore[call-overload]
     ],
 )

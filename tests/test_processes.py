@@ -212,6 +212,6 @@ async def test_a_page_that_is_gone_costs_its_session_at_once() -> None:
 
 
 async def test_nobody_else_is_given_one() -> None:
-    async with connect(stdio=COMMAND) as bus:
+    async with Child(COMMAND, role="client") as child, opened_bus(child.open) as bus:
         with pytest.raises(NotAllowed, match="main process"):
             await bus.call(Ionbus.endpoint, None)

@@ -3,6 +3,7 @@
 from ionbus.broker.broker import Broker as Broker
 from ionbus.broker.builtin import Discontinuity as Discontinuity, Ionbus as Ionbus
 from ionbus.broker.endpoints import Endpoint as Endpoint
+from ionbus.broker.principals import Principal as Principal
 from ionbus.broker.served_session import Session as Session
 from ionbus.client.bus import Bus as Bus
 from ionbus.client.client import connect as connect

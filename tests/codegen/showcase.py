@@ -173,7 +173,7 @@ class Showcase(Contract, name="showcase", version="2.1"):
 
     scalars = Event(Scalars)
     parts = Event(Parts, delivery="volatile")
-    optionals = Event(Optionals, source="any", doc="Travels both ways.")
+    optionals = Event(Optionals, source="any", roles={"editor"}, doc="Travels both ways.")
     derived = Event(Derived, source="client", delivery="latest", key=("id", "display_name"))
     tree = Event(Tree)
     number = Event(int, deprecated="Use numbers.")
@@ -183,7 +183,7 @@ class Showcase(Contract, name="showcase", version="2.1"):
     page_of = Call(Page[Cat], Page[Duration], served_by="client")
     names = Stream(Names, Circle, timeout=60, served_by="client", raises=[Busy])
     point = Call(Point, Window)
-    delete = Call(None, Empty, idempotent=True)
+    delete = Call(None, Empty, idempotent=True, roles={"owner", "admin"})
     call = Call(None, None, deprecated=True)
 
     class sub_part(Contract):  # noqa: N801

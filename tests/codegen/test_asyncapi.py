@@ -129,6 +129,7 @@ def models(draw: st.DrawFn, inner: st.SearchStrategy[Any]) -> type[BaseModel]:
 
 PAYLOADS = st.recursive(st.sampled_from(SCALARS), _larger, max_leaves=6)
 DEPRECATED = st.booleans() | TEXTS.filter(bool)
+ROLES = st.none() | st.sets(st.sampled_from(["admin", "read:all", "no", "1.0"]), min_size=1)
 
 
 @st.composite
@@ -144,6 +145,7 @@ def events(draw: st.DrawFn) -> Event[Any, Any]:
         source=source,
         delivery=delivery,
         key=key,
+        roles=draw(ROLES),
         doc=draw(TEXTS),
         deprecated=draw(DEPRECATED),
     )
@@ -152,13 +154,15 @@ def events(draw: st.DrawFn) -> Event[Any, Any]:
 @st.composite
 def calls(draw: st.DrawFn, errors: list[type[ContractError]]) -> Any:
     kind: Any = draw(st.sampled_from([Call, Stream]))
+    served_by = draw(st.sampled_from(["broker", "client"]))
     return kind(
         draw(PAYLOADS),
         draw(PAYLOADS),
         timeout=draw(st.none() | st.integers(1, 10**7).map(lambda number: number / 1000)),
         raises=draw(st.lists(st.sampled_from(errors), unique=True)),
-        served_by=draw(st.sampled_from(["broker", "client"])),
+        served_by=served_by,
         idempotent=draw(st.booleans()),
+        roles=draw(ROLES) if served_by == "broker" else None,
         doc=draw(TEXTS),
         deprecated=draw(DEPRECATED),
     )

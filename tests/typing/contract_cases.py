@@ -45,6 +45,9 @@ class Conductor(Contract, name="conductor", version="1.0"):
     pick = Call(datetime, bytes, served_by="client")
     logs = Stream(int | None, Progress)
     upload = Stream(str, bytes, served_by="client")
+    reset = Call(None, None, roles={"admin"})
+    audit = Stream(None, str, roles=frozenset({"admin", "auditor"}))
+    alarm = Event(str, source="any", roles={"admin"})
 
     class nodes(Contract):  # noqa: N801
         registered = Event(dict[str, int])
@@ -57,6 +60,8 @@ class Wrong(Contract, name="wrong"):
     d = Call(int)  # error
     e = Call(int, int, raises=[ValueError])  # error
     f = Stream(int, int, served_by="any")  # error
+    g = Call(int, int, roles="admin")  # error
+    h = Call(int, int, served_by="client", roles={"admin"})  # error
 
 
 def types_are_inferred() -> None:
@@ -69,6 +74,9 @@ def types_are_inferred() -> None:
     assert_type(Conductor.level, Event[Literal["low", "high"], Literal["broker"]])
     assert_type(Conductor.execute, Call[Progress, int, Literal["broker"]])
     assert_type(Conductor.ping, Call[None, None, Literal["broker"]])
+    assert_type(Conductor.reset, Call[None, None, Literal["broker"]])
+    assert_type(Conductor.audit, Stream[None, str, Literal["broker"]])
+    assert_type(Conductor.alarm, Event[str, Literal["any"]])
     assert_type(Conductor.pick, Call[datetime, bytes, Literal["client"]])
     assert_type(Conductor.logs, Stream[int | None, Progress, Literal["broker"]])
     assert_type(Conductor.upload, Stream[str, bytes, Literal["client"]])

@@ -45,6 +45,8 @@ export type Opener = (receiver: Receiver) => Promise<Opened>;
 export interface PeerIdentity {
   readonly role: "main" | "window" | "client";
   readonly origin?: string | undefined;
+  /** What its client may use of what asks for a role. Default: nothing of that. */
+  readonly roles?: readonly string[] | undefined;
   /** What else OPEN says (docs/protocol.md, section 2.2). */
   readonly details?: Readonly<Record<string, number | string>> | undefined;
 }

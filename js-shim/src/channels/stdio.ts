@@ -182,14 +182,9 @@ export function stdioPipe(input: Writable, output: Readable, ended: (reason: str
         return channel;
       }
       lanes.set(id, lane);
-      const { role, origin, details } = identity;
-      write(
-        encodeRecord(
-          Record.Open,
-          id,
-          encode({ role, ...details, ...(origin === undefined ? {} : { origin }) }),
-        ),
-      );
+      const { role, origin, roles, details } = identity;
+      const told = { role, ...details, origin, roles: roles?.length ? roles : undefined }; // what is undefined is left out
+      write(encodeRecord(Record.Open, id, encode(told)));
       return channel;
     },
     close() {

@@ -28,10 +28,17 @@ export interface AttachOptions {
    * shows when it is attached, or else of the first page that it is told to load.
    */
   readonly origins?: readonly string[] | undefined;
+  /** What its pages may use of the events, calls and streams that ask for a role. Default: none of them. */
+  readonly roles?: readonly string[] | undefined;
 }
 
 /** What every broker serves to its parent: a loopback WebSocket, for pages of this origin, and a token that is good once. */
-const endpoint = call<"ionbus.endpoint", { origin: string }, { url: string; token: string }, "broker">({
+const endpoint = call<
+  "ionbus.endpoint",
+  { origin: string; roles: readonly string[] },
+  { url: string; token: string },
+  "broker"
+>({
   name: "ionbus.endpoint",
   contract: BUILT_IN,
 });
@@ -55,7 +62,7 @@ export function attachWindow(
   options: AttachOptions = {},
 ): Subscription {
   const { webContents } = window;
-  const { transport = "port" } = options;
+  const { transport = "port", roles = [] } = options;
   const lent = new Set<Lent>();
   /** The channels of the document that is being left. */
   let leaving: Lent[] = [];
@@ -111,7 +118,7 @@ export function attachWindow(
     };
     lent.add(one);
     broker.bus
-      .call(endpoint, { origin: originOf(frame.url) })
+      .call(endpoint, { origin: originOf(frame.url), roles })
       .then(({ url, token }) => {
         given = token;
         if (isOver) takeBack(token);
@@ -133,6 +140,7 @@ export function attachWindow(
     const identity: PeerIdentity = {
       role: "window",
       origin: originOf(frame.url),
+      roles,
       details: { web_contents: webContents.id, frame: frame.routingId },
     };
     let isOver = false;

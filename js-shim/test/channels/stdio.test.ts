@@ -80,6 +80,12 @@ describe("the pipe", () => {
     expect(decode(open?.body ?? new Uint8Array())).toEqual({ role: "window", ...details, origin: "file://" });
     expect(data).toMatchObject({ kind: Record.Data, channel: 1 });
     expect(heard.frames).toEqual([[3]]);
+    pipe.open({ role: "window", origin: "file://", roles: ["admin"], details }, hear());
+    pipe.open({ role: "main", roles: [] }, hear());
+    await turn();
+    const [withRoles, main] = input.records.slice(2).map(({ body }) => decode(body));
+    expect(withRoles).toMatchObject({ role: "window", roles: ["admin"] });
+    expect(main).toEqual({ role: "main" });
   });
 
   it("loses a channel for which too much waits, and no other", async () => {

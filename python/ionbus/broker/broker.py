@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import ssl as tls
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Set as AbstractSet
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, Generic, Literal, overload
 
 from typing_extensions import TypeVar
 
+from ionbus.broker.access import Access
 from ionbus.broker.builtin import Ionbus
 from ionbus.broker.endpoints import Endpoint, Listening
+from ionbus.broker.principals import EVERYTHING, Rights, checked_roles, of_everybody
 from ionbus.broker.served_session import Session
 from ionbus.broker.serving import Serving
-from ionbus.broker.tokens import Authenticate, no_token
+from ionbus.broker.tokens import Authenticate, Tokens, no_token
 from ionbus.channels.base import Accept
 from ionbus.channels.stdio import is_launched, take_over_stdio
 from ionbus.contract.contract import Contract, ContractInfo
@@ -269,6 +271,8 @@ class Broker(Handlers, Generic[StateT]):
         *urls: str,
         authenticate: Authenticate | None = None,
         token: str | None = None,
+        roles: AbstractSet[str] = frozenset(),
+        tokens: Tokens | None = None,
         origins: Collection[str] = (),
         hosts: Collection[str] = (),
         ssl: tls.SSLContext | None = None,
@@ -279,9 +283,11 @@ class Broker(Handlers, Generic[StateT]):
         Args:
             urls: `ws://127.0.0.1:0` (port 0: a free one), `wss://…` with `ssl`, `stdio:`.
             authenticate: given a token, or None where there is none, gives the principal, or None (or False) to refuse;
-                may be async.
+                may be async. A `Principal`, or any object with an attribute `roles`, has roles; everything else has none.
                 Without it there is one token.
             token: that one; a random one where it is left out.
+            roles: what that token gives.
+            tokens: several tokens, with the roles that each gives, or the `Principal` that it belongs to.
             origins: pages that may connect besides the broker's own; `null` and `file://` only where they are named.
             hosts: names besides the bound address by which clients reach it.
             ssl: the certificate for `wss://`.
@@ -297,8 +303,7 @@ class Broker(Handlers, Generic[StateT]):
         return Listening(
             self,
             urls,
-            authenticate=authenticate,
-            token=token,
+            access=Access(authenticate=authenticate, token=token, roles=roles, tokens=tokens),
             origins=origins,
             hosts=hosts,
             ssl=ssl,
@@ -309,6 +314,8 @@ class Broker(Handlers, Generic[StateT]):
         self,
         *urls: str,
         authenticate: Authenticate | None = None,
+        roles: AbstractSet[str] = frozenset(),
+        tokens: Tokens | None = None,
         origins: Collection[str] = (),
         hosts: Collection[str] = (),
         ssl: tls.SSLContext | None = None,
@@ -321,6 +328,8 @@ class Broker(Handlers, Generic[StateT]):
             urls: as for `serve`. Without any: stdio where a parent started this process for it, else
                 `ws://127.0.0.1:0`, its URL and token printed.
             authenticate: as for `serve`.
+            roles: as for `serve`, of the token in `IONBUS_TOKEN` or the random one.
+            tokens: as for `serve`.
             origins: as for `serve`.
             hosts: as for `serve`.
             ssl: as for `serve`.
@@ -334,6 +343,8 @@ class Broker(Handlers, Generic[StateT]):
             self,
             urls,
             authenticate=authenticate,
+            roles=roles,
+            tokens=tokens,
             origins=origins,
             hosts=hosts,
             ssl=ssl,
@@ -365,9 +376,14 @@ class Broker(Handlers, Generic[StateT]):
             self._turn = (loop, asyncio.Lock())
         return self._turn[1]
 
-    def accept_local(self) -> Accept:
-        """The function to call with a channel in this process."""
-        return self._live().accept(no_token)
+    def accept_local(self, roles: AbstractSet[str] | None = None) -> Accept:
+        """The function to call with a channel in this process.
+
+        Args:
+            roles: what its client may use of what asks for a role; None: everything.
+        """
+        rights = EVERYTHING if roles is None else Rights(checked_roles(roles, "roles="))
+        return self._live().accept(no_token, of_everybody(rights))
 
     async def _start(self) -> None:
         listeners: dict[str, list[EventListener]] = {}

@@ -9,9 +9,13 @@ from ionbus.contract.members import Call, Event
 
 
 class WindowOrigin(BaseModel):
-    """Which page will connect: the `Origin` that its browser sends, as `file://` or `http://localhost:5173`."""
+    """Which page will connect: the `Origin` that its browser sends, as `file://` or `http://localhost:5173`.
+
+    `roles`: what it may use of what asks for a role.
+    """
 
     origin: str
+    roles: list[str] = []
 
 
 class WindowEndpoint(BaseModel):

@@ -7,6 +7,7 @@ import inspect
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ionbus.broker.principals import Rights, RightsOf, with_roles
 from ionbus.broker.tokens import Authenticate
 from ionbus.channels.base import Channel, PeerIdentity
 from ionbus.session.acceptor import Hello, Refusal, Welcomed, refusal
@@ -24,15 +25,22 @@ class Carrier:
         channel: what was opened.
         identity: who opened it, as far as the channel knows.
         authenticate: decides by HELLO's token.
+        rights_of: what its client may do.
     """
 
     def __init__(
-        self, serving: Serving, channel: Channel, identity: PeerIdentity, authenticate: Authenticate
+        self,
+        serving: Serving,
+        channel: Channel,
+        identity: PeerIdentity,
+        authenticate: Authenticate,
+        rights_of: RightsOf,
     ) -> None:
         self._serving = serving
         self._channel = channel
         self._identity = identity
         self._authenticate = authenticate
+        self._rights_of = rights_of
         self._hello: Hello | None = None
         self._task: asyncio.Future[Any] | None = None
         self._session: Session | None = None
@@ -113,10 +121,10 @@ class Carrier:
             return
         self._hello = hello
         session_id = self._serving.acceptor.session_of(hello)
-        principal = self._serving.tokens.redeem(hello.token, session_id, self._serving.loop.time())
-        if principal is not None:
+        redeemed = self._serving.tokens.redeem(hello.token, session_id, self._serving.loop.time())
+        if redeemed is not None:
             self._one_use = hello.token
-            self._admit(hello, principal)
+            self._admit(hello, *redeemed)
             return
         try:
             principal = self._authenticate(hello.token)
@@ -127,24 +135,33 @@ class Carrier:
             self._task = asyncio.ensure_future(principal, loop=self._serving.loop)
             self._task.add_done_callback(partial(self._admit_later, hello))
         else:
-            self._admit(hello, principal)
+            self._authenticated(hello, principal)
 
     def _admit_later(self, hello: Hello, answer: asyncio.Future[Any]) -> None:
         if self._is_over:
             return
         if answer.cancelled():
-            self._admit(hello, None)
+            self._authenticated(hello, None)
             return
         error = answer.exception()
         if error is not None:
             self._serving.log.error("authenticate failed", exc_info=error)
-        self._admit(hello, None if error is not None else answer.result())
+        self._authenticated(hello, None if error is not None else answer.result())
 
-    def _admit(self, hello: Hello, principal: Any) -> None:
-        serving = self._serving
-        if principal is None or principal is False:  # who compares tokens gives True or False
+    def _authenticated(self, hello: Hello, principal: Any) -> None:
+        rights: Rights | None = None
+        if principal is not None and principal is not False:  # who compares tokens gives True or False
+            try:
+                rights = self._rights_of(self._identity, principal)
+            except Exception:  # of an application's own principal, whose roles are a property or no roles
+                self._serving.log.exception("authenticate gave a principal whose roles cannot be read")
+        if rights is None:
             self.refuse(refusal("unauthenticated", "the token is missing or wrong"))
-            return
+        else:
+            self._admit(hello, with_roles(principal, rights), rights)
+
+    def _admit(self, hello: Hello, principal: Any, rights: Rights) -> None:
+        serving = self._serving
         for contract in hello.contracts:
             problem = serving.agreements.problem(contract)
             if problem is not None:
@@ -153,19 +170,20 @@ class Carrier:
         if serving.is_draining and serving.acceptor.session_of(hello) not in serving.acceptor.sessions:
             self.refuse(serving.going())
             return
-        welcomed = serving.acceptor.welcome(hello, principal, self, serving.now())
+        told = rights.told(serving.members.values())
+        welcomed = serving.acceptor.welcome(hello, principal, self, serving.now(), told)
         if isinstance(welcomed, Refusal):
             self.refuse(welcomed)
             return
-        self._welcome(hello, welcomed)
+        self._welcome(hello, welcomed, rights)
 
-    def _welcome(self, hello: Hello, welcomed: Welcomed) -> None:
+    def _welcome(self, hello: Hello, welcomed: Welcomed, rights: Rights) -> None:
         self._timer.cancel()
         if isinstance(welcomed.evicted, Carrier):
             welcomed.evicted.refuse(refusal("evicted", "a newer channel carries this session", final=True))
         self._channel.send(welcomed.frame)
         self._channel.max_frame_bytes = self._serving.limits.max_frame_bytes
-        self._session = self._serving.session_of(welcomed.attended, self._identity)
+        self._session = self._serving.session_of(welcomed.attended, self._identity, rights)
         self._session.attach(self._channel, hello.contracts)
 
     def _timed_out(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import ssl as tls
 from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
@@ -13,8 +12,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from ionbus.broker.access import Access
 from ionbus.broker.builtin import Ionbus, WindowEndpoint, WindowOrigin
-from ionbus.broker.tokens import Authenticate, no_token, one_token
 from ionbus.channels.stdio import Stdio, StdioServer, serve_stdio, take_over_stdio
 from ionbus.channels.websocket_server import WebSocketServer, serve_websocket
 from ionbus.dispatch.context import Context
@@ -46,8 +45,8 @@ class Listening:
     Args:
         broker: what is served.
         urls: where.
-        authenticate: decides about tokens; None: `token` does.
-        token: the one that is good; None: a random one, or on stdio what the parent gave in IONBUS_TOKEN.
+        access: who is let in.
+        launch_token: what the parent shows on stdio; None: what it gave in IONBUS_TOKEN, if it did.
         origins: for WebSocket.
         hosts: for WebSocket.
         ssl: for `wss://`.
@@ -64,8 +63,8 @@ class Listening:
         broker: Broker[Any],
         urls: Sequence[str],
         *,
-        authenticate: Authenticate | None = None,
-        token: str | None = None,
+        access: Access,
+        launch_token: str | None = None,
         origins: Collection[str] = (),
         hosts: Collection[str] = (),
         ssl: tls.SSLContext | None = None,
@@ -84,15 +83,13 @@ class Listening:
                     raise ValueError(
                         f"{url!r} needs a certificate: pass `ssl`, an ssl.SSLContext, or serve ws://"
                     )
-        if authenticate is not None and not callable(authenticate):
-            raise TypeError(f"authenticate is a function of the token, not {authenticate!r}")
         self.input_over = asyncio.Event()
         """Set when the pipe to the parent is over."""
         self.endpoints: list[Endpoint] = []
         self._broker = broker
         self._urls = urls
-        self._authenticate = authenticate
-        self._token = token
+        self._access = access
+        self._launch_token = launch_token
         self._origins = origins
         self._hosts = hosts
         self._ssl = ssl
@@ -108,7 +105,7 @@ class Listening:
         if has_stdio:
             os.environ.pop("IONBUS_LAUNCH", None)
             told = os.environ.pop("IONBUS_TOKEN", None)
-            self._token = self._token or told
+            self._launch_token = self._launch_token or told
             self._stdio = self._stdio or take_over_stdio()
         self._stack.push_async_callback(self._close)
         try:
@@ -130,16 +127,17 @@ class Listening:
 
     async def _start(self, url: str, serving: Serving) -> Endpoint:
         if url == STDIO:
-            authenticate, token = self._who_may(is_private=True)
-            pipe = await serve_stdio(serving.accept(authenticate), self.input_over.set, stdio=self._stdio)
+            authenticate, rights_of, token = self._access.from_parent(self._launch_token)
+            accept = serving.accept(authenticate, rights_of)
+            pipe = await serve_stdio(accept, self.input_over.set, stdio=self._stdio)
             self._servers.append(pipe)
             return Endpoint(url, token)
-        authenticate, token = self._who_may(is_private=False)
+        authenticate, rights_of, token = self._access.from_anywhere()
         host, port = _host_and_port(url)
         server = await serve_websocket(
             host,
             port,
-            serving.accept(authenticate),
+            serving.accept(authenticate, rights_of),
             origins=self._origins,
             hosts=self._hosts,
             ssl=self._ssl if url.startswith("wss:") else None,
@@ -147,16 +145,6 @@ class Listening:
         )
         self._servers.append(server)
         return Endpoint(server.url, token)
-
-    def _who_may(self, *, is_private: bool) -> tuple[Authenticate, str | None]:
-        """The authenticator of a listener and the token to tell. `is_private`: only the parent can reach it."""
-        if self._authenticate is not None:
-            return self._authenticate, None
-        if self._token is None:
-            if is_private:
-                return no_token, None
-            self._token = secrets.token_urlsafe(32)
-        return one_token(self._token), self._token
 
     def _window_handler(self, serving: Serving) -> Handler:
         async def endpoint(request: WindowOrigin | None, ctx: Context) -> WindowEndpoint:
@@ -168,9 +156,9 @@ class Listening:
                     )
                     self._window_server = server
                     self._servers.append(server)
-            origin = "file://" if request is None else request.origin.lower()
-            self._window_server.origins |= {origin}
-            token = serving.tokens.mint(ctx.principal, serving.loop.time())
+            request = request or WindowOrigin(origin="file://")
+            self._window_server.origins |= {request.origin.lower()}
+            token = serving.tokens.mint(ctx.principal, serving.loop.time(), request.roles)
             return WindowEndpoint(url=self._window_server.url, token=token)
 
         return make_handler(Ionbus.endpoint, endpoint)

@@ -7,12 +7,13 @@ import os
 import signal
 import ssl as tls
 import sys
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence, Set as AbstractSet
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from ionbus.broker.access import Access
 from ionbus.broker.endpoints import STDIO, Endpoint, Listening
-from ionbus.broker.tokens import Authenticate
+from ionbus.broker.tokens import Authenticate, Tokens
 from ionbus.channels.lifeline import HardExit, when_input_ends
 from ionbus.channels.stdio import Stdio, is_launched, take_over_stdio
 
@@ -28,6 +29,8 @@ def run_broker(
     urls: Sequence[str] = (),
     *,
     authenticate: Authenticate | None = None,
+    roles: AbstractSet[str] = frozenset(),
+    tokens: Tokens | None = None,
     origins: Collection[str] = (),
     hosts: Collection[str] = (),
     ssl: tls.SSLContext | None = None,
@@ -39,6 +42,8 @@ def run_broker(
     urls = urls or ((STDIO,) if is_launched() else ("ws://127.0.0.1:0",))
     os.environ.pop("IONBUS_LAUNCH", None)
     token = os.environ.pop("IONBUS_TOKEN", None)
+    launched = STDIO in urls  # then the token is for the pipe alone: every window is given it
+    access = Access(authenticate=authenticate, token=None if launched else token, roles=roles, tokens=tokens)
     hard_exit = HardExit()
 
     def must_end(reason: str) -> None:
@@ -53,8 +58,8 @@ def run_broker(
             listening = Listening(
                 broker,
                 urls,
-                authenticate=authenticate,
-                token=token,
+                access=access,
+                launch_token=token if launched else None,
                 origins=origins,
                 hosts=hosts,
                 ssl=ssl,

@@ -8,9 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from ionbus.broker.agreement import Questions, Triple
+from ionbus.broker.principals import Rights
 from ionbus.channels.base import Channel, PeerIdentity
 from ionbus.channels.pump import Pump
-from ionbus.contract.members import Call, Event, Stream
+from ionbus.contract.members import Call, Event, Member, Stream
 from ionbus.dispatch.context import UNSET, Context, Request, ThreadContext
 from ionbus.dispatch.handlers import EventListener, Handler
 from ionbus.dispatch.latest import LatestValues, hashable, newest
@@ -49,10 +50,12 @@ class Session:
 
     Attributes:
         identity: the role, origin and details that its channel told.
+        rights: what its client may do; a resume gives it those of then.
     """
 
-    def __init__(self, serving: Serving, attended: Attended, identity: PeerIdentity) -> None:
+    def __init__(self, serving: Serving, attended: Attended, identity: PeerIdentity, rights: Rights) -> None:
         self.identity = identity
+        self.rights = rights
         self._serving = serving
         self._attended = attended
         self._engine = attended.session
@@ -88,6 +91,10 @@ class Session:
     def principal(self) -> Any:
         """Who it belongs to, as `authenticate` said."""
         return self._attended.principal
+
+    def may(self, member: Member) -> bool:
+        """Whether its client may use a member: call or read it, publish it, subscribe to it."""
+        return self.rights.allow(member)
 
     @property
     def is_connected(self) -> bool:
@@ -135,7 +142,7 @@ class Session:
         message = encode_event(name, data)
         if key is not None:
             self._latest.keep(name, key, message, len(data))
-        if self._subscriptions.matching(name):
+        if self.subscribes(name):
             if self._engine.queued_bytes > self._serving.limits.max_queued_bytes:
                 self.check_bounds()
             await peer.emit(message, len(data), event.delivery, key)
@@ -167,7 +174,8 @@ class Session:
 
     def subscribes(self, name: str) -> bool:
         """Whether it gets the event of this name."""
-        return bool(self._subscriptions.matching(name))
+        member = self._serving.members.get(name)
+        return bool(self._subscriptions.matching(name)) and (member is None or self.may(member))
 
     def put(self, event: Event[Any, Any], message: bytes, cost: int, key: Any) -> bool:
         """Queue an event that is for many; whether its sender should wait for this session."""
@@ -306,6 +314,8 @@ class Session:
             return stopping(name)
         handler = self._serving.handlers.get(name)
         if handler is not None and isinstance(handler.member, Call) == (kind == "call"):
+            if not self.may(handler.member):
+                return _withheld(handler.member)
             if (
                 self._mismatched
                 and (mismatch := self._mismatched.get(handler.member.contract.name)) is not None
@@ -341,6 +351,8 @@ class Session:
             error = NotFound(f"{name}: no such event is known here")
         elif member.source == "broker":
             error = NotAllowed(f"{name} is published by the broker; a client cannot emit it")
+        elif not self.may(member):
+            error = _withheld(member)
         else:
             error = self._mismatched.get(member.contract.name)
             if error is None:
@@ -454,13 +466,15 @@ class Session:
             member = self._serving.members.get(pattern)
             if not isinstance(member, Event):
                 return NotFound(f"{pattern}: no such event is served here")
+            if not self.may(member):
+                return _withheld(member)
         return self._mismatched.get(self._serving.contract_of(pattern) or "")
 
     def _send_newest(self, number: int, *, had_others: bool) -> None:
         """Give a new subscription the newest value of each key of the `latest` events that it matches."""
         for name in self._serving.latest_names:
             matching = self._subscriptions.matching(name)
-            if number not in matching:
+            if number not in matching or not self.may(self._serving.members[name]):
                 continue
             for value in newest(name, self._serving.latest, self._latest):
                 if had_others and len(matching) > 1:
@@ -540,6 +554,10 @@ def stopping(name: str) -> IonbusError:
     error = IonbusError(f"{name}: not begun, since the broker stops")
     error.code = STOPPING
     return error
+
+
+def _withheld(member: Member) -> NotAllowed:
+    return NotAllowed(f"{member.name} needs the role {' or '.join(sorted(member.roles))}")
 
 
 def _a(noun: str) -> str:

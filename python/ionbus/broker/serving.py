@@ -13,6 +13,7 @@ from typing import Any
 from ionbus.broker.agreement import Agreements
 from ionbus.broker.builtin import Ionbus
 from ionbus.broker.carrier import Carrier
+from ionbus.broker.principals import Rights, RightsOf, of_principal
 from ionbus.broker.served_session import Session, by_name
 from ionbus.broker.tokens import Authenticate, OneUseTokens
 from ionbus.channels.base import Accept, Channel, PeerIdentity
@@ -116,11 +117,11 @@ class Serving:
             total.update(session.attended.session.dropped)
         return by_name(total)
 
-    def accept(self, authenticate: Authenticate) -> Accept:
+    def accept(self, authenticate: Authenticate, rights_of: RightsOf = of_principal) -> Accept:
         """The function that a channel's server calls with each new channel."""
 
         def accept_channel(channel: Channel, identity: PeerIdentity) -> Carrier:
-            carrier = Carrier(self, channel, identity, authenticate)
+            carrier = Carrier(self, channel, identity, authenticate, rights_of)
             self.carriers.add(carrier)
             if self._is_stopping:
                 carrier.refuse(self.going())
@@ -185,12 +186,15 @@ class Serving:
 
     # Sessions.
 
-    def session_of(self, attended: Attended, identity: PeerIdentity) -> Session:
+    def session_of(self, attended: Attended, identity: PeerIdentity, rights: Rights) -> Session:
         """The session that the acceptor has opened or resumed."""
         session = self._sessions.get(attended.id)
         if session is None:
-            session = self._sessions[attended.id] = Session(self, attended, identity)
+            session = self._sessions[attended.id] = Session(self, attended, identity, rights)
         session.identity = identity
+        if session.rights != rights:
+            session.rights = rights
+            self.subscriptions_changed()
         return session
 
     def said_close(self, session: Session, ended: Ended) -> None:

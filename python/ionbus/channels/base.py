@@ -59,11 +59,15 @@ Opener = Callable[[Receiver], Awaitable[Opened]]
 
 @dataclass(frozen=True, slots=True)
 class PeerIdentity:
-    """Who is at the other end of a channel that a broker accepted, as far as the channel itself knows."""
+    """Who is at the other end of a channel that a broker accepted, as far as the channel itself knows.
+
+    `roles`: what whoever opened it says that its client may use, where that is somebody to be believed (OPEN on stdio).
+    """
 
     role: str = "client"
     origin: str | None = None
     details: Mapping[str, object] = field(default_factory=dict)
+    roles: frozenset[str] = frozenset()
 
 
 Accept = Callable[[Channel, PeerIdentity], Receiver]

@@ -283,7 +283,7 @@ def _read_identity(body: bytes) -> PeerIdentity | str:
     fields = _unpack(body, Limits().max_greeting_bytes)
     if not isinstance(fields, dict):
         return "the record OPEN holds no map with text keys"
-    role, origin = fields.get("role"), fields.get("origin")
+    role, origin, roles = fields.get("role"), fields.get("origin"), fields.get("roles") or []
     if role not in _ROLES:
         return f"OPEN: role must be one of {', '.join(_ROLES)}"
     if origin is not None and not isinstance(origin, str):
@@ -294,7 +294,9 @@ def _read_identity(body: bytes) -> PeerIdentity | str:
             return f"OPEN: {key} must be a uint"
     if role == "window" and (len(details) < 2 or origin is None):
         return "OPEN: a window has web_contents, frame and origin"
-    return PeerIdentity(role, origin, details)
+    if not isinstance(roles, list) or not all(isinstance(each, str) for each in roles):
+        return "OPEN: roles must be texts"
+    return PeerIdentity(role, origin, details, frozenset(roles))
 
 
 def _unpack(body: bytes, max_bytes: int) -> Any:  # what a peer packed can be anything

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl as tls
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence, Set as AbstractSet
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -34,6 +34,7 @@ async def connect(
     ssl: tls.SSLContext | None = None,
     limits: Limits | None = None,
     wait: bool = True,
+    roles: AbstractSet[str] | None = None,
 ) -> AsyncIterator[Bus]:
     """Connect to a broker while the block runs.
 
@@ -48,6 +49,7 @@ async def connect(
         ssl: for `wss://` with a certificate that the system does not know.
         limits: bounds and times, where the defaults do not do.
         wait: enter the block once the broker has answered, and raise where the first attempt fails; else enter it at once.
+        roles: with a `Broker`: what this client may use of what asks for a role; left out: everything.
 
     Yields:
         The bus. It reconnects by itself, for ever, until the block is left.
@@ -63,15 +65,19 @@ async def connect(
         raise TypeError(f"contracts= is a list: contracts=[{contracts.__name__}]")
     if broker is not None and not (isinstance(broker, (str, Broker)) or callable(broker)):
         raise TypeError(f"connect() takes a URL, a function that gives one, or a Broker, not {broker!r}")
+    if roles is not None and not isinstance(broker, Broker):
+        raise TypeError(
+            "roles= is for a Broker in this process; elsewhere the broker says what a token gives"
+        )
     async with AsyncExitStack() as stack:
         may_renew_token = callable(token)
         if stdio is not None:
-            child = await stack.enter_async_context(Child(stdio, cwd=cwd, env=env))
+            child = await stack.enter_async_context(Child(stdio, cwd=cwd, env=env, role="main"))
             opener: Opener = child.open
             may_renew_token = True
         elif isinstance(broker, Broker):
             await stack.enter_async_context(broker.opened())
-            opener = MemoryListener(broker.accept_local()).open
+            opener = MemoryListener(broker.accept_local(roles)).open
         else:
             url = broker
             if url is None:

@@ -4,7 +4,7 @@ The document describes the broker: it sends its events, receives those of client
 calls and streams that it serves. What AsyncAPI has no word for is under `x-ionbus-…`:
 
 - of an operation: `kind` (`stream`; a reply alone makes a call), `delivery`, `key`, `timeout-ms`, `idempotent`,
-  `deprecated`;
+  `roles`, `deprecated`;
 - of a message: `error` (the code of a declared error, whose class is the message's name), and `sent` or `received`,
   the schema of the other direction, where what a client sends differs from what it gets (`payload` is what travels);
 - of a schema: `x-ionbus` as in `contract/schema.py`, and `mapping` of a discriminator;
@@ -23,6 +23,7 @@ from typing import Any, Literal, cast
 from ionbus.codegen.model import CodegenError
 from ionbus.contract.contract import Delivery
 from ionbus.contract.description import ContractDescription, ErrorDescription, MemberDescription
+from ionbus.contract.members import read_roles
 from ionbus.contract.schema import ContractSchema, Direction, JsonSchema
 
 __all__ = ["FILE_ENDINGS", "is_written_by_ionbus", "parse", "read_asyncapi", "write_asyncapi", "write_text"]
@@ -217,6 +218,7 @@ def _write_operations(name: str, member: MemberDescription) -> Iterator[tuple[st
         if member.timeout_ms != _USUAL_TIMEOUT_MS[member.kind]:
             facts["x-ionbus-timeout-ms"] = member.timeout_ms
         facts |= {"x-ionbus-idempotent": True} if member.is_idempotent else {}
+    facts |= {"x-ionbus-roles": list(member.roles)} if member.roles else {}
     facts |= {"x-ionbus-deprecated": member.deprecated} if member.deprecated else {}
     if member.kind == "event":
         for action, side in (("send", "client"), ("receive", "broker")):
@@ -432,6 +434,7 @@ class _Reader:
                 key=tuple(self._texts(first, "x-ionbus-key", at)),
                 doc=doc,
                 deprecated=deprecated,
+                roles=self._roles(operations, "broker"),
             )
             self._read_payload(event, "payload", message, at)
             return event
@@ -444,19 +447,34 @@ class _Reader:
         timeout_ms = first.get("x-ionbus-timeout-ms", _USUAL_TIMEOUT_MS[kind])
         if timeout_ms is not None and (not isinstance(timeout_ms, int) or timeout_ms <= 0):
             raise self._problem(f"{at}: x-ionbus-timeout-ms is a whole number above 0, or null for no limit")
+        side = "broker" if actions == {"receive"} else "client"
         member = MemberDescription(
             kind,
             name,
-            "broker" if actions == {"receive"} else "client",
+            side,
             timeout_ms=timeout_ms,
             raises=tuple(raises),
             is_idempotent=bool(first.get("x-ionbus-idempotent")),
             doc=doc,
             deprecated=deprecated,
+            roles=self._roles(operations, side),
         )
         self._read_payload(member, "request", request, at)
         self._read_payload(member, member.parts[1], answer, f"{at}.reply")
         return member
+
+    def _roles(self, operations: list[tuple[str, dict[str, Any]]], served_by: str) -> tuple[str, ...]:
+        """The roles of a member: what one of its operations leaves out, the other must not ask for."""
+        found: set[frozenset[str]] = set()
+        for key, operation in operations:
+            try:
+                found.add(read_roles(operation.get("x-ionbus-roles"), served_by))
+            except TypeError as error:
+                raise self._problem(f"operations.{key}: x-ionbus-roles: {error}") from error
+        if len(found) > 1:
+            keys = " and ".join(f"operations.{key}" for key, _ in operations)
+            raise self._problem(f"{keys}: they are of one event, so that both have the same x-ionbus-roles")
+        return tuple(sorted(found.pop()))
 
     def _messages(
         self, listed: Any, channel: Mapping[str, Any], where: str, only: set[str] | None = None

@@ -114,6 +114,7 @@ def _member(member: MemberModel, model: ContractModel, contract: ContractDescrip
             else ""
         )
         yield f"Served by {side}. Time-out: {limit}.{again}"
+    yield member.restriction
     relative = member.wire_name.removeprefix(f"{model.name}.")
     for name, part in member.types.items():
         if name == "sent" and (member.side == "broker" or part == member.types["received"]):

@@ -191,6 +191,7 @@ class MemberModel:
         is_idempotent: of a call or a stream.
         doc: what people should know, or "".
         deprecated: why not to use it any more; "" if there is no reason not to.
+        roles: who may use it; empty: everybody.
     """
 
     kind: Literal["event", "call", "stream"]
@@ -205,6 +206,15 @@ class MemberModel:
     is_idempotent: bool = False
     doc: str = ""
     deprecated: str = ""
+    roles: tuple[str, ...] = ()
+
+    @property
+    def restriction(self) -> str:
+        """Who may use it, as a sentence; "" for everybody."""
+        names = [f"`{role}`" for role in self.roles]
+        if len(names) > 1:
+            return f"Only for the roles {', '.join(names[:-1])} and {names[-1]}."
+        return f"Only for the role {names[0]}." if names else ""
 
 
 @dataclass(frozen=True)

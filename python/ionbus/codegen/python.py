@@ -354,6 +354,7 @@ class _Writer:
                 options["raises"] = ast.List([ast.Name(errors[code]) for code in member.raises])
             options |= {"served_by": "client"} if member.side == "client" else {}
             options |= {"idempotent": True} if member.is_idempotent else {}
+        options |= {"roles": set(member.roles)} if member.roles else {}
         options |= {"doc": member.doc.strip()} if member.doc.strip() else {}
         options |= {"deprecated": member.deprecated} if member.deprecated else {}
         return ast.Call(
@@ -590,6 +591,8 @@ def _docstring(text: str, depth: int) -> ast.Expr:
 
 
 def _literal(value: Any) -> ast.expr:
+    if isinstance(value, set):
+        return ast.Set([_literal(each) for each in sorted(value)])
     return ast.parse(repr(value), mode="eval").body
 
 

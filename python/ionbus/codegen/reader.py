@@ -279,6 +279,7 @@ def _read_member(
         is_idempotent=member.is_idempotent,
         doc=doc,
         deprecated="It will go away." if member.deprecated is True else member.deprecated or "",
+        roles=member.roles,
     )
 
 

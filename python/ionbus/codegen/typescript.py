@@ -310,7 +310,8 @@ def _received_and_sent(member: MemberModel) -> tuple[list[Type], list[Type]]:
 def _member(member: MemberModel, values: _ValueNames, finder: BigintFinder) -> str:
     public = camel_case(member.attribute)
     local = f"{public}_" if public in _TAKEN_CONSTANTS else public
-    doc = member.doc + (f"\n@deprecated {member.deprecated}" if member.deprecated else "")
+    deprecated = f"@deprecated {member.deprecated}" if member.deprecated else ""
+    doc = "\n".join(filter(None, (member.doc, member.restriction, deprecated)))
     arguments = [_text(member.wire_name), *(_type(part, values) for part in _shown_types(member))]
     if member.side != "broker":
         if member.kind == "event" and len(arguments) == 2:

@@ -54,6 +54,7 @@ class MemberDescription:
         is_idempotent: of a call or a stream.
         doc: what people should know, or "".
         deprecated: whether it should no longer be used, or what to use instead.
+        roles: who may use it, in alphabetical order; empty: everybody.
     """
 
     kind: Literal["event", "call", "stream"]
@@ -66,6 +67,7 @@ class MemberDescription:
     is_idempotent: bool = False
     doc: str = ""
     deprecated: bool | str = False
+    roles: tuple[str, ...] = ()
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -115,7 +117,7 @@ class ContractDescription:
         return hashlib.sha256(canonical_json(self.canonical())).hexdigest()[:32]
 
     def canonical(self) -> dict[str, Any]:
-        """Give what the two sides must agree on, and nothing else: no docs, titles, time-outs or versions."""
+        """Give what the two sides must agree on, and nothing else: no docs, titles, time-outs, roles or versions."""
         schema = self.schema
         return {
             "name": self.name,
@@ -207,6 +209,7 @@ def _describe_member(name: str, member: Member) -> MemberDescription:
             key=member.wire_key,
             doc=member.doc,
             deprecated=member.deprecated,
+            roles=tuple(sorted(member.roles)),
         )
     assert isinstance(member, (Call, Stream))
     return MemberDescription(
@@ -218,6 +221,7 @@ def _describe_member(name: str, member: Member) -> MemberDescription:
         is_idempotent=member.idempotent,
         doc=member.doc,
         deprecated=member.deprecated,
+        roles=tuple(sorted(member.roles)),
     )
 
 

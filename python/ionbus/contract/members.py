@@ -5,7 +5,8 @@ A descriptor is made in the body of a contract class and gets its name and contr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence, Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import fields as dataclass_fields, is_dataclass
 from operator import attrgetter
@@ -37,7 +38,7 @@ from ionbus.contract.received import Received
 if TYPE_CHECKING:
     from ionbus.contract.contract import ContractInfo
 
-__all__ = ["Call", "Delivery", "Event", "Member", "ServedBy", "Source", "Stream"]
+__all__ = ["Call", "Delivery", "Event", "Member", "ServedBy", "Source", "Stream", "read_roles"]
 
 Source: TypeAlias = Literal["broker", "client", "any"]
 """Who may publish an event."""
@@ -55,6 +56,8 @@ ItemT = TypeVar("ItemT")
 SourceT_co = TypeVar("SourceT_co", bound=Source, covariant=True, default=Source)
 ServedByT_co = TypeVar("ServedByT_co", bound=ServedBy, covariant=True, default=ServedBy)
 
+_ROLE: Final = re.compile(r"[\w.:/@-]{1,64}", re.ASCII)
+
 DEFAULT_CALL_TIMEOUT: Final = 30.0
 """Seconds that a call waits for its answer unless its contract or its caller says otherwise."""
 
@@ -67,10 +70,13 @@ class Member:
     """What the contract says about the member, or ""."""
     deprecated: bool | str
     """Whether the member should no longer be used, or what to use instead."""
+    roles: frozenset[str]
+    """Who may use it besides those who may do everything: who has one of these roles. Empty: everybody."""
 
     def __init__(self, doc: str | None, deprecated: bool | str) -> None:
         self.doc = doc or ""
         self.deprecated = deprecated
+        self.roles = frozenset()
         self._name: str | None = None
         self._problem: TypeError | None = None
         self._claimed_by: str | None = None
@@ -150,6 +156,7 @@ class Event(Member, Generic[P, SourceT_co]):
         delivery: "session" (in order, exactly once while the session lives), "volatile" (dropped rather than queued)
             or "latest" (only the newest for each `key`).
         key: the field or fields that tell values of a "latest" event apart.
+        roles: who may subscribe to it, and who may publish it where clients do: who has one of these roles. None: everybody.
         doc: one paragraph for people.
         deprecated: True, or what to use instead.
 
@@ -166,6 +173,7 @@ class Event(Member, Generic[P, SourceT_co]):
         source: Literal["broker"] = ...,
         delivery: Delivery = ...,
         key: str | tuple[str, ...] | None = ...,
+        roles: AbstractSet[str] | None = ...,
         doc: str | None = ...,
         deprecated: bool | str = ...,
     ) -> None: ...
@@ -177,6 +185,7 @@ class Event(Member, Generic[P, SourceT_co]):
         source: Literal["client"],
         delivery: Delivery = ...,
         key: str | tuple[str, ...] | None = ...,
+        roles: AbstractSet[str] | None = ...,
         doc: str | None = ...,
         deprecated: bool | str = ...,
     ) -> None: ...
@@ -188,6 +197,7 @@ class Event(Member, Generic[P, SourceT_co]):
         source: Literal["any"],
         delivery: Delivery = ...,
         key: str | tuple[str, ...] | None = ...,
+        roles: AbstractSet[str] | None = ...,
         doc: str | None = ...,
         deprecated: bool | str = ...,
     ) -> None: ...
@@ -198,6 +208,7 @@ class Event(Member, Generic[P, SourceT_co]):
         source: Source = "broker",
         delivery: Delivery = "session",
         key: str | tuple[str, ...] | None = None,
+        roles: AbstractSet[str] | None = None,
         doc: str | None = None,
         deprecated: bool | str = False,
     ) -> None:
@@ -211,6 +222,7 @@ class Event(Member, Generic[P, SourceT_co]):
             _check_source(source)
             _check_delivery(delivery, self.key)
             _check_key(self.key, payload)
+            self.roles = read_roles(roles)
         self._key_of = attrgetter(*self.key) if self.key else None
 
     @property
@@ -250,6 +262,7 @@ class Call(Member, Generic[RequestT, ResponseT, ServedByT_co]):
         raises: the errors that a handler may raise so that they reach the caller.
         served_by: who handles it: "broker" (default) or "client".
         idempotent: whether it may be sent again when it is unknown whether it was carried out.
+        roles: who may call it: who has one of these roles. None: everybody. Not where the client serves it.
         doc: one paragraph for people.
         deprecated: True, or what to use instead.
 
@@ -268,6 +281,7 @@ class Call(Member, Generic[RequestT, ResponseT, ServedByT_co]):
         raises: Sequence[type[ContractError]] = ...,
         served_by: Literal["broker"] = ...,
         idempotent: bool = ...,
+        roles: AbstractSet[str] | None = ...,
         doc: str | None = ...,
         deprecated: bool | str = ...,
     ) -> None: ...
@@ -293,6 +307,7 @@ class Call(Member, Generic[RequestT, ResponseT, ServedByT_co]):
         raises: Sequence[type[ContractError]] = (),
         served_by: ServedBy = "broker",
         idempotent: bool = False,
+        roles: AbstractSet[str] | None = None,
         doc: str | None = None,
         deprecated: bool | str = False,
     ) -> None:
@@ -308,6 +323,7 @@ class Call(Member, Generic[RequestT, ResponseT, ServedByT_co]):
             _check_timeout(timeout)
             _check_served_by(served_by)
             _check_raises(self._raises)
+            self.roles = read_roles(roles, served_by)
 
     @property
     def payloads(self) -> dict[str, Payload[Any]]:
@@ -328,6 +344,7 @@ class Stream(Member, Generic[RequestT, ItemT, ServedByT_co]):
         raises: the errors that a handler may raise so that they reach the reader.
         served_by: who handles it: "broker" (default) or "client".
         idempotent: whether it may be asked for again when it is unknown whether it was carried out.
+        roles: who may ask for it: who has one of these roles. None: everybody. Not where the client serves it.
         doc: one paragraph for people.
         deprecated: True, or what to use instead.
 
@@ -346,6 +363,7 @@ class Stream(Member, Generic[RequestT, ItemT, ServedByT_co]):
         raises: Sequence[type[ContractError]] = ...,
         served_by: Literal["broker"] = ...,
         idempotent: bool = ...,
+        roles: AbstractSet[str] | None = ...,
         doc: str | None = ...,
         deprecated: bool | str = ...,
     ) -> None: ...
@@ -371,6 +389,7 @@ class Stream(Member, Generic[RequestT, ItemT, ServedByT_co]):
         raises: Sequence[type[ContractError]] = (),
         served_by: ServedBy = "broker",
         idempotent: bool = False,
+        roles: AbstractSet[str] | None = None,
         doc: str | None = None,
         deprecated: bool | str = False,
     ) -> None:
@@ -386,6 +405,7 @@ class Stream(Member, Generic[RequestT, ItemT, ServedByT_co]):
             _check_timeout(timeout)
             _check_served_by(served_by)
             _check_raises(self._raises)
+            self.roles = read_roles(roles, served_by)
 
     @property
     def payloads(self) -> dict[str, Payload[Any]]:
@@ -443,6 +463,34 @@ def _check_timeout(timeout: object) -> None:
 def _check_served_by(side: ServedBy) -> None:
     if side not in get_args(ServedBy):
         raise TypeError(f"served_by={side!r} is unknown; it is 'broker' or 'client'")
+
+
+def read_roles(roles: object, served_by: str = "broker") -> frozenset[str]:
+    """Check what a member says about roles.
+
+    Args:
+        roles: a set of names, or None for everybody.
+        served_by: which side serves it, or "broker" for an event.
+
+    Raises:
+        TypeError: it is no such set, or roles have no meaning here.
+    """
+    if roles is None:
+        return frozenset()
+    if served_by == "client":
+        raise TypeError(
+            "roles= says which client may ask the broker; what the client serves only the broker asks for: drop roles="
+        )
+    if isinstance(roles, str) or not isinstance(roles, Collection):
+        raise TypeError(f"roles={roles!r} is no set of roles; write roles={{{roles!r}}}")
+    if not roles:
+        raise TypeError("roles= is empty, so that nobody could use it; name a role, or drop roles=")
+    for role in roles:
+        if not (isinstance(role, str) and _ROLE.fullmatch(role)):
+            raise TypeError(
+                f"roles= names {role!r}; a role is 1 to 64 letters, digits and _ - . : / @, as 'admin'"
+            )
+    return frozenset(roles)
 
 
 def _check_raises(errors: Sequence[object]) -> None:

@@ -121,8 +121,23 @@ class Acceptor:
             else hello.session
         )
 
-    def welcome(self, hello: Hello, principal: Hashable, carrier: object, now: float) -> Welcomed | Refusal:
-        """Resume or open a session for an authenticated client (section 8.3, steps 3 to 6)."""
+    def welcome(
+        self,
+        hello: Hello,
+        principal: Hashable,
+        carrier: object,
+        now: float,
+        rights: Mapping[str, list[str]] | None = None,
+    ) -> Welcomed | Refusal:
+        """Resume or open a session for an authenticated client (section 8.3, steps 3 to 6).
+
+        Args:
+            hello: what `read_hello` gave.
+            principal: who it is; a session that is resumed is given this one in place of its equal.
+            carrier: whatever drives the channel.
+            now: milliseconds.
+            rights: what WELCOME tells of them (section 8.2).
+        """
         reason: str | None = None
         secret, received = hello.secret, hello.received
         target = self.sessions.get(hello.session)
@@ -145,7 +160,7 @@ class Acceptor:
             crowd = self._crowd(principal)
             if crowd is not None:
                 return refusal("overloaded", crowd)
-            return self._open(hello, session_id, secret, principal, carrier, reason, now)
+            return self._open(hello, session_id, secret, principal, carrier, reason, now, rights)
         if not target.admits(secret) or target.principal != principal:
             return refusal("unauthenticated", "the session belongs to somebody else")
         if target.is_stale(hello.attempt):
@@ -160,9 +175,12 @@ class Acceptor:
         except MalformedFrame as error:
             return refusal("protocol_error", str(error))
         target.carrier = carrier
+        target.principal = principal
         ended = None if reason is None else self._ended.get(hello.session)
         missed = None if ended is None else ended.missed
-        frame = self._welcome(target, next_secret, resumed=reason is None, reason=reason, missed=missed)
+        frame = self._welcome(
+            target, next_secret, resumed=reason is None, reason=reason, missed=missed, rights=rights
+        )
         return Welcomed(target, is_new=False, evicted=evicted, frame=frame)
 
     def end(self, attended: Attended, code: str, now: float) -> None:
@@ -210,6 +228,7 @@ class Acceptor:
         carrier: object,
         reason: str | None,
         now: float,
+        rights: Mapping[str, list[str]] | None,
     ) -> Welcomed:
         attended = Attended(session_id, secret, principal, self._limits)
         next_secret = self._entropy(32)
@@ -218,16 +237,20 @@ class Acceptor:
         self.sessions[session_id] = attended
         ended = self._ended.get(hello.session)
         missed = None if ended is None else ended.missed
-        frame = self._welcome(attended, next_secret, resumed=False, reason=reason, missed=missed)
+        frame = self._welcome(
+            attended, next_secret, resumed=False, reason=reason, missed=missed, rights=rights
+        )
         return Welcomed(attended, is_new=True, evicted=None, frame=frame)
 
     def _welcome(
         self,
         attended: Attended,
         next_secret: bytes,
+        *,
         resumed: bool,
         reason: str | None,
-        missed: Mapping[str, int] | None = None,
+        missed: Mapping[str, int] | None,
+        rights: Mapping[str, list[str]] | None,
     ) -> bytes:
         limits = self._limits
         welcome: dict[str, object] = {
@@ -247,6 +270,8 @@ class Acceptor:
             welcome["reason"] = reason
         if missed is not None:
             welcome["missed"] = dict(missed)
+        if rights is not None:
+            welcome["rights"] = rights
         return encode_control(Frame.WELCOME, welcome)
 
     def _forget_ended(self, now: float) -> None:

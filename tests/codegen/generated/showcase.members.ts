@@ -52,7 +52,10 @@ export const parts: EventDescriptor<"showcase.parts", Parts> = /*#__PURE__*/ eve
   delivery: "volatile",
 });
 
-/** Travels both ways. */
+/**
+ * Travels both ways.
+ * Only for the role `editor`.
+ */
 export const optionals: EventDescriptor<"showcase.optionals", Optionals, OptionalsInput, "any"> = /*#__PURE__*/ event({
   name: "showcase.optionals",
   contract: __contract__,
@@ -119,6 +122,7 @@ export const point: CallDescriptor<"showcase.point", PointInput, Window> = /*#__
   contract: __contract__,
 });
 
+/** Only for the roles `admin` and `owner`. */
 const delete_: CallDescriptor<"showcase.delete", null, Empty> = /*#__PURE__*/ call({
   name: "showcase.delete",
   contract: __contract__,
