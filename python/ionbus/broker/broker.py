@@ -149,6 +149,11 @@ class Broker(Handlers, Generic[StateT]):
     # While it is served.
 
     @property
+    def is_served(self) -> bool:
+        """Whether it is served now."""
+        return self._serving is not None
+
+    @property
     def sessions(self) -> list[Session]:
         """All live sessions, those without a channel at the moment included; none while it is not served."""
         return [] if self._serving is None else self._serving.sessions
