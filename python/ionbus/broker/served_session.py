@@ -190,6 +190,8 @@ class Session:
 
     def check_bounds(self) -> bool:
         """Look at what waits for it; past a bound its session ends. Whether it goes on."""
+        if self.is_ended:
+            return False
         engine, limits = self._engine, self._serving.limits
         bounds = (
             (engine.queued_bytes, limits.max_queued_bytes, "bytes of events"),

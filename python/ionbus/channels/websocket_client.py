@@ -21,7 +21,7 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI, parse_uri
 
-from ionbus.channels.base import Opened, Opener, Receiver
+from ionbus.channels.base import Opened, Receiver
 from ionbus.channels.websocket import WebSocketChannel, is_loopback, quiet
 from ionbus.errors import ConnectionLost, IonbusError
 from ionbus.generated.protocol import SUBPROTOCOL, Limits
@@ -91,7 +91,7 @@ def websocket_opener(
     *,
     ssl: ssl.SSLContext | None = None,
     open_timeout: float = OPEN_TIMEOUT,
-) -> Opener:
+) -> WebSocketOpener:
     """Make an opener that connects to a broker over WebSocket.
 
     Args:

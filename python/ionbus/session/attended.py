@@ -78,7 +78,7 @@ class Attended:
         self._attempt = 0
         self._absence = 0.0  # milliseconds without a channel while our own loop ran
         self._stalled = 0.0  # the same, without any progress though something waits
-        self._progress: tuple[int, tuple[int, int]] = (0, (0, 0))
+        self._progress: tuple[int, tuple[int, int]] | None = None  # None: nothing waits
         self._rate = Rate(limits.max_rate)
         self._is_proven = False
 
@@ -134,10 +134,11 @@ class Attended:
 
         Too long absent, or there without taking anything though something waits.
         """
-        progress = (self.session.acked, self.session.credit)
+        session = self.session
+        progress = None if session.is_at_rest else (session.acked, session.credit)
         if self.carrier is None:
             self._absence += passed
-        elif progress != self._progress or self.session.is_at_rest:
+        elif progress is None or progress != self._progress:
             self._stalled = 0.0
         else:
             self._stalled += passed
