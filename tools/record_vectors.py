@@ -21,6 +21,7 @@ from ionbus.wire.messages import (
     encode_message,
     encode_result,
 )
+from vectors.fates import FATE_CASES, FATES, record_fates
 from vectors.replay import CONNECTIONS, FRAMES, MESSAGES, SESSIONS, ConnectionRun, SessionRun
 
 Step = dict[str, Any]
@@ -698,6 +699,7 @@ def main() -> None:
         (CONNECTIONS, connections),
         (MESSAGES.path, messages),
         (FRAMES.path, frame_cases),
+        (FATES, [record_fates(case) for case in FATE_CASES]),
     ):
         path.write_text("[\n" + ",\n".join(_lines(case) for case in cases) + "\n]\n")
         print(f"wrote {path.name}: {len(cases)} cases")

@@ -97,7 +97,7 @@ async def test_each_fault(
     faults = Faults(seed=0, directions=("to_broker",))
     certain: Settings = {fault: 1.0}  # type: ignore[misc] # each is a key
     faults.set(**certain)
-    monkeypatch.setattr("random.Random.random", lambda _: 0.0)
+    monkeypatch.setattr("ionbus.testing.dice.Dice.random", lambda _: 0.0)
     ends = await connect(faults)
     ends.near.send(b"abcdefgh")
     await clock.settle()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ionbus.generated.protocol import Limits
+from vectors.fates import FATES, record_fates
 from vectors.replay import CONNECTIONS, FRAMES, MESSAGES, SESSIONS, ConnectionRun, SessionRun
 
 
@@ -36,3 +37,8 @@ def test_message(case: dict[str, Any]) -> None:
 @cases(FRAMES.path)
 def test_frame(case: dict[str, Any]) -> None:
     assert FRAMES.judge(bytes.fromhex(case["bytes"])) == case["is"]
+
+
+@cases(FATES)
+def test_fates(case: dict[str, Any]) -> None:
+    assert record_fates(case) == case

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final, Literal, TypedDict, get_args
 
 from typing_extensions import Unpack
 
+from ionbus.testing.dice import Dice
+
 if TYPE_CHECKING:
     from ionbus.testing.faulty import FaultyChannel
 
@@ -99,7 +101,7 @@ class Faults:
         faults = Faults(seed=7, jitter=0.02, cut=0.01)
 
     Each direction of each channel has a sequence of random numbers of its own, so that the same seed and the same
-    frames have the same faults, whatever happens in the other direction meanwhile.
+    frames have the same faults, whatever happens in the other direction meanwhile, and in TypeScript as in Python.
 
     Args:
         seed: repeats a run; a random one where it is left out. `repr()` shows it.
@@ -208,13 +210,13 @@ class Plan:
         self._faults = faults
         self._channel = channel
         self._direction = direction
-        self._random = random.Random(f"{faults.seed} {channel} {direction}")  # noqa: S311 - it has to repeat
+        self._dice = Dice(f"{faults.seed} {channel} {direction}")
         self._frames = 0
 
     def next(self) -> Fate:
         """The next frame's. Each takes three random numbers, so that one setting does not shift what another one brings."""
         self._frames += 1
-        chance, late, at = self._random.random(), self._random.random(), self._random.random()
+        chance, late, at = self._dice.random(), self._dice.random(), self._dice.random()
         settings = self._faults.settings
         if self._direction not in settings.get("directions", DIRECTIONS) or self._frames <= settings.get(
             "after", 0
