@@ -71,7 +71,7 @@ describe.each(transports)("over %s", (transport) => {
         return lab.bus.call(lab.Probe.add, { a: 1, b: 1 }, { timeoutMs: 500 }).catch(() => {});
       }, member);
       app.electron.process().kill("SIGKILL");
-      await allGone(app.mark, 10_000); // `grace`, and what it takes besides
+      await allGone(app.mark, 2000); // far less than its `grace`
     },
   );
 

@@ -63,7 +63,7 @@ describe("a broker that prints before it runs", () => {
 
   test("is told what it printed where its output is not buffered", async () => {
     const { message } = await refusalOf({ ...launch, env: { PYTHONUNBUFFERED: "1" } });
-    expect(message).toContain('it wrote "loading the model');
+    expect(message).toContain('no record on its standard output: "loading the model');
   });
 });
 

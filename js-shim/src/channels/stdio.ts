@@ -6,7 +6,7 @@
 
 import type { Readable, Writable } from "node:stream";
 import { DEFAULT_LIMITS, Record } from "../generated/protocol.js";
-import { encodeRecord, RecordReader } from "../wire/records.js";
+import { encodeRecord, MalformedRecord, RecordReader } from "../wire/records.js";
 import { decode, encode } from "../wire/values.js";
 import { type Channel, type PeerIdentity, type Receiver, tooLarge } from "./base.js";
 
@@ -22,8 +22,16 @@ export interface Pipe {
   readonly isOpen: boolean;
   /** Open one more channel. On a pipe that has ended it is lost at once. */
   open(identity: PeerIdentity, receiver: Receiver): Channel;
-  /** End the child's input, which ends the broker; every channel is lost. */
-  close(): void;
+  /** End the child's input, which ends the broker; every channel is lost, for this reason. */
+  close(reason: string): void;
+}
+
+/** Why a pipe has ended by itself. */
+export interface PipeEnd {
+  /** Whether the child wrote what is not ionbus's; else an end was closed. */
+  readonly isViolation: boolean;
+  /** What the child has done, to be said of it: "has closed its standard output". */
+  readonly deed: string;
 }
 
 interface Lane {
@@ -39,15 +47,17 @@ interface Lane {
  *
  * @param input - the child's standard input.
  * @param output - the child's standard output; it is read without pause.
- * @param ended - called once when the pipe has ended by itself, with what is known of why.
+ * @param ended - called once when the pipe has ended by itself. Its channels are told when it is closed: until then the last
+ * words of a child that reads no more are taken.
  */
-export function stdioPipe(input: Writable, output: Readable, ended: (reason: string) => void): Pipe {
+export function stdioPipe(input: Writable, output: Readable, ended: (end: PipeEnd) => void): Pipe {
   const lanes = new Map<number, Lane>();
   const reader = new RecordReader();
   let lastChannel = 0;
   let isOpen = true;
+  let isHeard = true;
   let isBlocked = false;
-  let isFirst = true;
+  let hasHeard = false;
 
   function write(record: Uint8Array): void {
     if (isOpen && !input.write(record)) isBlocked = true;
@@ -76,34 +86,39 @@ export function stdioPipe(input: Writable, output: Readable, ended: (reason: str
     }
   }
 
-  function end(reason: string): void {
+  function end(deed: string, isViolation = false): void {
+    if (isViolation) isHeard = false;
     if (!isOpen) return;
     isOpen = false;
     input.end();
-    const open = [...lanes.values()];
-    lanes.clear();
-    for (const { receiver } of open) receiver.closed(false, "connection_lost", reason);
-    ended(reason);
+    ended({ deed, isViolation });
+  }
+
+  function refuse(found: Uint8Array, why: string): void {
+    const advice = "that pipe belongs to ionbus, so print to standard error instead";
+    end(
+      `printed something that is no record on its standard output: ${shown(found)} (${why}); ${advice}`,
+      true,
+    );
   }
 
   function take(chunk: Buffer): void {
-    if (!isOpen) return;
+    if (!isHeard) return;
     let records: ReturnType<RecordReader["feed"]>;
     try {
       records = reader.feed(chunk);
     } catch (error) {
-      const what = isFirst ? "is not ionbus's" : "has ceased to be ionbus's";
-      const told = error instanceof Error ? error.message : String(error);
-      end(`the child's standard output ${what} (${told}); it wrote ${shown(chunk)}`);
+      if (!(error instanceof MalformedRecord)) throw error;
+      refuse(chunk, error.message);
       return;
     }
-    isFirst = false;
+    if (records.length > 0) hasHeard = true;
     for (const { kind, channel: id, body } of records) {
       const lane = lanes.get(id);
       if (lane === undefined) {
         // A channel that was closed. One that was never opened means that we do not understand each other.
         if (id <= lastChannel) continue;
-        end(`the child wrote to channel ${id}, which was never opened`);
+        end(`wrote to channel ${id}, which was never opened`, true);
         return;
       }
       if (kind === Record.Data) deliver(id, lane, body);
@@ -129,15 +144,21 @@ export function stdioPipe(input: Writable, output: Readable, ended: (reason: str
     receiver.closed(over, code, message);
   }
 
+  function outputEnded(): void {
+    // Where there were records before, it was killed while it wrote one more.
+    if (!hasHeard && reader.carried.length > 0) refuse(reader.carried, "it ends within a record");
+    else end("has closed its standard output");
+  }
+
   input.on("drain", drained);
-  input.on("error", (error: NodeJS.ErrnoException) =>
-    end(`its input is closed (${error.code ?? error.message})`),
+  input.on("error", ({ code, message }: NodeJS.ErrnoException) =>
+    end(`has closed its standard input (${code ?? message})`),
   );
-  input.on("close", () => end("its input was closed"));
+  input.on("close", () => end("has closed its standard input"));
   output.on("data", take);
-  output.on("error", (error: Error) => end(`its output cannot be read (${error.message})`));
-  output.on("end", () => end("its output has ended"));
-  output.on("close", () => end("its output was closed"));
+  output.on("error", ({ message }: Error) => end(`has a standard output that cannot be read (${message})`));
+  output.on("end", outputEnded);
+  output.on("close", outputEnded);
 
   return {
     get isOpen() {
@@ -187,14 +208,12 @@ export function stdioPipe(input: Writable, output: Readable, ended: (reason: str
       write(encodeRecord(Record.Open, id, encode(told)));
       return channel;
     },
-    close() {
-      if (!isOpen) return;
-      isOpen = false;
+    close(reason) {
+      isOpen = isHeard = false;
       input.end();
       const open = [...lanes.values()];
       lanes.clear();
-      for (const { receiver } of open)
-        receiver.closed(false, "connection_lost", "the broker was told to stop");
+      for (const { receiver } of open) receiver.closed(false, "connection_lost", reason);
     },
   };
 }
@@ -217,8 +236,8 @@ function closeFields(body: Uint8Array): [over: boolean, code: string, message: s
 }
 
 /** The first bytes of a chunk, as text where they are text. */
-function shown(chunk: Buffer): string {
-  const start = chunk.subarray(0, SHOWN_BYTES);
+function shown(chunk: Uint8Array): string {
+  const start = Buffer.from(chunk.subarray(0, SHOWN_BYTES));
   const more = chunk.length > SHOWN_BYTES ? "…" : "";
   const text = start.toString("utf8");
   const isText = !/[^\P{C}\t\r\n]|\uFFFD/u.test(text);

@@ -12,7 +12,8 @@ import {
 import { type AttachOptions, attachWindow } from "./attach.js";
 import { isName } from "./messages.js";
 
-export type { BrokerState, BrokerStateChange, RestartPolicy } from "../node/supervisor.js";
+export type { BrokerExit } from "../node/child_process.js";
+export type { BrokerHealth, BrokerState, BrokerStateChange, RestartPolicy } from "../node/supervisor.js";
 export { BrokerExited } from "../node/supervisor.js";
 export type { AttachOptions } from "./attach.js";
 
@@ -40,21 +41,17 @@ export const preloadPath: string = locatePreload();
  * ```
  */
 export function launchBroker(options: LaunchOptions): LaunchedBroker {
-  const { name = "main", command, ...rest } = options;
+  const { name = "main", command, watch, ...rest } = options;
   if (!isName(name))
     throw new TypeError(`launchBroker: a name is 1 to 64 of A-Z a-z 0-9 _ . -, not ${String(name)}`);
-  const supervisor = supervise({ ...rest, command: programOf(command) });
-  const {
-    bus: _bus,
-    open: _open,
-    token: _token,
-    log: _log,
-    ...broker
-  } = Object.getOwnPropertyDescriptors(supervisor);
-  return Object.defineProperties(
-    { attach: (window: BrowserWindow, how?: AttachOptions) => attachWindow(supervisor, name, window, how) },
-    broker,
-  ) as LaunchedBroker;
+  const supervisor = supervise({
+    ...rest,
+    command: programOf(command),
+    watch: app.isPackaged ? [] : watch,
+  });
+  return Object.assign(supervisor.broker, {
+    attach: (window: BrowserWindow, how?: AttachOptions) => attachWindow(supervisor, name, window, how),
+  });
 }
 
 function programOf(command: LaunchOptions["command"]): string {

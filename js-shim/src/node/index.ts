@@ -2,7 +2,9 @@
 
 import { type LaunchedBroker, type LaunchOptions, supervise } from "./supervisor.js";
 
+export type { BrokerExit } from "./child_process.js";
 export type {
+  BrokerHealth,
   BrokerState,
   BrokerStateChange,
   LaunchedBroker,
@@ -20,5 +22,5 @@ export { BrokerExited } from "./supervisor.js";
  * ```
  */
 export function launchBroker(options: LaunchOptions): LaunchedBroker {
-  return supervise(options);
+  return supervise(options).broker;
 }

@@ -1,16 +1,17 @@
 /**
- * Starts a broker as a child process, speaks to it over its pipes, and starts it again when it dies.
+ * Starts a broker as a child process, speaks to it over its pipes, and starts it again when it dies (docs/supervision.md).
  *
- * The pipe is the lifeline: whatever becomes of this process, the end of file on its input ends the broker.
+ * The pipe is the lifeline: whatever becomes of this process, the end of the pipe ends the broker.
  */
 
-import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import path from "node:path";
 import type { Channel, PeerIdentity, Receiver } from "../channels/base.js";
-import { type Pipe, stdioPipe } from "../channels/stdio.js";
 import { type Bus, type BusOptions, createBus } from "../client/bus.js";
 import { createListening, type Subscription } from "../dispatch/subscription.js";
 import { ConnectionLost } from "../errors.js";
+import { type BrokerExit, type BrokerRun, type Command, runBroker } from "./child_process.js";
+import { watchFiles } from "./file_watch.js";
 import { useNodePlatform } from "./platform.js";
 
 /** When to start a broker again. */
@@ -21,17 +22,21 @@ export interface RestartPolicy {
   readonly delayMs?: ((deaths: number) => number) | undefined;
 }
 
-export interface LaunchOptions {
-  /** The program to run. */
-  readonly command: string;
-  readonly args?: readonly string[] | undefined;
-  readonly cwd?: string | undefined;
-  /** Added to this process's environment. */
-  readonly env?: Readonly<Record<string, string | undefined>> | undefined;
-  /** Whether, or when, to start it again. Default: true. */
+export interface LaunchOptions extends Command {
+  /** Whether, or when, to start it again after it has died. Default: true. */
   readonly restart?: boolean | RestartPolicy | undefined;
+  /**
+   * How long a broker may take from its start to its first answer, in milliseconds, before it is ended and counts as dead.
+   * Default: 120,000.
+   */
+  readonly startTimeoutMs?: number | undefined;
   /** How long a broker that is told to stop may take, in milliseconds, before it is made to. Default: 5,000. */
   readonly graceMs?: number | undefined;
+  /**
+   * For development: files, and folders with Python files in them, relative to `cwd`. When one has changed the broker is started anew; one
+   * that has died too often waits for that instead of being given up. Default: none.
+   */
+  readonly watch?: readonly string[] | undefined;
 }
 
 /** How it stands with the process. `failed`: it is not started again. */
@@ -42,6 +47,23 @@ export interface BrokerStateChange {
   readonly to: BrokerState;
   /** Why, in words; undefined where there is nothing to tell. */
   readonly reason: string | undefined;
+}
+
+/** How it stands with a broker, as plain data. */
+export interface BrokerHealth {
+  readonly state: BrokerState;
+  /** The process's id, while there is one. */
+  readonly pid: number | undefined;
+  /** How often it was started after the first time. */
+  readonly restarts: number;
+  /** How often it has died in a row. */
+  readonly deaths: number;
+  /** How long this process has run, in milliseconds, while there is one. */
+  readonly uptimeMs: number | undefined;
+  /** How the process before this one has ended. */
+  readonly lastExit: BrokerExit | undefined;
+  /** The last lines that the newest process wrote to its standard error, at most 20. */
+  readonly lastLines: readonly string[];
 }
 
 /** The broker's process has ended, or could not be started. */
@@ -55,10 +77,10 @@ export class BrokerExited extends ConnectionLost {
   /** Whether it is not started again: for those who wait for a channel to it. */
   isFinal = false;
 
-  constructor(message: string, exit: Exit, lastLines: readonly string[]) {
-    super(lastLines.length === 0 ? message : `${message}\n${lastLines.join("\n")}`);
-    this.exitCode = exit.code;
-    this.exitSignal = exit.signal;
+  constructor({ reason, code, signal, lastLines }: BrokerExit) {
+    super([reason, ...lastLines].join("\n"));
+    this.exitCode = code;
+    this.exitSignal = signal;
     this.lastLines = lastLines;
   }
 }
@@ -67,6 +89,8 @@ export interface LaunchedBroker {
   readonly state: BrokerState;
   /** The process's id, while there is one. */
   readonly pid: number | undefined;
+  /** How it stands with it, as it is now. */
+  readonly health: BrokerHealth;
   /** Resolves when the broker has answered; rejects with its exit code and last lines if it ended before. */
   readonly ready: Promise<void>;
   onState(listener: (change: BrokerStateChange) => void): Subscription;
@@ -74,12 +98,15 @@ export interface LaunchedBroker {
   onLog(listener: (line: string) => void): Subscription;
   /** Be a client of the broker. The bus outlives the process: a new one is a new session. */
   connect(options?: BusOptions): Bus;
+  /** Start the broker anew, also one that was given up. It does not count as a death. */
+  restart(reason?: string): void;
   /** End the broker: close its input, wait, then SIGTERM, then SIGKILL. */
   stop(): Promise<void>;
 }
 
 /** What Electron's main needs besides. */
-export interface Supervisor extends LaunchedBroker {
+export interface Supervisor {
+  readonly broker: LaunchedBroker;
   /** Given to every client of this launch for its HELLO. */
   readonly token: string;
   /** This process's own bus. */
@@ -90,20 +117,12 @@ export interface Supervisor extends LaunchedBroker {
   log(line: string): void;
 }
 
-interface Exit {
-  readonly code: number | null;
-  readonly signal: string | null;
-}
-
-const LAST_LINES = 20;
-/** A line is cut after so many characters. */
-const LONGEST_LINE = 4_096;
 const STABLE_MS = 5_000;
 const MAX_DEATHS = 10;
 const GRACE_MS = 5_000;
-const TERM_MS = 2_000;
-/** How long after an exit its last words are waited for: a grandchild may hold the pipe open for ever. */
-const DRAIN_MS = 500;
+const START_TIMEOUT_MS = 120_000;
+/** Timers take no longer times. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** Start a broker and look after it. Returns at once. */
 export function supervise(options: LaunchOptions): Supervisor {
@@ -112,22 +131,29 @@ export function supervise(options: LaunchOptions): Supervisor {
     throw new TypeError(`launchBroker: command is the program to run, as in ${example}`);
   }
   useNodePlatform();
-  const token = randomBytes(32).toString("hex");
+  // Where nobody reads our log any more, that is no reason to die of it.
+  if (process.stderr.listenerCount("error") === 0) process.stderr.on("error", () => {});
+  const { startTimeoutMs = START_TIMEOUT_MS, graceMs = GRACE_MS, cwd = ".", watch = [] } = options;
   const policy: RestartPolicy = typeof options.restart === "object" ? options.restart : {};
   const limit = options.restart === false ? 0 : (policy.limit ?? MAX_DEATHS);
   const delayMs = policy.delayMs ?? ((deaths) => Math.min(10_000, 50 * 2 ** deaths));
+  const token = randomBytes(32).toString("hex");
   const states = createListening<BrokerStateChange>(report);
   const logs = createListening<string>(report);
+  const buses = new Set<Bus>();
   const waiting = new Set<{ readonly go: () => void; readonly fail: (error: Error) => void }>();
   let state: BrokerState = "starting";
-  let child: ChildProcess | undefined;
-  let pipe: Pipe | undefined;
-  let lastLines: string[] = [];
+  let run: BrokerRun | undefined;
+  let startedAt = 0;
+  let starts = 0;
   let deaths = 0;
+  let lastExit: BrokerExit | undefined;
+  let lastLines: readonly string[] = [];
+  /** Until the next start, until it has to have answered, until it counts as well. */
   let timer: NodeJS.Timeout | undefined;
-  let stable: NodeJS.Timeout | undefined;
+  let isWantedAnew = false;
   let failure: Error | undefined;
-  let whenGone: Promise<void> = Promise.resolve();
+  let stopping: Promise<void> | undefined;
 
   let settleReady: { resolve: () => void; reject: (error: Error) => void } | undefined;
   const ready = new Promise<void>((resolve, reject) => {
@@ -143,89 +169,94 @@ export function supervise(options: LaunchOptions): Supervisor {
   }
 
   function log(line: string): void {
-    lastLines = [...lastLines.slice(1 - LAST_LINES), line];
     if (logs.size === 0) process.stderr.write(`${line}\n`);
     logs.call(line);
   }
 
-  function start(): void {
-    lastLines = [];
-    let started: ChildProcess;
-    try {
-      started = spawn(options.command, options.args ?? [], {
-        cwd: options.cwd,
-        env: { ...process.env, ...options.env, IONBUS_LAUNCH: "stdio", IONBUS_TOKEN: token },
-        stdio: ["pipe", "pipe", "pipe"],
-        windowsHide: true,
-      });
-    } catch (error) {
-      died(`cannot start ${options.command}: ${messageOf(error)}`, { code: null, signal: null });
-      return;
-    }
-    child = started;
-    const { stdin, stdout, stderr } = started;
-    if (stdin === null || stdout === null || stderr === null) throw new TypeError("spawn gave no pipes");
-    let pipeReason: string | undefined;
-    const own = stdioPipe(stdin, stdout, (reason) => {
-      pipeReason = reason;
-      if (child === started) pipe = undefined;
-      // A process that closed its pipes, or wrote no records, is of no more use; one that is ending may end by itself.
-      setTimeout(() => end(started, "SIGTERM"), options.graceMs ?? GRACE_MS).unref();
-    });
-    pipe = own;
-    readLines(stderr, log);
+  function after(ms: number, act: () => void): void {
+    clearTimeout(timer);
+    timer = setTimeout(act, Math.min(ms, MAX_TIMER_MS));
+  }
 
-    whenGone = new Promise((resolve) => {
-      let isOver = false;
-      const over = (message: string, exit: Exit): void => {
-        if (isOver) return;
-        isOver = true;
-        own.close();
-        resolve();
-        if (child === started) died(message, exit);
-      };
-      started.on("error", (error: NodeJS.ErrnoException) => {
-        if (started.pid !== undefined) return; // a signal that could not be sent
-        const why =
-          error.code === "ENOENT" ? "no such program, or no such directory to run it in" : error.message;
-        over(`cannot start ${options.command}: ${why}`, { code: null, signal: null });
-      });
-      started.on("exit", (code, signal) => {
-        const how = signal === null ? `ended with exit code ${code}` : `was ended by ${signal}`;
-        const garbage = pipeReason?.includes("it wrote") ? `; ${pipeReason}` : "";
-        const say = (): void => over(`${commandLine(options)} ${how}${garbage}`, { code, signal });
-        started.on("close", say); // its last words have been read
-        setTimeout(say, DRAIN_MS);
-      });
-    });
+  function start(): void {
+    isWantedAnew = false;
+    starts += 1;
+    startedAt = performance.now();
+    const own = runBroker(options, token, graceMs, { line: log, over });
+    run = own;
+    const late = `has not answered within ${startTimeoutMs} ms of its start, and was ended`;
+    after(startTimeoutMs, () => own.terminate(late));
     for (const { go } of [...waiting]) go();
   }
 
-  function died(message: string, exit: Exit): void {
-    clearTimeout(stable);
-    child = undefined;
-    pipe = undefined;
-    const error = new BrokerExited(message, exit, lastLines);
-    settleReady?.reject(error);
-    if (state === "stopping" || state === "stopped") return;
-    deaths += 1;
-    if (deaths > limit) {
-      failure = error;
-      error.isFinal = true;
-      become("failed", message);
-      for (const { fail } of [...waiting]) fail(error);
+  /** It has answered. */
+  function answered(): void {
+    settleReady?.resolve();
+    settleReady = undefined;
+    if (state === "stopping" || isWantedAnew) return;
+    become("running");
+    after(STABLE_MS, () => {
+      deaths = 0;
+    });
+  }
+
+  /** The process has gone. */
+  function over(exit: BrokerExit): void {
+    clearTimeout(timer);
+    lastLines = exit.lastLines;
+    lastExit = exit;
+    run = undefined;
+    if (state === "stopping" || state === "stopped" || state === "failed") return;
+    if (isWantedAnew) {
+      start();
       return;
     }
-    become("restarting", message);
-    timer = setTimeout(start, delayMs(deaths));
+    const error = new BrokerExited(exit);
+    settleReady?.reject(error);
+    deaths += 1;
+    if (deaths <= limit) {
+      become("restarting", exit.reason);
+      after(delayMs(deaths), start);
+    } else if (watch.length > 0) {
+      become("restarting", exit.reason);
+      log("ionbus: the broker has died too often; it is started again when a file changes");
+    } else {
+      fail(error);
+    }
+  }
+
+  /** It is not started again. */
+  function fail(error: Error): void {
+    failure = Object.assign(error, { isFinal: true });
+    settleReady?.reject(error);
+    for (const entry of [...waiting]) entry.fail(error);
+    become("failed", error.message.split("\n", 1)[0]);
+  }
+
+  function restart(reason = "it was asked for"): void {
+    if (state === "stopping" || state === "stopped") return;
+    clearTimeout(timer);
+    deaths = 0;
+    if (failure !== undefined) {
+      failure = undefined;
+      void bus.close();
+      bus = greet();
+    }
+    become("restarting", reason);
+    if (run === undefined) {
+      start();
+    } else {
+      isWantedAnew = true;
+      run.end(`the broker is started anew: ${reason}`);
+    }
   }
 
   function open(identity: PeerIdentity, receiver: Receiver): Promise<Channel> {
     return new Promise((resolve, reject) => {
       const go = (): void => {
-        if (pipe === undefined || !pipe.isOpen) return;
+        if (run === undefined || !run.pipe.isOpen) return;
         waiting.delete(entry);
-        resolve(pipe.open(identity, receiver));
+        resolve(run.pipe.open(identity, receiver));
       };
       const fail = (error: Error): void => {
         waiting.delete(entry);
@@ -244,105 +275,95 @@ export function supervise(options: LaunchOptions): Supervisor {
       mayRenewToken: false,
       open: async (receiver: Receiver) => ({ channel: await open({ role: "main" }, receiver), token }),
     };
-    const bus = createBus(route, busOptions);
-    buses.add(bus);
-    bus.onState(({ to }) => {
-      if (to === "closed") buses.delete(bus);
+    const made = createBus(route, busOptions);
+    buses.add(made);
+    made.onState(({ to }) => {
+      if (to === "closed") buses.delete(made);
     });
-    return bus;
+    return made;
   }
 
-  async function stop(): Promise<void> {
-    if (state === "stopped") return;
+  /** The bus whose greeting shows that the broker is ready. */
+  function greet(): Bus {
+    const greeting = connect();
+    greeting.onState(({ to, code, reason }) => {
+      if (to === "open") answered();
+      // Other ends are ours, told by `open` or by `close`.
+      if (to !== "closed" || code === "connection_lost" || code === "closed") return;
+      const error = new ConnectionLost(`the broker refuses its own parent: ${reason}`);
+      fail(error);
+      run?.end(error.message);
+    });
+    return greeting;
+  }
+
+  async function end(): Promise<void> {
     clearTimeout(timer);
-    clearTimeout(stable);
+    endWatch();
     become("stopping");
     settleReady?.reject(new ConnectionLost("the broker was stopped before it was ready"));
     for (const { fail } of [...waiting]) fail(stopped());
-    await Promise.all([...buses].map((bus) => bus.close()));
-    pipe?.close();
-    const stopping = child;
-    if (stopping !== undefined) {
-      const term = setTimeout(() => end(stopping, "SIGTERM"), options.graceMs ?? GRACE_MS);
-      const kill = setTimeout(() => end(stopping, "SIGKILL"), (options.graceMs ?? GRACE_MS) + TERM_MS);
-      await whenGone;
-      clearTimeout(term);
-      clearTimeout(kill);
-    }
+    await Promise.all([...buses].map((each) => each.close()));
+    run?.end("the broker was told to stop");
+    await run?.gone;
     become("stopped");
   }
 
-  const buses = new Set<Bus>();
+  const endWatch =
+    watch.length === 0
+      ? () => {}
+      : watchFiles(
+          watch.map((each) => path.resolve(cwd, each)),
+          (names) => {
+            log(`ionbus: ${names} changed; the broker is started anew`);
+            restart(`${names} changed`);
+          },
+        );
   start();
-  const bus = connect();
-  bus.onState(({ to, reason = "it was closed" }) => {
-    if (to === "closed")
-      settleReady?.reject(new ConnectionLost(`the broker refuses its own parent: ${reason}`));
-    if (to !== "open") return;
-    settleReady?.resolve();
-    settleReady = undefined;
-    become("running");
-    clearTimeout(stable);
-    stable = setTimeout(() => {
-      deaths = 0;
-    }, STABLE_MS);
-    stable.unref();
-  });
+  let bus = greet();
 
-  return {
+  const broker: LaunchedBroker = {
     get state() {
       return state;
     },
     get pid() {
-      return child?.pid;
+      return run?.pid;
+    },
+    get health() {
+      return {
+        state,
+        pid: run?.pid,
+        restarts: starts - 1,
+        deaths,
+        uptimeMs: run === undefined ? undefined : performance.now() - startedAt,
+        lastExit,
+        lastLines: run?.lastLines ?? lastLines,
+      };
     },
     ready,
-    token,
-    bus,
-    open,
-    log,
-    connect,
-    stop,
     onState: (listener) => states.add(listener),
     onLog: (listener) => logs.add(listener),
+    connect,
+    restart,
+    stop() {
+      stopping ??= end();
+      return stopping;
+    },
+  };
+  return {
+    broker,
+    token,
+    get bus() {
+      return bus;
+    },
+    open,
+    log,
   };
 }
 
 /** Why there will be no channel any more. */
 function stopped(): Error {
   return Object.assign(new ConnectionLost("the broker was stopped"), { isFinal: true });
-}
-
-function end(child: ChildProcess, signal: NodeJS.Signals): void {
-  if (child.exitCode === null && child.signalCode === null) child.kill(signal);
-}
-
-/** Give a stream's text line by line; it is read without pause. */
-function readLines(stream: NodeJS.ReadableStream, line: (text: string) => void): void {
-  let rest = "";
-  stream.setEncoding("utf8");
-  stream.on("data", (text: string) => {
-    const lines = (rest + text).split(/\r?\n/);
-    rest = lines.pop() ?? "";
-    if (rest.length > LONGEST_LINE) {
-      lines.push(rest);
-      rest = "";
-    }
-    for (const each of lines) line(each.slice(0, LONGEST_LINE));
-  });
-  stream.on("end", () => {
-    if (rest !== "") line(rest);
-    rest = "";
-  });
-  stream.on("error", () => {}); // its end is told by the process's
-}
-
-function commandLine({ command, args = [] }: LaunchOptions): string {
-  return [command, ...args].join(" ");
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function report(error: unknown): void {

@@ -1,7 +1,7 @@
 import { PassThrough, Writable } from "node:stream";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import type { Receiver } from "../../src/channels/base.js";
-import { type Pipe, stdioPipe } from "../../src/channels/stdio.js";
+import { type Pipe, type PipeEnd, stdioPipe } from "../../src/channels/stdio.js";
 import { Record } from "../../src/generated/protocol.js";
 import { encodeRecord, type PipeRecord, RecordReader } from "../../src/wire/records.js";
 import { decode, encode } from "../../src/wire/values.js";
@@ -55,13 +55,13 @@ class SlowInput extends Writable {
 
 let input: SlowInput;
 let output: PassThrough;
-let ended: ReturnType<typeof vi.fn<(reason: string) => void>>;
+let ended: ReturnType<typeof vi.fn<(end: PipeEnd) => void>>;
 let pipe: Pipe;
 
 beforeEach(() => {
   input = new SlowInput();
   output = new PassThrough();
-  ended = vi.fn<(reason: string) => void>();
+  ended = vi.fn<(end: PipeEnd) => void>();
   pipe = stdioPipe(input, output, ended);
 });
 
@@ -162,17 +162,33 @@ describe("the pipe", () => {
     output.write("Traceback (most recent call last):\n");
     await turn();
     expect(ended).toHaveBeenCalledOnce();
-    expect(ended.mock.calls[0]?.[0]).toContain('it wrote "Traceback (most recent call last):\\n"');
-    expect(heard.ends).toMatchObject([
-      [false, "connection_lost", expect.stringContaining("is not ionbus's")],
+    expect(ended.mock.calls[0]?.[0]).toMatchObject({
+      isViolation: true,
+      deed: expect.stringContaining(
+        'no record on its standard output: "Traceback (most recent call last):\\n"',
+      ),
+    });
+    expect([pipe.isOpen, heard.ends]).toEqual([false, []]);
+    pipe.close("it was no broker");
+    expect(heard.ends).toEqual([[false, "connection_lost", "it was no broker"]]);
+  });
+
+  it("shows what a child wrote that is too short for a record", async () => {
+    output.end("Hi\n");
+    await turn();
+    await turn();
+    expect(ended.mock.calls).toMatchObject([
+      [{ isViolation: true, deed: expect.stringContaining('"Hi\\n"') }],
     ]);
-    expect(pipe.isOpen).toBe(false);
   });
 
   it("ends on a channel that was never opened", async () => {
     output.write(encodeRecord(Record.Data, 9, new Uint8Array([1])));
     await turn();
-    expect(ended).toHaveBeenCalledWith("the child wrote to channel 9, which was never opened");
+    expect(ended).toHaveBeenCalledWith({
+      isViolation: true,
+      deed: "wrote to channel 9, which was never opened",
+    });
   });
 
   it("loses a channel whose frame is too large, and no other", async () => {
@@ -191,8 +207,11 @@ describe("the pipe", () => {
     pipe.open({ role: "main" }, heard);
     input.destroy(Object.assign(new Error("write EPIPE"), { code: "EPIPE" }));
     await turn();
-    expect(ended).toHaveBeenCalledWith("its input is closed (EPIPE)");
-    expect(heard.ends).toEqual([[false, "connection_lost", "its input is closed (EPIPE)"]]);
+    const deed = "has closed its standard input (EPIPE)";
+    expect(ended).toHaveBeenCalledWith({ isViolation: false, deed });
+    output.write(encodeRecord(Record.Data, 1, new Uint8Array([7])));
+    await turn();
+    expect(heard.frames).toEqual([[7]]); // its last words
     const late = hear();
     pipe.open({ role: "main" }, late).send(new Uint8Array([1]));
     await turn();
@@ -203,6 +222,6 @@ describe("the pipe", () => {
     output.end();
     await turn();
     await turn();
-    expect(ended.mock.calls).toEqual([["its output has ended"]]);
+    expect(ended.mock.calls).toEqual([[{ isViolation: false, deed: "has closed its standard output" }]]);
   });
 });

@@ -43,7 +43,9 @@ function channelOf(id: number): Channel {
 }
 
 process.stderr.write("a broker begins\n");
+if (process.env["LEAKY"] !== undefined) process.stderr.write(`${JSON.stringify(process.env)}\n`);
 process.stdin.on("data", (chunk) => {
+  if (process.env["MUTE"] !== undefined) return;
   for (const { kind, channel: id, body } of reader.feed(chunk)) {
     if (kind === Record.Open) receivers.set(id, acceptor.accept(channelOf(id), { role: "client" }));
     else if (kind === Record.Data) receivers.get(id)?.frameReceived(body);

@@ -1,58 +1,12 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { ConnectionLost, SessionLost } from "../../src/errors.js";
-import {
-  type BrokerExited,
-  type LaunchedBroker,
-  type LaunchOptions,
-  launchBroker,
-} from "../../src/node/index.js";
+import { type LaunchOptions, launchBroker } from "../../src/node/index.js";
 import { Conductor } from "../conductor.js";
+import { failure, script, useLauncher } from "./launcher.js";
 
-let folder: string;
-let child: string;
-const launched: LaunchedBroker[] = [];
-
-beforeAll(async () => {
-  folder = await mkdtemp(path.join(tmpdir(), "ionbus-"));
-  child = path.join(folder, "child.mjs");
-  await build({
-    entryPoints: [fileURLToPath(new URL("./child.ts", import.meta.url))],
-    outfile: child,
-    bundle: true,
-    platform: "node",
-    format: "esm",
-    logLevel: "error",
-  });
-});
-afterAll(() => rm(folder, { recursive: true }));
-afterEach(async () => {
-  await Promise.all(launched.splice(0).map((broker) => broker.stop()));
-});
-
-function launch(options: Partial<LaunchOptions> = {}): LaunchedBroker {
-  const broker = launchBroker({ command: process.execPath, args: [child], ...options });
-  broker.onLog(() => {});
-  launched.push(broker);
-  return broker;
-}
-
-function script(code: string): readonly string[] {
-  return ["-e", code];
-}
-
-async function failure(broker: LaunchedBroker): Promise<BrokerExited> {
-  const error = await broker.ready.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(ConnectionLost);
-  return error as BrokerExited;
-}
+const launcher = useLauncher();
+const { launch } = launcher;
 
 describe("a launched broker", () => {
   it("answers, and knows how it was launched", async () => {
@@ -160,13 +114,15 @@ describe("a broker that does not start", () => {
   });
 
   it("is told by its name where there is no such program", async () => {
-    const error = await failure(launch({ command: path.join(folder, "nothing"), restart: false }));
-    expect(error.message).toContain(`cannot start ${path.join(folder, "nothing")}: no such program`);
+    const error = await failure(launch({ command: path.join(launcher.folder, "nothing"), restart: false }));
+    expect(error.message).toContain(`cannot start ${path.join(launcher.folder, "nothing")}: no such program`);
   });
 
   it("is told by what it wrote where that is no record", async () => {
     const broker = launch({ args: script("console.log('Hello, I am no broker')"), restart: false });
-    expect((await failure(broker)).message).toContain('it wrote "Hello, I am no broker\\n"');
+    expect((await failure(broker)).message).toContain(
+      'printed something that is no record on its standard output: "Hello, I am no broker\\n"',
+    );
   });
 
   it("does not end this process with EPIPE", async () => {
