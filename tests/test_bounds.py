@@ -17,7 +17,7 @@ from ionbus import Broker, Bus, Call, Context, Contract, Event, SlowConsumer, St
 from ionbus.broker import serving
 from ionbus.channels.memory import MemoryListener, MemoryWire
 from ionbus.generated.protocol import Limits
-from test_hostile_client import Raw, hello
+from raw_client import Raw, hello
 from workshop import Pair, Workshop, eventually, make_broker, opened_bus
 
 PARCEL = 100_000

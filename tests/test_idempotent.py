@@ -13,8 +13,8 @@ from ionbus import Broker, Call, Contract, ContractError, InternalError, Session
 from ionbus.channels.memory import MemoryListener
 from ionbus.dispatch.remembered import OVERHEAD, Remembered
 from ionbus.generated.protocol import Limits
+from raw_client import Raw, hello
 from test_bounds import packed
-from test_hostile_client import Raw, hello
 from workshop import eventually, opened_bus
 
 BRISK = Limits(retry_base_ms=1, retry_cap_ms=5)

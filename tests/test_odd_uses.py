@@ -170,6 +170,29 @@ async def test_a_listener_that_comes_late_hears_what_comes_then() -> None:
 # Starting and stopping.
 
 
+async def test_those_who_leave_it_at_once_stop_it_once() -> None:
+    life: list[str] = []
+
+    @asynccontextmanager
+    async def lifespan(_: Broker[None]) -> AsyncIterator[None]:
+        yield
+        await asyncio.sleep(0.01)
+        life.append("down")
+
+    broker = Broker(Numbers, lifespan=lifespan)
+    leave = asyncio.Event()
+
+    async def use() -> None:
+        async with broker.opened():
+            await leave.wait()
+
+    users = [asyncio.create_task(use()) for _ in range(3)]
+    await asyncio.sleep(0)
+    leave.set()
+    await asyncio.gather(*users)
+    assert life == ["down"]
+
+
 async def test_those_who_open_it_at_once_share_one_lifespan() -> None:
     life: list[str] = []
 
