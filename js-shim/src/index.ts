@@ -17,7 +17,7 @@ export { type ConnectOptions, connect } from "./client/connect.js";
 export * from "./contract.js";
 export type { HandlerContext } from "./dispatch/answers.js";
 export type { ItemStream } from "./dispatch/requests.js";
-export type { Subscription } from "./dispatch/subscription.js";
+export type { EventSubscription, Subscription } from "./dispatch/subscription.js";
 export {
   CallCancelled,
   CallTimeout,

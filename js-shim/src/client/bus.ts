@@ -22,8 +22,14 @@ import { reportListenerError, type Target } from "../dispatch/listeners.js";
 import { matcher, patternProblem } from "../dispatch/patterns.js";
 import { Peer } from "../dispatch/peer.js";
 import type { ItemStream } from "../dispatch/requests.js";
-import { createListening, createSubscription, type Subscription } from "../dispatch/subscription.js";
 import {
+  createListening,
+  createSubscription,
+  type EventSubscription,
+  type Subscription,
+} from "../dispatch/subscription.js";
+import {
+  CallCancelled,
   errorFromWire,
   InvalidPayload,
   type IonbusError,
@@ -90,14 +96,14 @@ export interface Bus {
   on<Name extends string, Payload, Sent, By extends Source>(
     event: EventDescriptor<Name, Payload, Sent, By>,
     listener: (payload: Payload) => unknown,
-  ): Subscription;
+  ): EventSubscription;
   /** Listen to all events of a contract and of those in it. */
   on<Contract extends ContractNamespace>(
     contract: Contract,
     listener: (received: ReceivedOf<Contract>) => unknown,
-  ): Subscription;
+  ): EventSubscription;
   /** Listen to all events whose name matches, as in "conductor.*" or "conductor.**". */
-  on(pattern: string, listener: (received: Received) => unknown): Subscription;
+  on(pattern: string, listener: (received: Received) => unknown): EventSubscription;
 
   /**
    * Publish an event. Resolves when it is accepted: valid, permitted, and in credit.
@@ -140,6 +146,8 @@ export interface Bus {
   onState(listener: (change: StateChange) => void): Subscription;
   /** Be told what the broker refused later: an event, a subscription. Without a listener it goes to the console. */
   onError(listener: (refused: IonbusError) => void): Subscription;
+  /** Try now instead of after the wait: the network is back, or the user asks for it. */
+  reconnect(): void;
   /** End the session, once events that were accepted have left. What still waits is rejected. */
   close(): Promise<void>;
 }
@@ -149,6 +157,8 @@ interface Listener extends Target {
   readonly number: number;
   readonly pattern: string;
   readonly matches: (name: string) => boolean;
+  /** SUBSCRIBED has arrived, or will never. */
+  readonly answered: (error?: IonbusError) => void;
 }
 
 /** What finds a channel at each attempt, and whether it also finds a new token. */
@@ -200,7 +210,11 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
     replaced(session, code, unnumbered) {
       lostCalls = peer.replace(session, unnumbered, lostWith(code), subscribeAgain);
     },
-    ended: (code, message) => peer.end(endError(code, message)),
+    ended(code, message) {
+      const error = endError(code, message);
+      peer.end(error);
+      for (const listener of listeners.values()) listener.answered(error);
+    },
   });
 
   const peer = new Peer(
@@ -230,8 +244,12 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
           return true;
         }
         if (kind !== Message.Subscribed) return false;
-        if (typeof second === "string")
-          refused(errorFromWire(second, typeof third === "string" ? third : ""));
+        const error =
+          typeof second === "string"
+            ? errorFromWire(second, typeof third === "string" ? third : "")
+            : undefined;
+        listeners.get(first as number)?.answered(error);
+        if (error !== undefined) refused(error);
         return true;
       },
       refused,
@@ -325,9 +343,14 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
     return matching;
   }
 
-  function listen(pattern: string, hand: Target["hand"]): Subscription {
+  function listen(pattern: string, hand: Target["hand"]): EventSubscription {
     lastListener += 1;
     const number = lastListener;
+    let answered: Listener["answered"] = () => {};
+    const confirmed = new Promise<void>((resolve, reject) => {
+      answered = (error) => (error === undefined ? resolve() : reject(error));
+    });
+    confirmed.catch(() => {}); // who does not wait for it is told by `onError`
     const listener: Listener = {
       number,
       pattern,
@@ -337,15 +360,19 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
       },
       decode: unpackEvent,
       hand,
+      answered,
     };
     listeners.set(number, listener);
     found.clear();
     if (peer.endedWith === undefined) subscribe(listener);
-    return createSubscription(() => {
+    else answered(peer.endedWith);
+    const subscription = createSubscription(() => {
       listeners.delete(number);
       found.clear();
+      answered(new CallCancelled(`${pattern}: closed before the broker confirmed it`));
       if (peer.endedWith === undefined) peer.send(encodeMessage(Message.Unsubscribe, number));
     });
+    return Object.assign(subscription, { confirmed: () => confirmed });
   }
 
   function pack(name: string, part: PayloadPart, value: unknown): Uint8Array {
@@ -403,7 +430,7 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
       }
       return names;
     },
-    on(what: AnyEvent | ContractNamespace | string, listener: (value: never) => unknown): Subscription {
+    on(what: AnyEvent | ContractNamespace | string, listener: (value: never) => unknown): EventSubscription {
       const receive = functionOf(listener, "bus.on") as (value: unknown) => unknown; // the overloads vouch for it
       if (typeof what !== "string" && !isContract(what)) {
         const { name } = memberOf(what, "event", "bus.on");
@@ -470,6 +497,7 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
     },
     onState: (listener) => stateListeners.add(functionOf(listener, "bus.onState")),
     onError: (listener) => errorListeners.add(functionOf(listener, "bus.onError")),
+    reconnect: link.retry,
     async close() {
       const { session } = link;
       if (link.state === "open" && session.unnumbered().length > 0) await allLeft(session);

@@ -89,6 +89,8 @@ export interface Link {
   start(): void;
   /** Send what there is at the end of this turn. */
   flushSoon(): void;
+  /** Try now, where the next attempt is due later. */
+  retry(): void;
   /** Tell of a contract in every HELLO from now on. True: one has left, so this one has to be announced by message. */
   announce(contract: ContractTriple): boolean;
   /** Contracts that the newest HELLO did not tell of. */
@@ -163,8 +165,8 @@ export function createLink(
     settle();
   }
 
-  /** The platform says that the network is back: no reason to wait for the next attempt. */
-  function online(): void {
+  /** The network is back: no reason to wait for the next attempt. */
+  function retry(): void {
     connection.retry(now());
     settle();
   }
@@ -249,7 +251,7 @@ export function createLink(
         break;
       case "session_ended":
         alarm.stop();
-        page.removeEventListener?.("online", online);
+        page.removeEventListener?.("online", retry);
         application.ended(effect.code, effect.message);
         break;
     }
@@ -300,10 +302,11 @@ export function createLink(
       return connection.dropped;
     },
     start() {
-      page.addEventListener?.("online", online);
+      page.addEventListener?.("online", retry);
       settle();
     },
     flushSoon,
+    retry,
     announce(contract) {
       connection.contracts.push(contract);
       return announced > 0 || channel !== undefined;

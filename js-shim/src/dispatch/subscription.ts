@@ -7,6 +7,16 @@ export interface Subscription extends Disposable {
   close(): void;
 }
 
+/** What `bus.on` gives back. */
+export interface EventSubscription extends Subscription {
+  /**
+   * Resolves when the broker says that it is in force. There is no need to wait for it before a call: order is kept.
+   *
+   * @throws NotAllowed, NotFound the broker refuses it; @throws CallCancelled it is closed first; @throws SessionLost, ConnectionLost
+   */
+  confirmed(): Promise<void>;
+}
+
 /** Make a subscription of what is to be done when it closes. */
 export function createSubscription(close: () => void): Subscription {
   let isClosed = false;

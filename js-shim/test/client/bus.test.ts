@@ -483,6 +483,20 @@ describe("the connection", () => {
     await refusing.close();
   });
 
+  it("tries at once where it is told to, instead of after the wait", async () => {
+    const bus = broker.connect({ limits: { retryBaseMs: 3_600_000, retryCapMs: 3_600_000 } });
+    await reached("open", bus);
+    broker.isRefusing = true;
+    broker.cut();
+    expect(bus.state).toBe("reconnecting");
+    broker.isRefusing = false;
+    const back = reached("open", bus);
+    bus.reconnect();
+    await back;
+    bus.reconnect(); // there is nothing to wait for
+    expect(bus.state).toBe("open");
+  });
+
   it("fails what waits when it is closed, and what comes after", async () => {
     broker.handle(Conductor.ping, () => new Promise<null>(() => {}));
     const call = broker.bus.call(Conductor.ping);

@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { MemoryListener } from "../../src/channels/memory.js";
 import { type Bus, type BusOptions, createBus } from "../../src/client/bus.js";
-import { InvalidPayload, type IonbusError, NotFound } from "../../src/errors.js";
+import { ConnectionLost, InvalidPayload, type IonbusError, NotFound } from "../../src/errors.js";
 import { DEFAULT_LIMITS, Message } from "../../src/generated/protocol.js";
 import { createAcceptor } from "../../src/testing/acceptor.js";
 import { encodeEvent, encodeMessage } from "../../src/wire/messages.js";
@@ -56,4 +56,25 @@ test("a refusal that is too large is told in short", async () => {
   await vi.waitFor(() => expect(refusals).toHaveLength(1));
   expect(refusals[0]).toBeInstanceOf(InvalidPayload);
   expect((refusals[0] as InvalidPayload).paths).toEqual([]);
+});
+
+test("a subscription is confirmed by the broker, refused by it, or closed first", async () => {
+  const peer = await connect();
+  bus.onError(() => {});
+  const [one, other, closed, left] = [1, 2, 3, 4].map(() => bus.on(Conductor.finished, () => {}));
+  let isConfirmed = false;
+  const confirmed = one?.confirmed().then(() => {
+    isConfirmed = true;
+  });
+  await vi.waitFor(() => expect(messages.filter(([kind]) => kind === Message.Subscribe)).toHaveLength(4));
+  expect(isConfirmed).toBe(false);
+  peer.send(encodeMessage(Message.Subscribed, 1));
+  peer.send(encodeMessage(Message.Subscribed, 2, "not_allowed", "conductor.finished: not for you"));
+  await confirmed;
+  await expect(other?.confirmed()).rejects.toThrow("not for you");
+  closed?.close();
+  await expect(closed?.confirmed()).rejects.toThrow("closed before the broker confirmed it");
+  await bus.close();
+  await expect(left?.confirmed()).rejects.toBeInstanceOf(ConnectionLost);
+  await expect(bus.on(Conductor.finished, () => {}).confirmed()).rejects.toBeInstanceOf(ConnectionLost);
 });
