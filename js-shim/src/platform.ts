@@ -5,12 +5,20 @@ import { NotFound } from "./errors.js";
 /** A WebSocket: the platform's, or one with the same manners. */
 export type WebSocketConstructor = new (url: string, protocols: string) => WebSocket;
 
+/** Where a broker is, and what lets us in. */
+export interface Endpoint {
+  readonly url: string;
+  readonly token: string | undefined;
+}
+
 /** Stands in for what the platform lacks. */
 export interface Substitutes {
   /** @throws NotFound with what to do. */
   readonly webSocket: () => WebSocketConstructor;
   /** So many random bytes, from a cryptographic source. */
   readonly entropy: (size: number) => Uint8Array;
+  /** What a broker has written into a file. */
+  readonly readEndpointFile: (path: string) => Promise<Endpoint>;
 }
 
 let substitutes: Substitutes | undefined;
@@ -34,6 +42,14 @@ export function entropy(size: number): Uint8Array {
   if (crypto !== undefined) return crypto.getRandomValues(new Uint8Array(size));
   if (substitutes !== undefined) return substitutes.entropy(size);
   throw new NotFound("connect: there is no source of random numbers on this platform");
+}
+
+/** Give what a broker has written into a file. @throws NotFound this platform has no files. */
+export async function readEndpointFile(path: string): Promise<Endpoint> {
+  if (substitutes !== undefined) return substitutes.readEndpointFile(path);
+  throw new NotFound(
+    'connect: IONBUS_ENDPOINT_FILE is for Node.js; there "ionbus" is imported as ES module or bundled for it',
+  );
 }
 
 /** Bytes as hexadecimal digits. */

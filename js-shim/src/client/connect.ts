@@ -4,6 +4,7 @@ import type { Opener } from "../channels/base.js";
 import { openWebSocket } from "../channels/websocket.js";
 import { electronOpener, hasPreload } from "../electron/page.js";
 import { ConnectionLost } from "../errors.js";
+import { readEndpointFile } from "../platform.js";
 import { type Bus, type BusOptions, createBus, type Route } from "./bus.js";
 
 /** A value, or what gives it, asked at each attempt. */
@@ -22,7 +23,7 @@ export interface ConnectOptions extends BusOptions {
  * Connect to a broker. Returns at once: what is sent before the connection is open waits for it.
  *
  * Without `url` and `open` it looks, in this order, for the preload of an Electron window, for the origin of a page that a broker
- * served, and for `IONBUS_URL` in the environment.
+ * served, and for `IONBUS_URL` in the environment, or else `IONBUS_ENDPOINT_FILE`, a file that a broker has written.
  *
  * @throws ConnectionLost it finds none of them.
  */
@@ -46,12 +47,25 @@ function routeOf(
   if (location !== undefined && /^https?:$/.test(location.protocol)) {
     return webSocketRoute(`${location.protocol.replace("http", "ws")}//${location.host}`, token);
   }
-  const { IONBUS_URL: known, IONBUS_TOKEN: secret } = process?.env ?? {};
+  const { IONBUS_URL: known, IONBUS_TOKEN: secret, IONBUS_ENDPOINT_FILE: file } = process?.env ?? {};
   if (known !== undefined && known !== "") return webSocketRoute(known, token ?? secret);
+  if (file !== undefined && file !== "") return fileRoute(file, token);
   throw new ConnectionLost(
     "connect: no broker found; looked for an Electron preload with ionbus in it, for a page that was loaded over http, " +
-      "and for IONBUS_URL in the environment. Pass `url`.",
+      "and for IONBUS_URL and IONBUS_ENDPOINT_FILE in the environment. Pass `url`.",
   );
+}
+
+/** The file is read at each attempt: a broker that was started anew has written another. */
+function fileRoute(path: string, token: Source<string | undefined> | undefined): Route {
+  return {
+    mayRenewToken: true,
+    async open(receiver) {
+      const endpoint = await readEndpointFile(path);
+      const secret = typeof token === "function" ? await token() : token;
+      return { channel: await openWebSocket(endpoint.url, receiver), token: secret ?? endpoint.token };
+    },
+  };
 }
 
 function webSocketRoute(url: Source<string>, token: Source<string | undefined> | undefined): Route {

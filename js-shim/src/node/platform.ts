@@ -4,10 +4,11 @@ import { randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
 import { NotFound } from "../errors.js";
 import { setSubstitutes, type WebSocketConstructor } from "../platform.js";
+import { readEndpointFile } from "./endpoint-file.js";
 
 /** Let ionbus use Node.js's modules; the entry points for Node.js call it. */
 export function useNodePlatform(): void {
-  setSubstitutes({ webSocket, entropy: (size) => new Uint8Array(randomBytes(size)) });
+  setSubstitutes({ webSocket, entropy: (size) => new Uint8Array(randomBytes(size)), readEndpointFile });
 }
 
 /** The optional peer `ws`. */

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl as tls
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Set as AbstractSet
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
@@ -278,6 +279,7 @@ class Broker(Handlers, Generic[StateT]):
         token: str | None = None,
         roles: AbstractSet[str] = frozenset(),
         tokens: Tokens | None = None,
+        endpoint_file: str | os.PathLike[str] | None = None,
         origins: Collection[str] = (),
         hosts: Collection[str] = (),
         ssl: tls.SSLContext | None = None,
@@ -293,6 +295,8 @@ class Broker(Handlers, Generic[StateT]):
             token: that one; a random one where it is left out.
             roles: what that token gives.
             tokens: several tokens, with the roles that each gives, or the `Principal` that it belongs to.
+            endpoint_file: where to write the first WebSocket's URL and `token`, for programs of this user: JSON that nobody else
+                can read, there from now until the end. Clients find it by `IONBUS_ENDPOINT_FILE`.
             origins: pages that may connect besides the broker's own; `null` and `file://` only where they are named.
             hosts: names besides the bound address by which clients reach it.
             ssl: the certificate for `wss://`.
@@ -304,11 +308,19 @@ class Broker(Handlers, Generic[StateT]):
         Raises:
             TypeError: a call or stream has no handler; the message names them all.
             ValueError: a URL is not one of these.
+            OSError: an address cannot be bound, or `endpoint_file` not written; raised when the block is entered.
         """
         return Listening(
             self,
             urls,
-            access=Access(authenticate=authenticate, token=token, roles=roles, tokens=tokens),
+            access=Access(
+                authenticate=authenticate,
+                token=token,
+                roles=roles,
+                tokens=tokens,
+                needs_token=endpoint_file is not None,
+            ),
+            endpoint_file=endpoint_file,
             origins=origins,
             hosts=hosts,
             ssl=ssl,
@@ -321,6 +333,7 @@ class Broker(Handlers, Generic[StateT]):
         authenticate: Authenticate | None = None,
         roles: AbstractSet[str] = frozenset(),
         tokens: Tokens | None = None,
+        endpoint_file: str | os.PathLike[str] | None = None,
         origins: Collection[str] = (),
         hosts: Collection[str] = (),
         ssl: tls.SSLContext | None = None,
@@ -335,6 +348,7 @@ class Broker(Handlers, Generic[StateT]):
             authenticate: as for `serve`.
             roles: as for `serve`, of the token in `IONBUS_TOKEN` or the random one.
             tokens: as for `serve`.
+            endpoint_file: as for `serve`; then the token is not printed.
             origins: as for `serve`.
             hosts: as for `serve`.
             ssl: as for `serve`.
@@ -350,6 +364,7 @@ class Broker(Handlers, Generic[StateT]):
             authenticate=authenticate,
             roles=roles,
             tokens=tokens,
+            endpoint_file=endpoint_file,
             origins=origins,
             hosts=hosts,
             ssl=ssl,

@@ -18,6 +18,7 @@ from ionbus.channels.stdio import Stdio, StdioServer, serve_stdio, take_over_std
 from ionbus.channels.websocket_server import WebSocketServer, serve_websocket
 from ionbus.dispatch.context import Context
 from ionbus.dispatch.handlers import Handler, make_handler, unhandled
+from ionbus.endpoint_file import EndpointFile
 
 if TYPE_CHECKING:
     from ionbus.broker.broker import Broker
@@ -47,6 +48,7 @@ class Listening:
         urls: where.
         access: who is let in.
         launch_token: what the parent shows on stdio; None: what it gave in IONBUS_TOKEN, if it did.
+        endpoint_file: where to write the first WebSocket's URL and token.
         origins: for WebSocket.
         hosts: for WebSocket.
         ssl: for `wss://`.
@@ -65,6 +67,7 @@ class Listening:
         *,
         access: Access,
         launch_token: str | None = None,
+        endpoint_file: str | os.PathLike[str] | None = None,
         origins: Collection[str] = (),
         hosts: Collection[str] = (),
         ssl: tls.SSLContext | None = None,
@@ -83,6 +86,10 @@ class Listening:
                     raise ValueError(
                         f"{url!r} needs a certificate: pass `ssl`, an ssl.SSLContext, or serve ws://"
                     )
+        if endpoint_file is not None and not any(url != STDIO for url in urls):
+            raise ValueError(
+                "endpoint_file= tells where a WebSocket is, and none is served; add ws://127.0.0.1:0"
+            )
         self.input_over = asyncio.Event()
         """Set when the pipe to the parent is over."""
         self.endpoints: list[Endpoint] = []
@@ -90,6 +97,7 @@ class Listening:
         self._urls = urls
         self._access = access
         self._launch_token = launch_token
+        self._file = None if endpoint_file is None else EndpointFile(endpoint_file)
         self._origins = origins
         self._hosts = hosts
         self._ssl = ssl
@@ -115,6 +123,10 @@ class Listening:
                 serving.builtin[Ionbus.release.name] = _release_handler(serving)
             for url in self._urls:
                 self.endpoints.append(await self._start(url, serving))
+            if self._file is not None:
+                first = next(endpoint for endpoint in self.endpoints if endpoint.url != STDIO)
+                self._file.write(first.url, first.token)
+                self._stack.callback(self._file.remove)
         except BaseException:
             await self._stack.aclose()
             raise

@@ -31,6 +31,7 @@ def run_broker(
     authenticate: Authenticate | None = None,
     roles: AbstractSet[str] = frozenset(),
     tokens: Tokens | None = None,
+    endpoint_file: str | os.PathLike[str] | None = None,
     origins: Collection[str] = (),
     hosts: Collection[str] = (),
     ssl: tls.SSLContext | None = None,
@@ -43,7 +44,13 @@ def run_broker(
     os.environ.pop("IONBUS_LAUNCH", None)
     token = os.environ.pop("IONBUS_TOKEN", None)
     launched = STDIO in urls  # then the token is for the pipe alone: every window is given it
-    access = Access(authenticate=authenticate, token=None if launched else token, roles=roles, tokens=tokens)
+    access = Access(
+        authenticate=authenticate,
+        token=None if launched else token,
+        roles=roles,
+        tokens=tokens,
+        needs_token=endpoint_file is not None,
+    )
     hard_exit = HardExit()
 
     def must_end(reason: str) -> None:
@@ -60,6 +67,7 @@ def run_broker(
                 urls,
                 access=access,
                 launch_token=token if launched else None,
+                endpoint_file=endpoint_file,
                 origins=origins,
                 hosts=hosts,
                 ssl=ssl,
@@ -67,7 +75,7 @@ def run_broker(
                 stdio=stdio,
             )
             async with listening as endpoints:
-                _announce(endpoints)
+                _announce(endpoints, endpoint_file)
                 over = asyncio.create_task(listening.input_over.wait())
                 told = asyncio.create_task(stop.wait())
                 stopped = asyncio.create_task(broker.stopped())
@@ -116,10 +124,12 @@ async def _signals() -> AsyncIterator[asyncio.Event]:
             signal.signal(number, handler)
 
 
-def _announce(endpoints: list[Endpoint]) -> None:
-    """Tell people where the broker is; on stdio there is nobody to tell."""
+def _announce(endpoints: list[Endpoint], endpoint_file: str | os.PathLike[str] | None) -> None:
+    """Tell people where the broker is, and the token where no file has it; on stdio there is nobody to tell."""
     for endpoint in endpoints:
         if endpoint.url != STDIO:
             token = "" if endpoint.token is None else f"  token {endpoint.token}"
+            if endpoint_file is not None:
+                token = f"  token in {os.fspath(endpoint_file)}"
             sys.stderr.write(f"ionbus: serving {endpoint.url}{token}\n")
             sys.stderr.flush()

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import inspect
 import logging
+import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -23,6 +24,7 @@ from websockets.uri import WebSocketURI, parse_uri
 
 from ionbus.channels.base import Opened, Receiver
 from ionbus.channels.websocket import WebSocketChannel, is_loopback, quiet
+from ionbus.endpoint_file import read_endpoint_file
 from ionbus.errors import ConnectionLost, IonbusError
 from ionbus.generated.protocol import SUBPROTOCOL, Limits
 
@@ -162,6 +164,30 @@ class WebSocketOpener:
             raise ConnectionLost(f"{_shown(where)}: {_explain(error, uri, self._open_timeout)}") from error
         self._was_secure = uri.secure
         return Opened(channel, secret)
+
+
+def endpoint_file_opener(
+    path: str | os.PathLike[str],
+    token: Source = None,
+    *,
+    ssl: ssl.SSLContext | None = None,
+) -> Opener:
+    """Make an opener that reads at each attempt where a broker is, so that it finds one that was started anew.
+
+    Args:
+        path: what the broker was given as `endpoint_file`.
+        token: instead of the one in the file.
+        ssl: as for `websocket_opener`.
+
+    Returns:
+        The opener. It raises `ConnectionLost`, also where the file is not the user's own and nobody else's.
+    """
+
+    async def open_endpoint(receiver: Receiver) -> Opened:
+        url, told = read_endpoint_file(path)
+        return await websocket_opener(url, told if token is None else token, ssl=ssl)(receiver)
+
+    return open_endpoint
 
 
 async def _ask(name: str, source: Source) -> str | None:

@@ -25,9 +25,15 @@ RESTART_SECONDS = 10.0
 
 
 def reload_broker(
-    target: str, addresses: Sequence[str], origins: Sequence[str], grace: float, *, is_stdio: bool
+    target: str,
+    addresses: Sequence[str],
+    origins: Sequence[str],
+    grace: float,
+    more: Sequence[str] = (),
+    *,
+    is_stdio: bool,
 ) -> int:
-    """Run the broker until a signal or the end of the pipe; gives the exit status."""
+    """Run the broker until a signal or the end of the pipe; gives the exit status. `more`: options that it is given as well."""
     try:
         import watchfiles  # noqa: F401, PLC0415 - an extra: not everybody needs it
     except ImportError:
@@ -37,6 +43,7 @@ def reload_broker(
     command = [sys.executable, "-m", "ionbus.cli", "serve", target, "--grace", str(grace)]
     for origin in origins:
         command += ["--origin", origin]
+    command += more
     if is_stdio:
         return asyncio.run(_reload_stdio([*command, "--stdio"], grace))
     for address in addresses or ("127.0.0.1:0",):

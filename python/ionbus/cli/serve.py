@@ -36,6 +36,12 @@ def address(text: str) -> str:
 )
 @click.option("--stdio", is_flag=True, help="Serve the program that started this one, over its pipe.")
 @click.option("--origin", "origins", multiple=True, help="A page's origin that may connect besides our own.")
+@click.option("--role", "roles", multiple=True, help="What the token gives.")
+@click.option(
+    "--endpoint-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write URL and token there, for you alone to read, instead of printing the token.",
+)
 @click.option("--reload", is_flag=True, help="Start anew when a Python file below this folder changes.")
 @click.option(
     "--grace",
@@ -48,6 +54,8 @@ def serve(
     target: str,
     addresses: tuple[str, ...],
     origins: tuple[str, ...],
+    roles: tuple[str, ...],
+    endpoint_file: Path | None,
     grace: float,
     *,
     stdio: bool,
@@ -65,14 +73,24 @@ def serve(
     if reload:
         from ionbus.cli.reload import reload_broker  # noqa: PLC0415 - as above
 
-        sys.exit(reload_broker(target, addresses, origins, grace, is_stdio=is_stdio))
+        kept = [word for role in roles for word in ("--role", role)]
+        kept += [] if endpoint_file is None else ["--endpoint-file", str(endpoint_file)]
+        sys.exit(reload_broker(target, addresses, origins, grace, kept, is_stdio=is_stdio))
     taken: Stdio | None = (
         take_over_stdio() if is_stdio else None
     )  # before the application's modules can print
     broker = load_broker(target)
     urls = [*(f"ws://{address}" for address in addresses), *((STDIO,) if is_stdio else ())]
     try:
-        run_broker(broker, urls, origins=origins, grace=grace, stdio=taken)
+        run_broker(
+            broker,
+            urls,
+            roles=frozenset(roles),
+            endpoint_file=endpoint_file,
+            origins=origins,
+            grace=grace,
+            stdio=taken,
+        )
     except (TypeError, ValueError, OSError) as error:
         if FROM_LIFESPAN in getattr(error, "__notes__", ()):
             raise  # the application's own, with its traceback

@@ -6,12 +6,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import wraps
 from math import nan
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from ionbus.channels.websocket_client import websocket_opener
+from ionbus.channels.base import Opener
+from ionbus.channels.websocket_client import endpoint_file_opener, websocket_opener
 from ionbus.cli.output import fail, show, show_event
 from ionbus.client.client_session import ClientSession
 from ionbus.contract.names import MAX_NAME_BYTES
@@ -22,8 +24,6 @@ from ionbus.generated.protocol import Limits
 from ionbus.version import AGENT
 from ionbus.wire import values
 from ionbus.wire.messages import encode_event
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def broker_url(text: str) -> str:
@@ -46,22 +46,39 @@ def seconds(text: str | float) -> float:
     return time
 
 
-def reaches_a_broker(command: Command) -> Command:
-    """Add the options that say which broker, and how to print."""
+def reaches_a_broker(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say which broker, and how to print; the command is given an opener for the former."""
     options = (
         click.option(
-            "--url",
-            envvar="IONBUS_URL",
-            required=True,
-            type=broker_url,
-            help="Where the broker is; else IONBUS_URL.",
+            "--url", envvar="IONBUS_URL", type=broker_url, help="Where the broker is; else IONBUS_URL."
         ),
-        click.option("--token", envvar="IONBUS_TOKEN", help="Who you are; else IONBUS_TOKEN."),
+        click.option(
+            "--token",
+            envvar="IONBUS_TOKEN",
+            help="Who you are; else IONBUS_TOKEN, which other users of this machine do not see.",
+        ),
+        click.option(
+            "--endpoint-file",
+            envvar="IONBUS_ENDPOINT_FILE",
+            type=click.Path(),
+            help="The file that a broker has written both into; else IONBUS_ENDPOINT_FILE.",
+        ),
         click.option("--json", "as_json", is_flag=True, help="Print JSON lines."),
     )
+
+    @wraps(command)
+    def reach(*, url: str | None, token: str | None, endpoint_file: str | None, **arguments: Any) -> None:
+        if url is not None:
+            opener = websocket_opener(url, token)
+        elif endpoint_file is not None:
+            opener = endpoint_file_opener(endpoint_file, token)
+        else:
+            raise click.UsageError("say which broker: --url and --token, or --endpoint-file")
+        command(opener=opener, **arguments)
+
     for option in reversed(options):
-        command = option(command)
-    return command
+        reach = option(reach)
+    return reach
 
 
 def json_value(text: str) -> object:
@@ -105,7 +122,7 @@ payload_argument = click.argument("payload", type=json_value, required=False, me
     help="Seconds to wait for the answer.",
 )
 @reaches_a_broker
-def call(name: str, payload: object, timeout: float, url: str, token: str | None, *, as_json: bool) -> None:
+def call(name: str, payload: object, timeout: float, opener: Opener, *, as_json: bool) -> None:
     """Call NAME and print its result."""
 
     async def work(session: ClientSession) -> None:
@@ -113,14 +130,14 @@ def call(name: str, payload: object, timeout: float, url: str, token: str | None
         answer = await requests.call(name, values.encode(payload), timeout, (), is_idempotent=False)
         show(values.decode(answer), as_json=as_json)
 
-    _run(work, url, token, as_json=as_json)
+    _run(work, opener, as_json=as_json)
 
 
 @click.command()
 @name_argument
 @payload_argument
 @reaches_a_broker
-def emit(name: str, payload: object, url: str, token: str | None, *, as_json: bool) -> None:
+def emit(name: str, payload: object, opener: Opener, *, as_json: bool) -> None:
     """Publish the event NAME, as a client may."""
 
     async def work(session: ClientSession) -> None:
@@ -133,14 +150,14 @@ def emit(name: str, payload: object, url: str, token: str | None, *, as_json: bo
         if refused:
             raise refused[0]
 
-    _run(work, url, token, as_json=as_json)
+    _run(work, opener, as_json=as_json)
 
 
 @click.command()
 @click.argument("pattern", type=event_pattern, metavar="PATTERN")
 @click.option("--count", type=click.IntRange(min=1), help="End after so many events.")
 @reaches_a_broker
-def tap(pattern: str, count: int | None, url: str, token: str | None, *, as_json: bool) -> None:
+def tap(pattern: str, count: int | None, opener: Opener, *, as_json: bool) -> None:
     """Print the events that match PATTERN, as 'conductor.*' or 'conductor.**', until interrupted."""
 
     async def work(session: ClientSession) -> None:
@@ -156,7 +173,7 @@ def tap(pattern: str, count: int | None, url: str, token: str | None, *, as_json
                     if not left:
                         return
 
-    _run(work, url, token, as_json=as_json)
+    _run(work, opener, as_json=as_json)
 
 
 @click.command()
@@ -164,9 +181,7 @@ def tap(pattern: str, count: int | None, url: str, token: str | None, *, as_json
 @payload_argument
 @click.option("--count", type=click.IntRange(min=1), help="Stop after so many items.")
 @reaches_a_broker
-def stream(
-    name: str, payload: object, count: int | None, url: str, token: str | None, *, as_json: bool
-) -> None:
+def stream(name: str, payload: object, count: int | None, opener: Opener, *, as_json: bool) -> None:
     """Read the stream NAME and print each item."""
 
     async def work(session: ClientSession) -> None:
@@ -182,14 +197,14 @@ def stream(
                     if not left:
                         return
 
-    _run(work, url, token, as_json=as_json)
+    _run(work, opener, as_json=as_json)
 
 
 def _run(
-    work: Callable[[ClientSession], Coroutine[Any, Any, None]], url: str, token: str | None, *, as_json: bool
+    work: Callable[[ClientSession], Coroutine[Any, Any, None]], opener: Opener, *, as_json: bool
 ) -> None:
     async def run() -> None:
-        async with _connected(url, token) as session:
+        async with _connected(opener) as session:
             await work(session)
 
     try:
@@ -201,8 +216,7 @@ def _run(
 
 
 @asynccontextmanager
-async def _connected(url: str, token: str | None) -> AsyncIterator[ClientSession]:
-    opener = websocket_opener(url, token)
+async def _connected(opener: Opener) -> AsyncIterator[ClientSession]:
     session = ClientSession(opener, contracts=(), limits=Limits(), agent=AGENT, may_renew_token=False)
     try:
         await session.start(wait=True)

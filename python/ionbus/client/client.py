@@ -12,7 +12,7 @@ from ionbus.broker.broker import Broker
 from ionbus.channels.base import Opener
 from ionbus.channels.child import Child
 from ionbus.channels.memory import MemoryListener
-from ionbus.channels.websocket_client import Source, websocket_opener
+from ionbus.channels.websocket_client import Source, endpoint_file_opener, websocket_opener
 from ionbus.client.bus import Bus
 from ionbus.client.client_session import ClientSession
 from ionbus.contract.contract import Contract
@@ -40,7 +40,7 @@ async def connect(
 
     Args:
         broker: its URL, or a function that gives it; a `Broker` for one in this process, as in tests. Left out:
-            `IONBUS_URL`, with `IONBUS_TOKEN`.
+            `IONBUS_URL`, with `IONBUS_TOKEN`, or else the file that `IONBUS_ENDPOINT_FILE` names, which a broker has written.
         token: who this client is, or a function that gives it.
         stdio: a command that starts a broker as a child; it ends with the block.
         contracts: to compare with the broker's at once; others are compared when they are first used.
@@ -79,15 +79,20 @@ async def connect(
             await stack.enter_async_context(broker.opened())
             opener = MemoryListener(broker.accept_local(roles)).open
         else:
-            url = broker
+            url, file = broker, None
             if url is None:
-                url = os.environ.get("IONBUS_URL")
-                token = token or os.environ.get("IONBUS_TOKEN")
-            if url is None:
+                url, file = os.environ.get("IONBUS_URL"), os.environ.get("IONBUS_ENDPOINT_FILE")
+                token = token or (os.environ.get("IONBUS_TOKEN") if url else None)
+            if url:
+                opener = websocket_opener(url, token, ssl=ssl)
+            elif file:
+                opener = endpoint_file_opener(file, token, ssl=ssl)
+                may_renew_token = True
+            else:
                 raise ConnectionLost(
-                    "nothing to connect to: pass a URL, stdio=[...] or a Broker, or set IONBUS_URL (and IONBUS_TOKEN)"
+                    "nothing to connect to: pass a URL, stdio=[...] or a Broker, or set IONBUS_URL (and IONBUS_TOKEN) or "
+                    "IONBUS_ENDPOINT_FILE"
                 )
-            opener = websocket_opener(url, token, ssl=ssl)
         session = ClientSession(
             opener,
             contracts=contracts,
