@@ -9,10 +9,10 @@ from typing import Any
 import msgpack
 import pytest
 
-from ionbus.generated.protocol import Limits
+from ionbus.generated.protocol import Frame, Limits
 from ionbus.session.acceptor import Acceptor, Hello, Refusal, Welcomed
 from ionbus.session.attended import Attended, Ended
-from ionbus.wire.frames import encode_close
+from ionbus.wire.frames import encode_close, encode_control
 
 PING = b"\x92\x06\x01"
 LIMITS = replace(Limits(), absence_ms=5000, remember_ended_ms=10_000, remember_ended=3)
@@ -122,6 +122,14 @@ def test_an_unknown_epoch_opens_the_fresh_session(broker: Broker) -> None:
     again, welcome = broker.welcomed(attempt=2, **more)  # that WELCOME was lost
     assert again is attended
     assert (welcome["resumed"], welcome["reason"]) == (False, "new_epoch")
+
+
+def test_a_fresh_session_has_no_credit_from_the_one_that_it_replaces(broker: Broker) -> None:
+    more: dict[str, Any] = {"epoch": b"e" * 16, "fresh": [b"B" * 16, b"t" * 32]}
+    attended, _ = broker.welcomed(**more)
+    assert attended.session.credit == (0, 0)
+    attended.receive(encode_control(Frame.CREDIT, 400, 10), 0)
+    assert attended.session.credit == (400, 10)
 
 
 def test_an_ended_session_is_remembered_with_its_reason_for_a_while(broker: Broker) -> None:

@@ -16,7 +16,15 @@ import {
   MalformedFrame,
 } from "../wire/frames.js";
 import type { Entry } from "./outbox.js";
-import { type Counts, count, type Delivered, type Rejected, Session, type Violation } from "./session.js";
+import {
+  type Counts,
+  type Credit,
+  count,
+  type Delivered,
+  type Rejected,
+  Session,
+  type Violation,
+} from "./session.js";
 import { StateMachine, shown } from "./states.js";
 
 /** What became of the session at a WELCOME: it goes on, it is the first, or it is a new one in place of one that ended. */
@@ -122,6 +130,8 @@ export class Connection {
   private secret: Uint8Array;
   private fresh: readonly [id: Uint8Array, secret: Uint8Array] | undefined = undefined;
   private attempt = 0;
+  /** By the newest HELLO; undefined where that was of a session that is gone. */
+  private creditTold: Credit | undefined = undefined;
   /** The broker's epoch, once there was a WELCOME. */
   epoch: Uint8Array | undefined = undefined;
   /** The newest WELCOME. */
@@ -358,6 +368,7 @@ export class Connection {
 
   private hello(): Uint8Array {
     this.attempt++;
+    this.creditTold = this.session.granted;
     if (this.epoch !== undefined) this.fresh ??= [this.entropy(16), this.entropy(32)];
     return encodeControl(Frame.Hello, {
       protocol: VERSION,
@@ -395,9 +406,11 @@ export class Connection {
       for (const name of this.session.unacknowledged()) count(this.droppedBefore, `${name} ${replaced.code}`);
       this.session = new Session(this.limits);
       this.sessionId = this.fresh[0];
+      this.creditTold = undefined;
     }
     this.session.setHeartbeat(...welcome.heartbeat);
     this.session.attach(welcome.received, welcome.credit, now);
+    if (this.session.granted !== this.creditTold) this.session.tellCredit();
     this.secret = welcome.secret;
     this.fresh = undefined;
     this.epoch = welcome.epoch;
@@ -416,11 +429,14 @@ export class Connection {
       this.take("refused", now, code, message);
       return;
     }
-    if (options["over"] === true && this.epoch === undefined) {
-      // No WELCOME has named an epoch yet, so HELLO offers no fresh session: begin anew under another id.
-      this.sessionId = this.entropy(16);
-      this.secret = this.entropy(32);
-      this.attempt = 0;
+    if (options["over"] === true) {
+      this.fresh = undefined; // if it was refused, the broker remembers it as ended: offer another
+      if (this.epoch === undefined) {
+        // No WELCOME has named an epoch, so HELLO offers none: begin anew under another id.
+        this.sessionId = this.entropy(16);
+        this.secret = this.entropy(32);
+        this.attempt = 0;
+      }
     }
     const { elsewhere } = options;
     this.elsewhere = typeof elsewhere === "string" ? elsewhere : undefined;

@@ -169,8 +169,13 @@ export class Session {
     const moreEvents = events - this.granted[1];
     if (moreBytes * 2 >= limits.creditBytes || moreEvents * 2 >= limits.creditMessages) {
       this.granted = [bytes, events];
-      if (this.attached) this.control.set(Frame.Credit, encodeControl(Frame.Credit, bytes, events));
+      if (this.attached) this.tellCredit();
     }
+  }
+
+  /** Send the totals granted, which the peer does not know yet. */
+  tellCredit(): void {
+    this.control.set(Frame.Credit, encodeControl(Frame.Credit, ...this.granted));
   }
 
   /** Whether an event emitted now has credit and waits for nothing but its turn. */

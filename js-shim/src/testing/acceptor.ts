@@ -110,7 +110,8 @@ export function createAcceptor(limits: Limits, ownerOf: (session: Accepted) => O
         heartbeat: [limits.heartbeatMs, limits.silenceMs],
       }),
     );
-    engine.attach(received, hello.credit, now());
+    // HELLO's credit is that of the session that it wants to resume; for a fresh one CREDIT follows.
+    engine.attach(received, id === hello.session ? hello.credit : [0, 0], now());
     return session;
   }
 

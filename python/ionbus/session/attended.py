@@ -112,7 +112,9 @@ class Attended:
 
     def greet(self, hello: Hello, secret: bytes, received: int, next_secret: bytes, now: float) -> None:
         """Take up a channel: remember its attempt and secrets, attach the engine."""
-        self.session.attach(received, hello.credit, now)
+        # HELLO's credit is that of the session that it wants to resume; for a fresh one CREDIT follows.
+        credit = hello.credit if hello.session == self.id else (0, 0)
+        self.session.attach(received, credit, now)
         self._attempt = hello.attempt
         self._secret, self._next_secret = secret, next_secret
         self._is_proven = False

@@ -131,6 +131,7 @@ class Connection:
         self._secret = entropy(32)
         self._fresh: tuple[bytes, bytes] | None = None
         self._attempt = 0
+        self._credit_told = (0, 0)  # by the newest HELLO
         self.epoch: bytes | None = None
         """The broker's epoch, once there was a WELCOME."""
         self.welcome: dict[str, Any] = {}
@@ -311,6 +312,7 @@ class Connection:
 
     def _hello(self) -> bytes:
         self._attempt += 1
+        self._credit_told = self.session.granted
         hello: dict[str, object] = {
             "protocol": VERSION,
             "agent": self._agent,
@@ -351,8 +353,11 @@ class Connection:
                 self._dropped[name, replaced.code] += count
             self.session = Session(self._limits)
             self._id = self._fresh[0]
+            self._credit_told = (0, 0)  # what HELLO told was the old session's
         self.session.set_heartbeat(*welcome["heartbeat"])
         self.session.attach(welcome["received"], tuple(welcome["credit"]), now)
+        if self.session.granted != self._credit_told:
+            self.session.tell_credit()
         self._secret = welcome["secret"]
         self._fresh = None
         self.epoch = welcome["epoch"]
@@ -368,9 +373,10 @@ class Connection:
         if options.get("final") is True and not (code == "unauthenticated" and self._may_renew_token):
             self._take("refused", now, code, message)
             return
-        if options.get("over") is True and self.epoch is None:
-            # No WELCOME has named an epoch yet, so HELLO offers no fresh session: begin anew under another id.
-            self._id, self._secret, self._attempt = self._entropy(16), self._entropy(32), 0
+        if options.get("over") is True:
+            self._fresh = None  # if it was refused, the broker remembers it as ended: offer another
+            if self.epoch is None:  # no WELCOME has named an epoch, so HELLO offers none: begin anew under another id
+                self._id, self._secret, self._attempt = self._entropy(16), self._entropy(32), 0
         elsewhere = options.get("elsewhere")
         self.elsewhere = elsewhere if type(elsewhere) is str else None
         after = options.get("retry_after")

@@ -149,7 +149,11 @@ class Session:
         if more_bytes * 2 >= limits.credit_bytes or more_messages * 2 >= limits.credit_messages:
             self.granted = grant
             if self._is_attached:
-                self._control[Frame.CREDIT] = encode_control(Frame.CREDIT, *grant)
+                self.tell_credit()
+
+    def tell_credit(self) -> None:
+        """Send the totals granted, which the peer does not know yet."""
+        self._control[Frame.CREDIT] = encode_control(Frame.CREDIT, *self.granted)
 
     @property
     def accepts_events(self) -> bool:
