@@ -22,7 +22,7 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI, parse_uri
 
-from ionbus.channels.base import Opened, Receiver
+from ionbus.channels.base import Opened, Opener, Receiver
 from ionbus.channels.websocket import WebSocketChannel, is_loopback, quiet
 from ionbus.endpoint_file import read_endpoint_file
 from ionbus.errors import ConnectionLost, IonbusError
