@@ -384,7 +384,8 @@ class Broker(Handlers, Generic[StateT]):
         finally:
             self._users -= 1
             async with self._one_at_a_time():
-                if self._users == 0 and self._serving is not None:  # two may leave before one of them has its turn
+                # Two may leave before one of them has its turn.
+                if self._users == 0 and self._serving is not None:
                     await self._stop(grace)
 
     def _one_at_a_time(self) -> asyncio.Lock:
