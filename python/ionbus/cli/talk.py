@@ -68,6 +68,7 @@ def reaches_a_broker(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def reach(*, url: str | None, token: str | None, endpoint_file: str | None, **arguments: Any) -> None:
+        opener: Opener
         if url is not None:
             opener = websocket_opener(url, token)
         elif endpoint_file is not None:
