@@ -36,7 +36,8 @@ import msgpack
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from ionbus.wire import values
+from ionbus.wire import strict, values
+from ionbus.wire.extensions import LONG_DECIMAL, MAX_NUMBER_BYTES, MAX_SAME_HASH
 from ionbus.wire.values import ValueRefused, decode, encode
 
 TYPECODES = {
@@ -160,8 +161,8 @@ def test_table() -> None:
     assert sorted(numbers.values()) == sorted(values.Extension)
     assert (table["max_depth"], table["safe_integer"]) == (values.MAX_DEPTH, values.MAX_SAFE)
     assert (table["max_number_bytes"], table["max_same_hash"]) == (
-        values.MAX_NUMBER_BYTES,
-        values.MAX_SAME_HASH,
+        MAX_NUMBER_BYTES,
+        MAX_SAME_HASH,
     )
     for key in table["refused_keys"]:
         with pytest.raises(ValueRefused, match=key):
@@ -235,8 +236,8 @@ def test_becomes(sent: Any, received: Any) -> None:
         (datetime(1800, 1, 1, tzinfo=timezone(timedelta(minutes=19, seconds=32))), "",
          "its offset from UTC is not a whole number of minutes"),
         ([timedelta.max], "[0]", "a duration beyond 64 bits of microseconds"),
-        ([Decimal("1E+10000")], "[0]", values._LONG_DECIMAL),
-        ({"a": Decimal("1" * 1_025)}, "a", values._LONG_DECIMAL),
+        ([Decimal("1E+10000")], "[0]", LONG_DECIMAL),
+        ({"a": Decimal("1" * 1_025)}, "a", LONG_DECIMAL),
         ({"a": array("u", "x")}, "a", None),
         ([msgpack.ExtType(1, b"")], "[0]", "ExtType is not a value that travels"),
         (msgpack.Timestamp(1), "", "Timestamp is not a value that travels"),
@@ -299,7 +300,7 @@ def test_members_that_were_chosen_to_collide_are_refused(make: Callable[[int], A
         data: bytes = msgpack.packb(msgpack.ExtType(kind, body))
         return data
 
-    assert len(decode(packed(values.MAX_SAME_HASH))) in (values.MAX_SAME_HASH, values.MAX_SAME_HASH // 2)  # type: ignore[arg-type]
+    assert len(decode(packed(MAX_SAME_HASH))) in (MAX_SAME_HASH, MAX_SAME_HASH // 2)  # type: ignore[arg-type]
     with pytest.raises(ValueRefused, match="have the same hash"):
         decode(packed(40_000))
 
@@ -407,8 +408,8 @@ def isinstance_of_set(value: Any) -> bool:
 @settings(max_examples=300, deadline=None)
 def test_the_slow_way_says_the_same(value: Any) -> None:
     data = encode(value)
-    assert values._packed(values._lowered(value, None, 0, set())) == data
-    reader = values._StrictReader(data)
+    assert values._packed(strict.lowered(value, None, 0, set())) == data
+    reader = strict.StrictReader(data)
     assert same_or_set(reader.value(None, 0), decode(data))
     assert reader.at == len(data)
 
@@ -443,17 +444,13 @@ def test_any_bytes_are_a_value_or_refused(data: bytes) -> None:
 
 
 def agree(data: bytes) -> None:
-    reader = values._StrictReader(data)
     try:
-        strict = reader.value(None, 0)
-        refused = reader.at != len(data)
+        value = strict.StrictReader(data).whole()
     except ValueRefused:
-        strict, refused = None, True
-    if refused:
         with pytest.raises(ValueRefused):
             decode(data)
     else:
-        assert same_or_set(decode(data), strict)
+        assert same_or_set(decode(data), value)
 
 
 def test_uuid_is_a_uuid_of_the_standard_library() -> None:

@@ -28,12 +28,23 @@ export class Refusal extends Error {
   }
 }
 
+/** Characters of a key that are shown in a path. */
+const LONGEST_KEY = 64;
 const PLAIN_KEY = /^[A-Za-z_$][A-Za-z0-9_$]*$/;
 
 /** The segment of a path for what is under a key. */
 export function underKey(key: unknown): string {
-  if (typeof key === "string") return PLAIN_KEY.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`;
+  if (typeof key === "string") {
+    const shown = shortened(key);
+    return PLAIN_KEY.test(shown) ? `.${shown}` : `[${JSON.stringify(shown)}]`;
+  }
   return typeof key === "bigint" || Number.isSafeInteger(key) ? `[${key}]` : "[key]";
+}
+
+function shortened(key: string): string {
+  if (key.length <= LONGEST_KEY) return key;
+  const characters = Array.from(key.slice(0, 2 * LONGEST_KEY + 2)); // whole ones, though not each is one unit long
+  return characters.length > LONGEST_KEY ? `${characters.slice(0, LONGEST_KEY).join("")}…` : key;
 }
 
 const FIRST_BYTES = 4_096;
