@@ -79,9 +79,9 @@ class Pump:
 
     def _wake(self) -> None:
         # A timer may come too early: a deadline that has moved on is not worth a new timer each time.
+        now = max(self.now(), self._timer_at)  # and by the rounding between seconds and milliseconds
         self._timer = None
         self._timer_at = math.inf
-        now = self.now()
         if self.engine.deadline() <= now:
             self._on_deadline(now)
         self.flush()
