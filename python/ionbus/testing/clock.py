@@ -22,6 +22,10 @@ from weakref import WeakKeyDictionary
 T = TypeVar("T")
 
 _INSTALLED: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, FakeClock]] = WeakKeyDictionary()
+_ROUNDING: Final = 0.0001
+"""Seconds that what falls due at the end of an advance may be behind it: sums of floats are not exact."""
+_SPINS: Final = 100
+"""How often timers may be due on end while the time stands still."""
 _NAP: Final = 0.0005
 """Real seconds between two looks while something may come from outside."""
 
@@ -174,6 +178,10 @@ class FakeClock:
         waiting = [handle.when() for handle in self._loop._scheduled if not handle.cancelled()]  # noqa: SLF001 - see _check
         return min(waiting, default=None)
 
+    def creep(self) -> None:
+        """Go on by a microsecond: for what waits in a loop until a moment that rounding has put just behind its timer."""
+        self._now += 1e-6
+
     # Inside.
 
     def _time(self) -> float:
@@ -182,7 +190,7 @@ class FakeClock:
     def _step(self, until: float) -> bool:
         """Go on to what falls due next, or to `until`; False when it is that already."""
         due = self.next_due()
-        if due is not None and due <= until:
+        if due is not None and due <= until + _ROUNDING:
             self._now = max(self._now, due)
             return True
         if self._now < until:
@@ -211,6 +219,7 @@ class _Settling:
         self._waiting: list[asyncio.Future[None]] = []
         self._is_looking = False
         self._has_moved = False
+        self._spins = 0
         self._gives_up_at = 0.0
         self._quiet_since: float | None = None
 
@@ -219,6 +228,7 @@ class _Settling:
         future: asyncio.Future[None] = self._loop.create_future()
         self._waiting.append(future)
         self._has_moved = True
+        self._spins = 0
         if not self._is_looking:
             self._is_looking = True
             self._begin()
@@ -246,8 +256,12 @@ class _Settling:
         ready = list(self._loop._ready)  # noqa: SLF001 - see _check
         if ready:
             self._quiet_since = None
+            self._spins += any(isinstance(handle, asyncio.TimerHandle) for handle in ready)
+            if self._spins >= _SPINS:
+                self._spins = 0
+                self._clock.creep()
             if now > self._gives_up_at:
-                self._let_go(_not_settled(ready, self._clock.patience))
+                self._let_go(_not_settled(ready, self._loop, self._clock.patience))
                 return
         elif self._is_quiet(now):
             self._let_go(None)
@@ -291,9 +305,10 @@ def _may_hear_from_outside(loop: Any) -> bool:
     return registered is None or len(registered) > 1  # one is the loop's own
 
 
-def _not_settled(ready: list[Any], patience: float) -> RuntimeError:
-    names = ", ".join(repr(handle) for handle in ready[:5])
+def _not_settled(ready: list[Any], loop: asyncio.AbstractEventLoop, patience: float) -> RuntimeError:
+    tasks = [repr(task) for task in asyncio.all_tasks(loop)]
+    running = [task for task in tasks if "wait_for=" not in task] or [repr(handle) for handle in ready]
     return RuntimeError(
-        f"the loop has not settled within {patience:g} real seconds: something runs again and again without waiting "
-        f"(a loop around `await asyncio.sleep(0)`?): {names:.1000}"
+        f"the loop has not settled within {patience:g} real seconds: something runs again and again without waiting, "
+        f"as a loop around `await asyncio.sleep(0)` does; perhaps {', '.join(running[:5]):.1000}"
     )
