@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl as tls
-from collections.abc import AsyncIterator, Mapping, Sequence, Set as AbstractSet
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set as AbstractSet
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -35,6 +35,7 @@ async def connect(
     limits: Limits | None = None,
     wait: bool = True,
     roles: AbstractSet[str] | None = None,
+    through: Callable[[Opener], Opener] | None = None,
 ) -> AsyncIterator[Bus]:
     """Connect to a broker while the block runs.
 
@@ -50,6 +51,7 @@ async def connect(
         limits: bounds and times, where the defaults do not do.
         wait: enter the block once the broker has answered, and raise where the first attempt fails; else enter it at once.
         roles: with a `Broker`: what this client may use of what asks for a role; left out: everything.
+        through: given what opens each channel, gives what is to open it instead: for tests, as `partial(faulty, faults=faults)`.
 
     Yields:
         The bus. It reconnects by itself, for ever, until the block is left.
@@ -94,7 +96,7 @@ async def connect(
                     "IONBUS_ENDPOINT_FILE"
                 )
         session = ClientSession(
-            opener,
+            opener if through is None else through(opener),
             contracts=contracts,
             limits=limits or Limits(),
             agent=AGENT,
