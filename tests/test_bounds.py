@@ -13,7 +13,7 @@ import msgpack
 import pytest
 from pydantic import BaseModel
 
-from ionbus import Broker, Bus, Call, Context, Contract, Event, SlowConsumer, Stream, TooLarge
+from ionbus import Broker, Bus, Call, Context, Contract, Event, IonbusError, SlowConsumer, Stream, TooLarge
 from ionbus.broker import serving
 from ionbus.channels.memory import MemoryListener, MemoryWire
 from ionbus.generated.protocol import Limits
@@ -295,3 +295,63 @@ async def test_volatile_events_for_who_is_behind_are_counted() -> None:
         raw.send(3, "closed", "", {"over": True, "final": True})
         await eventually(lambda: len(scene.broker.sessions) == 1)
         assert scene.broker.dropped["depot.noted"]["behind"] == 4  # also when the session is gone
+
+
+async def test_a_handler_that_waits_for_a_client_that_takes_nothing_is_told_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(serving, "TICK", 0.02)
+    async with depot(slow_consumer_ms=200) as scene:
+        raw = await scene.raw(credit=[1, 1])
+        raw.send(0, 1, 0, [10, 1, "depot.seen"])
+        await eventually(lambda: len(raw.frames) > 1)
+        raw.send(4, 1)
+        session = next(each for each in scene.broker.sessions if each.id == "73" * 16)
+        await session.emit(Depot.seen, b"x")
+        await eventually(partial(has_received, raw, 2))
+        raw.send(4, 2)
+        with pytest.raises(SlowConsumer, match="taken nothing"):
+            await session.emit(Depot.seen, b"there is no credit for this one")
+
+
+async def test_a_client_cannot_flood_another_one_past_its_bound() -> None:
+    """What a client publishes waits for those that it is relayed to, as long as they read."""
+    broker = make_broker(Limits(credit_messages=64, replay_elements=600, ack_elements=8))
+    async with broker.opened():
+        listener = MemoryListener(broker.accept_local())
+        async with (
+            opened_bus(listener.open) as sender,
+            opened_bus(listener.open, Limits(credit_messages=32)) as slow,
+        ):
+            heard: list[str] = []
+            async with slow.events(Workshop.shouted) as shouts:
+
+                async def read() -> None:
+                    async for shout in shouts:
+                        heard.append(shout)
+                        await asyncio.sleep(0.001)
+
+                reading = asyncio.create_task(read())
+                for number in range(1500):
+                    await sender.emit(Workshop.shouted, str(number))
+                await eventually(lambda: len(heard) == 1500)
+                reading.cancel()
+                await asyncio.gather(reading, return_exceptions=True)
+            assert heard == [str(number) for number in range(1500)]
+            assert len(broker.sessions) == 2
+
+
+async def test_a_client_that_answers_as_if_it_stopped_is_not_waited_for() -> None:
+    broker = make_broker()
+    async with broker.opened():
+        listener = MemoryListener(broker.accept_local())
+        raw = Raw()
+        raw.channel = (await listener.open(raw)).channel
+        raw.send(1, hello())
+        await eventually(lambda: raw.frames)
+        [session] = broker.sessions
+        call = asyncio.create_task(broker.call(session, Workshop.question, "?", timeout=None))
+        await eventually(lambda: len(raw.frames) > 1)
+        raw.send(0, 1, 0, [4, 1, "stopping", "not begun"])
+        with pytest.raises(IonbusError, match="not begun"):
+            await call

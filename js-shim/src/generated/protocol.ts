@@ -122,6 +122,7 @@ export interface Limits {
   readonly slowConsumerMs: number;
   readonly rememberAnswersMs: number;
   readonly rememberAnswersBytes: number;
+  readonly maxThreads: number;
   readonly maxListeners: number;
 }
 
@@ -172,5 +173,6 @@ export const DEFAULT_LIMITS: Limits = {
   slowConsumerMs: 60_000,
   rememberAnswersMs: 300_000,
   rememberAnswersBytes: 16_777_216,
+  maxThreads: 32,
   maxListeners: 256,
 };

@@ -532,8 +532,14 @@ class _Published:
         """Give it to other clients and start the listeners."""
         session, member = self._session, self._member
         serving = session._serving  # noqa: SLF001 - a part of the session
-        serving.relay(session, member, *value)
         running: list[asyncio.Future[Any]] = []
+        behind = serving.relay(session, member, *value)
+        if behind:  # its sender gets the credit back once they have caught up: no client may flood another
+            peer = session._peer  # noqa: SLF001 - a part of the session
+            caught_up = peer.loop.create_task(_all_caught_up(behind))
+            handout.takers += 1
+            caught_up.add_done_callback(lambda _: peer.listeners.taken(handout))
+            running.append(caught_up)
         for listener in serving.listeners.get(name, ()):
             future = self._start(listener, value[0])
             if future is not None:
@@ -549,6 +555,11 @@ class _Published:
         if signature.is_async:
             return start(listener.function, peer.loop, *arguments)
         return peer.threads.run(partial(listener.function, *arguments))
+
+
+async def _all_caught_up(sessions: Sequence[Session]) -> None:
+    for session in sessions:
+        await session.wait_while_reading()
 
 
 def stopping(name: str) -> IonbusError:

@@ -78,7 +78,7 @@ class Serving:
         ]
         self.latest = LatestValues(limits.max_latest_keys, limits.max_latest_bytes)
         self.remembered = Remembered(limits.remember_answers_ms / 1000, limits.remember_answers_bytes)
-        self.threads = Threads()
+        self.threads = Threads(limits.max_threads)
         self.tokens = OneUseTokens()
         self.builtin: dict[str, Handler] = {}
         self.carriers: set[Carrier] = set()
@@ -156,9 +156,9 @@ class Serving:
                 f"{event.name} is of the contract {event.contract.name}, which is not served here; give it to Broker"
             )
 
-    def relay(self, sender: Session, event: Event[Any, Any], value: Any, payload: bytes) -> None:
-        """Give a client's event to every other session that subscribed."""
-        self._publish(event, value, payload, sender)
+    def relay(self, sender: Session, event: Event[Any, Any], value: Any, payload: bytes) -> list[Session]:
+        """Give a client's event to every other session that subscribed; those that its sender should wait for."""
+        return self._publish(event, value, payload, sender)
 
     def _publish(
         self, event: Event[Any, Any], value: Any, payload: bytes, sender: Session | None

@@ -260,6 +260,11 @@ class Peer:
     # The session's end.
 
     @property
+    def is_client(self) -> bool:
+        """Whether the other side is a broker, which may stop and be followed by another one."""
+        return self.remembered is None
+
+    @property
     def held_bytes(self) -> int:
         """Payload bytes that are kept here for the other side, besides the engine's."""
         return self.answers.held_bytes + self.listeners.waiting_bytes + self.requests.held_bytes
@@ -355,9 +360,12 @@ class Peer:
     async def _credit(self) -> None:
         waiter = self.loop.create_future()
         self._credit_queue.append(waiter)
+        engine = self.engine
+        engine.awaited += 1
         try:
             await waiter
         finally:
+            engine.awaited -= 1
             queue = self._credit_queue
             if queue and queue[0] is waiter:  # whoever was woken stands first
                 queue.popleft()

@@ -225,7 +225,7 @@ class Requests:
 
     def error(self, message: list[Any]) -> None:
         """ERROR has arrived. A request that a stopping broker did not take goes to the next one (section 8.7)."""
-        if message[2] == STOPPING:
+        if message[2] == STOPPING and self._peer.is_client:
             put_off = self._find(message[1], "ERROR", (PendingCall, PendingStream))
             if put_off is not None:
                 put_off.is_put_off = True

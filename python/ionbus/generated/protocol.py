@@ -133,4 +133,5 @@ class Limits:
     slow_consumer_ms: int = 60_000
     remember_answers_ms: int = 300_000
     remember_answers_bytes: int = 16_777_216
+    max_threads: int = 32
     max_listeners: int = 256

@@ -375,7 +375,9 @@ class Connection:
             return
         if options.get("over") is True:
             self._fresh = None  # if it was refused, the broker remembers it as ended: offer another
-            if self.epoch is None:  # no WELCOME has named an epoch, so HELLO offers none: begin anew under another id
+            if (
+                self.epoch is None
+            ):  # no WELCOME has named an epoch, so HELLO offers none: begin anew under another id
                 self._id, self._secret, self._attempt = self._entropy(16), self._entropy(32), 0
         elsewhere = options.get("elsewhere")
         self.elsewhere = elsewhere if type(elsewhere) is str else None

@@ -76,6 +76,8 @@ class Session:
         """The totals of bytes and events granted to the peer, for HELLO and WELCOME."""
 
         self._violations = 0
+        self.awaited = 0
+        """How many emitters wait for credit; whoever drives this keeps it."""
         self.dropped: Counter[tuple[str, str]] = Counter()
         """Events that will never arrive, by name and reason: `absent`, `behind`, `superseded`, `forgotten`, `too_large`."""
 
@@ -206,7 +208,7 @@ class Session:
     @property
     def is_at_rest(self) -> bool:
         """Whether nothing waits here for the other side to take it."""
-        return self.sent == self.acked and not self.queued_events and not self.queued_messages
+        return self.sent == self.acked and not (self.queued_events or self.queued_messages or self.awaited)
 
     @property
     def sent(self) -> int:
