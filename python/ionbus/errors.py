@@ -222,6 +222,16 @@ def well_formed(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
+def printable(text: object, longest: int = 500) -> str:
+    """What the other side said, for a log or a terminal: on one line, without control characters, and not too long."""
+    shown = str(text)
+    more = "…" if len(shown) > longest else ""
+    shown = shown[:longest]
+    if not shown.isprintable():
+        shown = "".join(each if each.isprintable() else repr(each)[1:-1] for each in shown)
+    return shown + more
+
+
 def error_from_wire(
     code: str,
     message: str,

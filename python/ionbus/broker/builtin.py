@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from ionbus.contract.contract import Contract
 from ionbus.contract.members import Call, Event
@@ -22,7 +22,7 @@ class WindowEndpoint(BaseModel):
     """Where a window connects to, and a token that opens one session."""
 
     url: str
-    token: str
+    token: str = Field(repr=False)
 
 
 class Discontinuity(BaseModel):

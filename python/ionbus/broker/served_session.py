@@ -27,6 +27,7 @@ from ionbus.errors import (
     SessionLost,
     TooLarge,
     error_to_wire,
+    printable,
 )
 from ionbus.generated.protocol import Message
 from ionbus.session.acceptor import too_fast
@@ -383,7 +384,7 @@ class Session:
 
     def refused(self, error: IonbusError) -> None:
         """The client has refused an event: its listeners' contract is another."""
-        self._serving.log.warning("%r has refused an event: %s", self, error)
+        self._serving.log.warning("%r has refused an event: %s", self, printable(error))
 
     def announced(self, contracts: list[Triple]) -> None:
         """The client says what it was built with: what does not agree fails when it is used."""
@@ -417,7 +418,7 @@ class Session:
     ) -> None:
         """It is known whether a contract agrees: what waited for that goes on, or the session ends."""
         if problem is not None:
-            self._serving.log.warning("%r: %s", self, problem)
+            self._serving.log.warning("%r: %s", self, printable(problem))
             if of_greeting:
                 self.close_channel("contract_mismatch", problem, {"final": True}, over=True)
                 self._serving.end(self, "contract_mismatch", SessionLost(problem))
@@ -489,7 +490,7 @@ class Session:
         self._pump.flush_soon()
 
     def _violated(self, violation: Violation) -> None:
-        self._serving.log.warning("%r: %s", self, violation.message)
+        self._serving.log.warning("%r: %s", self, printable(violation.message))
         self.close_channel(violation.code, violation.message, over=violation.over)
         if violation.over:
             self._serving.end(self, violation.code, SessionLost(violation.message))

@@ -50,7 +50,7 @@ class Opened:
     """What an opener gives: the channel, and the token to put into HELLO (None: none)."""
 
     channel: Channel
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
 
 
 Opener = Callable[[Receiver], Awaitable[Opened]]

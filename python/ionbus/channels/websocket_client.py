@@ -25,7 +25,7 @@ from websockets.uri import WebSocketURI, parse_uri
 from ionbus.channels.base import Opened, Opener, Receiver
 from ionbus.channels.websocket import WebSocketChannel, is_loopback, quiet
 from ionbus.endpoint_file import read_endpoint_file
-from ionbus.errors import ConnectionLost, IonbusError
+from ionbus.errors import ConnectionLost, IonbusError, printable
 from ionbus.generated.protocol import SUBPROTOCOL, Limits
 
 Source = str | None | Callable[[], str | Awaitable[str | None] | None]
@@ -144,7 +144,9 @@ class WebSocketOpener:
         if uri is not None and (uri.secure or (not self._was_secure and is_loopback(uri.host))):
             self._elsewhere = url
         else:
-            log.warning("the broker says to go to %s, which is not followed: it is not safe", _shown(url))
+            log.warning(
+                "the broker says to go to %s, which is not followed: it is not safe", printable(_shown(url))
+            )
 
     async def __call__(self, receiver: Receiver) -> Opened:
         """Open a channel."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import sys
 from array import array
 from datetime import date, datetime, time, timedelta
@@ -11,7 +12,10 @@ from typing import Any
 
 import click
 
-from ionbus.errors import IonbusError, error_to_wire
+from ionbus.errors import IonbusError, error_to_wire, printable
+
+_BEYOND_JSON = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Control characters that JSON lets stand, and those that turn the direction of a text."""
 
 
 def show(value: object, *, as_json: bool) -> None:
@@ -26,7 +30,7 @@ def show_event(name: str, payload: object, *, as_json: bool) -> None:
     if as_json:
         show({"name": name, "payload": payload}, as_json=True)
     else:
-        click.echo(f"{click.style(name, bold=True)} {_dump(payload, None)}")
+        click.echo(f"{click.style(printable(name), bold=True)} {_dump(payload, None)}")
         sys.stdout.flush()
 
 
@@ -39,12 +43,18 @@ def fail(error: Exception, *, as_json: bool) -> None:
     if as_json:
         show({"error": {"code": code, "message": message, "details": details}}, as_json=True)
     else:
-        click.echo(f"{click.style(code, fg='red', bold=True)}: {message}", err=True)
+        click.echo(f"{click.style(printable(code), fg='red', bold=True)}: {_safe(message)}", err=True)
     sys.exit(1)
 
 
 def _dump(value: object, indent: int | None) -> str:
-    return json.dumps(_plain(value), indent=indent, ensure_ascii=False, default=_as_json)
+    text = json.dumps(_plain(value), indent=indent, ensure_ascii=False, default=_as_json)
+    return _BEYOND_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _safe(text: str) -> str:
+    """A text of the other side's as a terminal may show it: lines stay, but nothing in it moves the cursor."""
+    return "\n".join(printable(line, 4_000) for line in text.split("\n"))
 
 
 def _plain(value: Any) -> Any:

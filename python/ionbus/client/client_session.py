@@ -25,7 +25,15 @@ from ionbus.dispatch.peer import Peer
 from ionbus.dispatch.requests import StreamReader
 from ionbus.dispatch.subscription import Decode, EventReader, Subscription, Subscriptions
 from ionbus.dispatch.threads import Threads
-from ionbus.errors import ConnectionLost, IonbusError, NotAllowed, NotFound, SessionLost, error_from_wire
+from ionbus.errors import (
+    ConnectionLost,
+    IonbusError,
+    NotAllowed,
+    NotFound,
+    SessionLost,
+    error_from_wire,
+    printable,
+)
 from ionbus.generated.protocol import Limits, Message
 from ionbus.generated.states import ConnectionState
 from ionbus.session.connection import SessionReplaced, StateChange
@@ -280,7 +288,7 @@ class ClientSession:
     def refused(self, error: IonbusError) -> None:
         """The broker has refused something later."""
         if not self.error_watchers:
-            log.warning("the broker has refused something: %s", error)
+            log.warning("the broker has refused something: %s", printable(error))
         for watch in tuple(self.error_watchers):
             _tell(watch, error)
 

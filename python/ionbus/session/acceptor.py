@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from ionbus.generated.errors import FINAL_CODES
@@ -33,12 +33,12 @@ class Hello:
 
     agent: str
     session: bytes
-    secret: bytes
+    secret: bytes = field(repr=False)
     attempt: int
     received: int
     epoch: bytes | None
-    fresh: tuple[bytes, bytes] | None
-    token: str | None
+    fresh: tuple[bytes, bytes] | None = field(repr=False)
+    token: str | None = field(repr=False)
     credit: tuple[int, int]
     max_message_bytes: int | None
     contracts: list[tuple[str, str, str]]
@@ -69,7 +69,7 @@ class Welcomed:
     attended: Attended
     is_new: bool
     evicted: object | None
-    frame: bytes
+    frame: bytes = field(repr=False)
 
 
 class Acceptor:
