@@ -1,5 +1,6 @@
 /** A broker in memory with fake handlers. What lies between it and a bus is the real thing: codec, engine, reconnection. */
 
+import type { Accept, Opener } from "../channels/base.js";
 import { MemoryListener } from "../channels/memory.js";
 import {
   type Answered,
@@ -39,11 +40,18 @@ export interface FakeBrokerOptions {
   readonly limits?: Partial<Limits> | undefined;
 }
 
+export interface FakeConnectOptions extends BusOptions {
+  /** Opens a channel that leads to `accept`, once an attempt. Default: one of memory, which `cut` cuts. */
+  readonly open?: Opener | undefined;
+}
+
 export interface FakeBroker {
   /** A client of this broker, which connects when it is first asked for. */
   readonly bus: Bus;
   /** Another client. */
-  connect(options?: BusOptions): Bus;
+  connect(options?: FakeConnectOptions): Bus;
+  /** Takes the broker's end of a channel: for channels of your own. */
+  readonly accept: Accept;
 
   /** Answer a call; a later handler takes the place of an earlier one until it is closed. */
   handle<Name extends string, Request, Response>(
@@ -161,9 +169,9 @@ export function fakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
   const acceptor = createAcceptor(limits, ownerOf);
   const listener = new MemoryListener(acceptor.accept);
 
-  function connect(busOptions: BusOptions = {}): Bus {
+  function connect({ open = listener.open, ...busOptions }: FakeConnectOptions = {}): Bus {
     const connected = createBus(
-      { open: listener.open, mayRenewToken: false },
+      { open, mayRenewToken: false },
       { ...busOptions, limits: { ...options.limits, ...busOptions.limits } },
     );
     buses.push(connected);
@@ -200,6 +208,7 @@ export function fakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
       return bus;
     },
     connect,
+    accept: acceptor.accept,
     handle(
       { kind, name, raises, bigints }: AnyCall | AnyStream,
       handler: (request: never, context: HandlerContext) => unknown,
