@@ -15,6 +15,7 @@ from typing_extensions import TypedDict
 
 from ionbus.contract.payload import Payload
 from ionbus.errors import InvalidPayload
+from ionbus.wire.values import encode
 
 T = TypeVar("T")
 
@@ -237,3 +238,57 @@ def test_a_type_that_is_not_complete_yet_is_completed_on_first_use() -> None:
 
     Early.model_rebuild(_types_namespace={"Later": Later})
     assert payload.dump(Early(later=Later(x=1))) == {"later": {"x": 1}}
+
+
+def test_of_many_problems_a_hundred_are_told() -> None:
+    with pytest.raises(InvalidPayload) as caught:
+        Payload(list[int], "a.call").decode(encode(["x"] * 5_000))
+    assert len(caught.value.paths) == 100
+    assert str(caught.value).startswith("a.call: [0]: Input should be a valid integer")
+    assert ", and 4999 more (" in str(caught.value)
+
+
+def test_of_too_many_problems_the_number_is_told() -> None:
+    with pytest.raises(InvalidPayload) as caught:
+        Payload(list[int], "a.call").decode(encode(["x"] * 20_000))
+    assert caught.value.paths == [("", "20000 problems, more than are told one by one")]
+
+
+def test_a_problem_shows_little_of_what_was_sent() -> None:
+    with pytest.raises(InvalidPayload) as caught:
+        Payload(dict[str, int], "a.call").decode(encode({"k" * 100_000: "x"}))
+    assert caught.value.paths[0][0] == "k" * 64 + "…"
+
+
+PRIME = 2**61 - 1
+"""Whole numbers that differ by a multiple of it have the same hash."""
+
+
+@pytest.mark.parametrize(
+    ("form", "value"),
+    [
+        (set[int], [str(PRIME * number) for number in range(1, 40_000)]),
+        (frozenset[int], [PRIME * number for number in range(1, 40_000)]),
+        (set[UUID], [str(UUID(int=PRIME * number)) for number in range(1, 40_000)]),
+        (dict[UUID, None], {str(UUID(int=PRIME * number)): None for number in range(1, 40_000)}),
+        (dict[str, set[Decimal | None]], {"a": [str(PRIME * number) for number in range(1, 40_000)]}),
+        (dict[Annotated[int, Field(ge=0)], int], {str(PRIME * number): 1 for number in range(1, 40_000)}),
+    ],
+)
+def test_text_that_becomes_members_with_one_hash_is_refused(form: Any, value: object) -> None:
+    """Looking each of them up in the others took a minute."""
+    with pytest.raises(InvalidPayload, match="more than 256 members or keys have the same hash"):
+        Payload(form, "a.call").decode(encode(value))
+
+
+@pytest.mark.parametrize(
+    ("form", "value"),
+    [
+        (set[int], [str(number) for number in range(5_000)]),
+        (dict[UUID, int], {str(UUID(int=number)): number for number in range(5_000)}),
+        (set[int] | list[int], {*range(5_000)}),
+        (set[int] | list[int], [*range(5_000)]),
+    ],
+)
+def test_other_text_becomes_members(form: Any, value: Any) -> None:
+    assert len(Payload[Any](form, "a.call").decode(encode(value))) == 5_000

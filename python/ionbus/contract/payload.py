@@ -19,6 +19,7 @@ from typing_extensions import TypeForm
 
 from ionbus.contract.wire_form import ValueForm, wire_schema
 from ionbus.errors import InvalidPayload
+from ionbus.wire.strict import LONGEST_KEY
 from ionbus.wire.values import MAX_SAFE, KeyedMapping, ValueRefused, decode, encode
 
 __all__ = ["Payload"]
@@ -27,6 +28,13 @@ T = TypeVar("T")
 
 SENDING = "payload refused before it was sent"
 ARRIVING = "payload refused on arrival"
+
+MAX_TOLD = 100
+"""Problems of one payload that are told."""
+MAX_READ = 10_000
+"""Problems of one payload that are looked at one by one."""
+LONGEST = 1_000
+"""Characters of one problem."""
 
 # An integer outside ±MAX_SAFE travels as extension type 5, of 7 bytes or more (docs/protocol.md, section 10).
 _PERHAPS_LARGE = re.compile(rb"\xc7[\x07-\xff]\x05|[\xd7\xd8]\x05|\xc8..\x05", re.DOTALL)
@@ -152,17 +160,18 @@ class Payload(Generic[T]):
         try:
             return validate(value, by_alias=True, by_name=by_name)
         except ValidationError as error:
-            paths = [
-                (path_text(problem["loc"]), problem["msg"])
-                for problem in error.errors(include_url=False, include_input=False)
-            ]
-            raise self._refusal(*paths[0], when, paths) from error
+            count = error.error_count()
+            if count > MAX_READ:  # to make a list of them takes longer than to find them
+                raise self._refusal("", f"{count} problems, more than are told one by one", when) from None
+            problems = error.errors(include_url=False, include_input=False, include_context=False)[:MAX_TOLD]
+            paths = [(path_text(problem["loc"]), shortened(problem["msg"], LONGEST)) for problem in problems]
+            raise self._refusal(*paths[0], when, paths, count) from error
 
     def _refusal(
-        self, path: str, problem: str, when: str, paths: list[tuple[str, str]] | None = None
+        self, path: str, problem: str, when: str, paths: list[tuple[str, str]] | None = None, count: int = 1
     ) -> InvalidPayload:
         paths = paths or [(path, problem)]
-        more = f", and {len(paths) - 1} more" if len(paths) > 1 else ""
+        more = f", and {count - 1} more" if count > 1 else ""
         head = "".join(f"{part}: " for part in (self.where, path) if part)
         return InvalidPayload(f"{head}{problem}{more} ({when})", paths=paths)
 
@@ -174,8 +183,17 @@ def path_text(location: tuple[int | str, ...]) -> str:
     """Write a location as a person would: `flow.nodes[2].id`."""
     text = ""
     for step in location:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            step = shortened(step, LONGEST_KEY)
+            text += f".{step}" if text else step
     return text
+
+
+def shortened(text: str, longest: int) -> str:
+    """Text of whoever sent it, of which no more is told than is of use."""
+    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 def _large_integers(value: object, path: str) -> Iterator[str]:

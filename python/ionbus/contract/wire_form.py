@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 
 from pydantic_core import core_schema
 
+from ionbus.contract.collisions import guarded
 from ionbus.wire.values import MAX_SAFE, KeyedMapping
 
 __all__ = ["ValueForm", "is_int64", "is_pydantics", "keys_are_text", "wire_schema"]
@@ -26,6 +27,7 @@ _NOT_SCHEMAS = frozenset(
 )
 _NAMED_SCHEMAS = frozenset({"fields", "choices"})
 _MAPPINGS = frozenset({"counter", "dict", "frozendict", "ordered-dict"})
+_SETS = frozenset({"set", "frozenset"})
 _CONTAINERS = (dict, list, tuple)
 _MODELS = frozenset({"model", "dataclass"})
 _PLAIN_ON_THE_WIRE = frozenset({"enum", "frozenset", "tuple"})
@@ -116,6 +118,9 @@ class _ValueCopier(_Copier):
             self.has_own_serializers = True
         elif kind in _MAPPINGS:
             self._change_mapping(copy)
+            return guarded(copy, copy["keys_schema"], self._definitions.get)
+        elif kind in _SETS and "items_schema" in copy:
+            return guarded(copy, copy["items_schema"], self._definitions.get)
         elif kind == "int" and is_int64(copy):
             self.has_wide_integers = True
         elif kind == "tagged-union":

@@ -6,7 +6,7 @@ import re
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from enum import Enum, IntEnum
@@ -21,6 +21,7 @@ MAX_NUMBER_BYTES: Final = 1_024
 """Of an integer and of a decimal's text: what is done with a number soon costs the square of its length, or 10 to its exponent."""
 MAX_SAME_HASH: Final = 256
 """Members of a set, or keys of a mapping, with one hash: looking each of them up goes through all of the others."""
+SAME_HASH: Final = f"more than {MAX_SAME_HASH} members or keys have the same hash"
 LONG_INTEGER: Final = f"an integer of more than {MAX_NUMBER_BYTES} bytes"
 LONG_DECIMAL: Final = (
     f"a decimal of more than {MAX_NUMBER_BYTES} characters, or with an exponent beyond ±9999"
@@ -206,11 +207,16 @@ def make_mapping(entries: object) -> object:
 
 
 def _hashables(members: list[object]) -> list[object]:
-    """All members of a set, or keys of a mapping. Hashes of numbers are no secret: who knows them can make them collide."""
+    """All members of a set, or keys of a mapping, as such."""
     made = list(map(_hashable, members))
-    if len(made) > MAX_SAME_HASH and max(Counter(map(hash, made)).values()) > MAX_SAME_HASH:
-        raise ValueError(f"more than {MAX_SAME_HASH} members or keys have the same hash")
+    if len(made) > MAX_SAME_HASH and have_same_hash(map(hash, made)):
+        raise ValueError(SAME_HASH)
     return made
+
+
+def have_same_hash(hashes: Iterable[int]) -> bool:
+    """Whether too many are the same: hashes of numbers are no secret, so that whoever chooses the numbers can make them collide."""
+    return max(Counter(hashes).values(), default=0) > MAX_SAME_HASH
 
 
 def _hashable(member: object) -> object:
