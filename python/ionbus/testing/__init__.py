@@ -8,5 +8,6 @@ from ionbus.testing.faulty import (
     faulty_accept as faulty_accept,
 )
 from ionbus.testing.pair import Client as Client, Pair as Pair, pair as pair
+from ionbus.testing.proxy import FaultProxy as FaultProxy, ProxyConnection as ProxyConnection
 from ionbus.testing.recorded import Recorded as Recorded, Wanted as Wanted
 from ionbus.testing.recorder import NotRecorded as NotRecorded, Recorder as Recorder, Recording as Recording

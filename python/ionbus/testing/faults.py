@@ -5,14 +5,11 @@ from __future__ import annotations
 import random
 from collections import Counter, deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, TypedDict, get_args
+from typing import Final, Literal, Protocol, TypedDict, get_args
 
 from typing_extensions import Unpack
 
 from ionbus.testing.dice import Dice
-
-if TYPE_CHECKING:
-    from ionbus.testing.faulty import FaultyChannel
 
 Direction = Literal["to_broker", "to_client"]
 """Which way a frame goes."""
@@ -84,15 +81,39 @@ class Fate:
 
 @dataclass(frozen=True, slots=True)
 class Injected:
-    """A fault that was injected: into which channel (from 1, in the order of their opening), which way, and at which frame (from 1)."""
+    """A fault that was injected: into which channel (from 1, in the order of their opening), which way, and at which frame (from 1).
+
+    `byte`: at a proxy, how many bytes had passed.
+    """
 
     channel: int
     direction: Direction
     frame: int
     fault: Fault
+    byte: int | None = None
 
     def __str__(self) -> str:
-        return f"channel {self.channel} {self.direction} frame {self.frame}: {self.fault}"
+        where = f"frame {self.frame}" if self.byte is None else f"byte {self.byte}"
+        return f"channel {self.channel} {self.direction} {where}: {self.fault}"
+
+
+class Faulty(Protocol):
+    """What commands go to: a channel, or a connection through a proxy."""
+
+    def cut(self) -> None:
+        """Lose it now."""
+
+    def stall(self, direction: Direction | None = None) -> None:
+        """Let nothing arrive until `resume`."""
+
+    def resume(self, direction: Direction | None = None) -> None:
+        """End a stall."""
+
+    def half_open(self) -> None:
+        """Let nothing arrive any more, and tell nobody."""
+
+    def abandon(self) -> None:
+        """Close it, whatever was told to whom."""
 
 
 class Faults:
@@ -117,7 +138,7 @@ class Faults:
         """The newest faults, oldest first."""
         self.counts: Counter[Fault] = Counter()
         """How many of each."""
-        self.channels: list[FaultyChannel] = []
+        self.channels: list[Faulty] = []
         """Those that are open, oldest first."""
         self._opened = 0
         self._settings: Settings = {}
@@ -182,13 +203,13 @@ class Faults:
 
     # For channels.
 
-    def joined(self, channel: FaultyChannel) -> int:
+    def joined(self, channel: Faulty) -> int:
         """A channel is there; its number."""
         self._opened += 1
         self.channels.append(channel)
         return self._opened
 
-    def left(self, channel: FaultyChannel) -> None:
+    def left(self, channel: Faulty) -> None:
         """A channel is gone."""
         if channel in self.channels:
             self.channels.remove(channel)
