@@ -455,3 +455,27 @@ def agree(data: bytes) -> None:
 
 def test_uuid_is_a_uuid_of_the_standard_library() -> None:
     assert type(decode(encode(UUID(int=1)))) is UUID
+
+
+MANY = 4_194_304
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xdd" + (MANY + 1).to_bytes(4, "big") + b"\x01" * (MANY + 1),
+        b"\xdd" + (2**32 - 1).to_bytes(4, "big") + b"\x01" * (MANY + 1),
+        b"\x93" + (b"\xdd" + (MANY // 3).to_bytes(4, "big") + b"\x80" * (MANY // 3)) * 3,
+        b"\xc9" + (MANY + 6).to_bytes(4, "big") + b"\x08\xdd" + (MANY + 1).to_bytes(4, "big") + b"\x01" * (MANY + 1),
+    ],
+    ids=["an array", "an array that says it is longer", "maps in arrays", "a set"],
+)  # fmt: skip
+def test_a_payload_of_more_values_than_memory_should_hold_is_refused(data: bytes) -> None:
+    with pytest.raises(ValueRefused, match="more than 4194304 values"):
+        decode(data)
+
+
+def test_many_bytes_in_few_values_are_taken() -> None:
+    value = [bytes(3_000_000), {"text": "t" * 3_000_000}, [1, 2, {"three": 3}]]
+    assert decode(encode(value)) == value

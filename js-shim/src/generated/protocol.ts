@@ -108,6 +108,7 @@ export interface Limits {
   readonly stableMs: number;
   readonly maxFrameDepth: number;
   readonly maxPayloadDepth: number;
+  readonly maxPayloadValues: number;
   readonly maxNameBytes: number;
   readonly maxRequests: number;
   readonly maxRequestBytes: number;
@@ -159,6 +160,7 @@ export const DEFAULT_LIMITS: Limits = {
   stableMs: 5_000,
   maxFrameDepth: 8,
   maxPayloadDepth: 64,
+  maxPayloadValues: 4_194_304,
   maxNameBytes: 255,
   maxRequests: 10_000,
   maxRequestBytes: 536_870_912,

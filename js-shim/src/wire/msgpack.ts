@@ -5,7 +5,10 @@
  * frames is in frames.ts. Both are meant to be kept and used again: a run allocates its result and nothing else.
  */
 
+import { DEFAULT_LIMITS } from "../generated/protocol.js";
+
 export const MAX_DEPTH = 64;
+const MAX_VALUES = DEFAULT_LIMITS.maxPayloadValues;
 export const TOO_DEEP = `nested more than ${MAX_DEPTH} deep`;
 export const LONE_SURROGATE = "text with a lone surrogate";
 export const PROTO = "the key `__proto__` is not allowed";
@@ -404,6 +407,7 @@ export class Reader {
   protected bytes: Uint8Array = NO_BYTES;
   protected at = 0;
   protected end = 0;
+  private left = 0; // values that may still come
   private view: DataView | undefined = undefined;
   private readonly maxDepth: number;
   private readonly scratch = new DataView(new ArrayBuffer(8));
@@ -422,6 +426,7 @@ export class Reader {
         : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.at = 0;
     this.end = bytes.length;
+    this.left = MAX_VALUES;
     try {
       const value = this.value(0);
       if (this.at !== this.end) throw new Refusal(`${this.end - this.at} bytes follow the value`);
@@ -572,6 +577,7 @@ export class Reader {
 
   protected array(length: number, depth: number): unknown[] {
     if (depth === this.maxDepth) throw new Refusal(TOO_DEEP);
+    this.spend(length);
     const members: unknown[] = [];
     let index = 0;
     try {
@@ -590,6 +596,7 @@ export class Reader {
 
   protected map(length: number, depth: number): Record<string, unknown> {
     if (depth === this.maxDepth) throw new Refusal(TOO_DEEP);
+    this.spend(length * 2);
     const members: Record<string, unknown> = {};
     for (let index = 0; index < length; index++) {
       const key = this.key();
@@ -604,6 +611,12 @@ export class Reader {
       }
     }
     return members;
+  }
+
+  /** So many values come: one may be a single byte, and a hundred in memory. */
+  private spend(count: number): void {
+    this.left -= count;
+    if (this.left < 0) throw new Refusal(`more than ${MAX_VALUES} values`);
   }
 
   /** The key `__proto__` was read. */

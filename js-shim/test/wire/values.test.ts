@@ -421,3 +421,10 @@ test("any bytes are a value or refused", () => {
     { numRuns: 5_000 },
   );
 });
+
+test.each([
+  ["an array", Uint8Array.of(0xdd, 0, 0x40, 0, 1)],
+  ["a map", Uint8Array.of(0xdf, 0, 0x20, 0, 1)],
+])("%s of more values than memory should hold is refused before any of them is read", (_, head) => {
+  expect(() => decode(head)).toThrow("more than 4194304 values");
+});

@@ -119,6 +119,7 @@ class Limits:
     stable_ms: int = 5_000
     max_frame_depth: int = 8
     max_payload_depth: int = 64
+    max_payload_values: int = 4_194_304
     max_name_bytes: int = 255
     max_requests: int = 10_000
     max_request_bytes: int = 536_870_912

@@ -20,6 +20,7 @@ from uuid import UUID
 
 from msgpack import Packer, unpackb
 
+from ionbus.generated.protocol import Limits
 from ionbus.wire.extensions import MAX_SAFE, Extension, leaf, make_mapping, make_set, to_extension
 from ionbus.wire.strict import MAX_DEPTH, KeyedMapping, StrictReader, ValueRefused, lowered
 
@@ -28,6 +29,7 @@ __all__ = ["MAX_DEPTH", "MAX_SAFE", "Extension", "KeyedMapping", "ValueRefused",
 KEPT_BUFFER_BYTES: Final = 1_048_576
 """A packer that grew beyond this is not kept."""
 SMALL_BYTES: Final = 1_024
+MAX_VALUES: Final = Limits().max_payload_values
 WALKED_BYTES: Final = 65_536
 """In more bytes than these nobody looks for the place where they are no value: it may take a second a megabyte."""
 
@@ -58,9 +60,14 @@ def decode(data: bytes) -> object:
         ValueRefused: `data` is not exactly one value of the table, or holds what a sender has to refuse.
     """
     try:
-        value = unpackb(data, ext_hook=_from_extension, strict_map_key=True)
+        if len(data) <= MAX_VALUES:
+            value = unpackb(data, ext_hook=_from_extension, strict_map_key=True)
+        else:
+            value = _counted(data)
     except _NestedInExtensions:
         pass
+    except _TooMany as error:
+        raise ValueRefused("", str(error)) from None
     except (ValueError, RecursionError) as error:  # the strict reader finds out where and why
         if len(data) > WALKED_BYTES:
             raise ValueRefused("", f"somewhere no value: {str(error) or type(error).__name__}") from None
@@ -189,21 +196,46 @@ def _are_safe(members: list[Any], kinds: set[type]) -> bool:
     return not any(isinstance(member, int) and not -MAX_SAFE <= member <= MAX_SAFE for member in members)
 
 
-def _hook(levels: int) -> Callable[[int, bytes], object]:
-    """msgpack's hook for extension types, within which sets and mappings nest `levels` deep."""
+def _hook(levels: int, **hooks: Any) -> Callable[[int, bytes], object]:
+    """msgpack's hook for extension types, within which sets and mappings nest `levels` deep. `hooks`: those for what is in them."""
 
     def from_extension(code: int, body: bytes) -> object:
         match code:
             case Extension.SET | Extension.MAPPING:
                 if not levels:
                     raise _NestedInExtensions
-                members = unpackb(body, ext_hook=inner, strict_map_key=True)
+                members = unpackb(body, ext_hook=inner, strict_map_key=True, **hooks)
                 return make_set(members) if code == Extension.SET else make_mapping(members)
             case _:
                 return leaf(code, body)
 
-    inner = _hook(levels - 1) if levels else from_extension
+    inner = _hook(levels - 1, **hooks) if levels else from_extension
     return from_extension
+
+
+def _counted(data: bytes) -> object:
+    """`unpackb` of so much that it may hold too many values: each is 8 to 80 bytes of memory, and may be one byte here."""
+    count = 0
+
+    def counted(container: list[Any] | dict[Any, Any]) -> object:
+        nonlocal count
+        count += len(container) * (1 + isinstance(container, dict))
+        if count > MAX_VALUES:
+            raise _TooMany(f"more than {MAX_VALUES} values")
+        return container
+
+    hooks = {"list_hook": counted, "object_hook": counted}
+    bounds = {"max_array_len": MAX_VALUES, "max_map_len": MAX_VALUES}  # before anything is reserved for them
+    try:
+        return unpackb(data, ext_hook=_hook(2, **hooks, **bounds), strict_map_key=True, **hooks, **bounds)
+    except ValueError as error:
+        if str(MAX_VALUES) in str(error):  # msgpack's words for `bounds`
+            raise _TooMany(f"more than {MAX_VALUES} values") from None
+        raise
+
+
+class _TooMany(ValueError):
+    """More values than a payload may hold."""
 
 
 class _NestedInExtensions(ValueError):
