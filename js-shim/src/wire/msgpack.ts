@@ -407,7 +407,7 @@ export class Reader {
   protected bytes: Uint8Array = NO_BYTES;
   protected at = 0;
   protected end = 0;
-  private left = 0; // values that may still come
+  private left = 0; // values that may still come: one may be a single byte, and a hundred in memory
   private view: DataView | undefined = undefined;
   private readonly maxDepth: number;
   private readonly scratch = new DataView(new ArrayBuffer(8));
@@ -426,7 +426,7 @@ export class Reader {
         : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.at = 0;
     this.end = bytes.length;
-    this.left = MAX_VALUES;
+    this.left = MAX_VALUES + 1; // the whole is none of them
     try {
       const value = this.value(0);
       if (this.at !== this.end) throw new Refusal(`${this.end - this.at} bytes follow the value`);
@@ -439,6 +439,7 @@ export class Reader {
 
   protected value(depth: number): unknown {
     if (this.at >= this.end) throw new Refusal(CUT);
+    if (--this.left < 0) throw new Refusal(`more than ${MAX_VALUES} values`);
     const head = this.bytes[this.at++] as number;
     if (head < 0x80) return head;
     if (head >= 0xe0) return head - 0x100;
@@ -577,7 +578,6 @@ export class Reader {
 
   protected array(length: number, depth: number): unknown[] {
     if (depth === this.maxDepth) throw new Refusal(TOO_DEEP);
-    this.spend(length);
     const members: unknown[] = [];
     let index = 0;
     try {
@@ -596,7 +596,6 @@ export class Reader {
 
   protected map(length: number, depth: number): Record<string, unknown> {
     if (depth === this.maxDepth) throw new Refusal(TOO_DEEP);
-    this.spend(length * 2);
     const members: Record<string, unknown> = {};
     for (let index = 0; index < length; index++) {
       const key = this.key();
@@ -611,12 +610,6 @@ export class Reader {
       }
     }
     return members;
-  }
-
-  /** So many values come: one may be a single byte, and a hundred in memory. */
-  private spend(count: number): void {
-    this.left -= count;
-    if (this.left < 0) throw new Refusal(`more than ${MAX_VALUES} values`);
   }
 
   /** The key `__proto__` was read. */
