@@ -219,7 +219,7 @@ def _counted(data: bytes) -> object:
 
     def counted(container: list[Any] | dict[Any, Any]) -> object:
         nonlocal count
-        count += len(container) * (1 + isinstance(container, dict))
+        count += len(container)
         if count > MAX_VALUES:
             raise _TooMany(f"more than {MAX_VALUES} values")
         return container
