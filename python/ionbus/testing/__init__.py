@@ -7,6 +7,7 @@ from ionbus.testing.faulty import (
     faulty as faulty,
     faulty_accept as faulty_accept,
 )
+from ionbus.testing.fixtures import PairFactory as PairFactory
 from ionbus.testing.pair import Client as Client, Pair as Pair, pair as pair
 from ionbus.testing.proxy import FaultProxy as FaultProxy, ProxyConnection as ProxyConnection
 from ionbus.testing.recorded import Recorded as Recorded, Wanted as Wanted

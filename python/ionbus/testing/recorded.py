@@ -157,7 +157,8 @@ def instead(wanted: Sequence[Wanted], among: Sequence[Recorded]) -> str:
         f"{'! ' if any(want.is_named_by(each) for want in wanted) else '  '}{each}" for each in among[-SHOWN:]
     ]
     left_out = f" ({len(among) - SHOWN} earlier ones are left out)" if len(among) > SHOWN else ""
-    return "\n".join([f"Recorded{left_out}, marked ! where the name is right:", *lines])
+    marked = ", marked ! where the name is right" if wanted else ""
+    return "\n".join([f"Recorded{left_out}{marked}:", *lines])
 
 
 def _described(where: Callable[[Any], object]) -> str:
