@@ -50,7 +50,9 @@ async function emitModules() {
 /** `{"type": "commonjs"}` beside them makes the same .js and .d.ts names mean CommonJS to Node.js and to TypeScript. */
 async function emitCommonJs() {
   const commonJs = { ...node, outbase: "src", outdir: `${out}/cjs`, format: "cjs" };
-  const sources = (await filesBelow("src")).filter((file) => /(?<!\.d)\.ts$/.test(file));
+  const sources = (await filesBelow("src")).filter(
+    (file) => /(?<!\.d)\.ts$/.test(file) && !isModuleOnly(file),
+  );
   const located = await asyncFilter(sources, async (file) =>
     (await readFile(file, "utf8")).includes("import.meta.url"),
   );
@@ -64,8 +66,13 @@ async function emitCommonJs() {
   await writeFile(`${out}/cjs/package.json`, '{ "type": "commonjs" }\n');
   await cp(`${out}/esm`, `${out}/cjs`, {
     recursive: true,
-    filter: (file) => !/\.js(\.map)?$/.test(file),
+    filter: (file) => !/\.js(\.map)?$/.test(file) && !isModuleOnly(file),
   });
+}
+
+/** vitest cannot be required. */
+function isModuleOnly(file) {
+  return /testing.vitest\.(d\.)?ts/.test(file);
 }
 
 async function bundlePreload() {

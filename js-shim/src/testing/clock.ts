@@ -80,6 +80,11 @@ export class FakeClock implements Disposable {
     return installed === this;
   }
 
+  /** Whether it can be moved: it is installed, and the timers that it stands beside are still fake ones. */
+  get isMovable(): boolean {
+    return installed === this && this.#beside?.isFakeTimers?.() !== false;
+  }
+
   /** The time, in milliseconds, as ionbus reads it. */
   get now(): number {
     return now();
@@ -224,6 +229,8 @@ export class FakeClock implements Disposable {
 
   #check(): void {
     if (installed !== this) throw new Error("the fake clock is not installed: call `install()` first");
+    if (!this.isMovable)
+      throw new Error("the timers that the fake clock stands beside are the real ones again");
   }
 }
 

@@ -172,7 +172,8 @@ export function instead(wishes: readonly AnyWanted[], among: readonly Recorded[]
     return `${mark} ${lineOf(recorded)}`;
   });
   const leftOut = among.length > SHOWN ? ` (${among.length - SHOWN} earlier ones are left out)` : "";
-  return [`Recorded${leftOut}, marked ! where the name is right:`, ...lines].join("\n");
+  const marked = wishes.length > 0 ? ", marked ! where the name is right" : "";
+  return [`Recorded${leftOut}${marked}:`, ...lines].join("\n");
 }
 
 /** One thing that was recorded, in a line. */

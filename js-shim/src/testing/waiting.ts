@@ -6,7 +6,7 @@ import { platform } from "./timers.js";
 /** Wait for something, so many milliseconds at most. @throws NotInTime */
 export async function within<Value>(ms: number, waiting: PromiseLike<Value>): Promise<Value> {
   const clock = FakeClock.current;
-  if (clock !== undefined) return await clock.drive(waiting, ms);
+  if (clock?.isMovable) return await clock.drive(waiting, ms);
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = platform.setTimeout(() => reject(new NotInTime(`not over within ${ms} ms`)), ms);
