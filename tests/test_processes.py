@@ -14,7 +14,7 @@ import pytest
 from chores import Chores
 from ionbus import Call, ConnectionLost, ConnectionState, NotAllowed, SessionLost, Unauthenticated, connect
 from ionbus.broker.builtin import Ionbus, WindowOrigin
-from ionbus.channels.child import Child
+from ionbus.channels.supervisor import LaunchedBroker
 from ionbus.generated.protocol import Limits
 from workshop import eventually, opened_bus
 
@@ -117,7 +117,7 @@ asyncio.run(main())
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_ends_it_in_good_order(number: signal.Signals) -> None:
     codes: list[str] = []
-    async with Child(COMMAND) as child, opened_bus(child.open, BRISK) as bus:
+    async with LaunchedBroker(COMMAND) as child, opened_bus(child.open, BRISK) as bus:
         bus.on_state(lambda change: codes.append(change.code))
         pid = await bus.call(Chores.pid)
         os.kill(pid, number)
@@ -129,7 +129,7 @@ async def test_a_signal_ends_it_in_good_order(number: signal.Signals) -> None:
 async def test_a_broker_that_computes_is_unresponsive_and_not_killed() -> None:
     limits = Limits(heartbeat_ms=50, silence_ms=150)
     states: list[ConnectionState] = []
-    async with Child(COMMAND) as child, opened_bus(child.open, limits) as bus:
+    async with LaunchedBroker(COMMAND) as child, opened_bus(child.open, limits) as bus:
         bus.on_state(lambda change: states.append(change.after))
         # The broker's WELCOME gives the times; take ours instead, so that the test is short.
         engine, pump = bus._session.link.connection.session, bus._session.link.pump
@@ -174,7 +174,7 @@ async def test_it_prints_its_url_and_token_when_run_by_hand() -> None:
 
 async def test_electrons_main_is_given_a_websocket_for_its_window() -> None:
     origin = WindowOrigin(origin="http://localhost:5173")
-    async with Child(COMMAND, role="main") as child, opened_bus(child.open) as main:
+    async with LaunchedBroker(COMMAND) as child, opened_bus(child.open) as main:
         first = await main.call(Ionbus.endpoint, origin)
         second = await main.call(Ionbus.endpoint, None)
         assert first.url == second.url
@@ -193,7 +193,7 @@ async def test_electrons_main_is_given_a_websocket_for_its_window() -> None:
 
 async def test_a_page_that_is_gone_costs_its_session_at_once() -> None:
     origin = WindowOrigin(origin="http://localhost:5173")
-    async with Child(COMMAND, role="main") as child, opened_bus(child.open) as main:
+    async with LaunchedBroker(COMMAND) as child, opened_bus(child.open) as main:
         endpoint = await main.call(Ionbus.endpoint, origin)
         unused = await main.call(Ionbus.endpoint, origin)
         async with connect(endpoint.url, token=endpoint.token) as window:
@@ -212,6 +212,6 @@ async def test_a_page_that_is_gone_costs_its_session_at_once() -> None:
 
 
 async def test_nobody_else_is_given_one() -> None:
-    async with Child(COMMAND, role="client") as child, opened_bus(child.open) as bus:
+    async with LaunchedBroker(COMMAND, role="client") as child, opened_bus(child.open) as bus:
         with pytest.raises(NotAllowed, match="main process"):
             await bus.call(Ionbus.endpoint, None)

@@ -5,6 +5,14 @@ from ionbus.broker.builtin import Discontinuity as Discontinuity, Ionbus as Ionb
 from ionbus.broker.endpoints import Endpoint as Endpoint
 from ionbus.broker.principals import Principal as Principal
 from ionbus.broker.served_session import Session as Session
+from ionbus.channels.child_process import BrokerExit as BrokerExit
+from ionbus.channels.health import (
+    BrokerExited as BrokerExited,
+    BrokerHealth as BrokerHealth,
+    BrokerStateChange as BrokerStateChange,
+    RestartPolicy as RestartPolicy,
+)
+from ionbus.channels.supervisor import LaunchedBroker as LaunchedBroker
 from ionbus.client.bus import Bus as Bus
 from ionbus.client.client import connect as connect
 from ionbus.contract.contract import (

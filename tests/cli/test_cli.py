@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from chores import Chores
 from ionbus import Broker, ConnectionState, connect
-from ionbus.channels.child import Child
+from ionbus.channels.supervisor import LaunchedBroker
 from ionbus.cli import main
 from ionbus.cli.doctor import look
 from ionbus.generated.protocol import Limits
@@ -261,7 +261,7 @@ async def test_reload_serves_the_new_code_to_the_same_client(how: str, tmp_path:
     outcomes: list[object] = []
     if how == "stdio":
         async with (
-            Child(command, cwd=tmp_path, env=environment) as child,
+            LaunchedBroker(command, cwd=tmp_path, env=environment) as child,
             opened_bus(child.open, limits) as bus,
         ):
             bus.on_state(lambda change: outcomes.append(change.outcome))

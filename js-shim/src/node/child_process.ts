@@ -116,7 +116,7 @@ export function runBroker(command: Command, token: string, graceMs: number, list
     if (isOver) return;
     isOver = true;
     clearTimeout(timer);
-    pipe.close(reason);
+    pipe.close([reason, ...lastLines].join("\n"));
     // Behind a launcher that was killed the broker itself may live on: it shall notice that nobody reads.
     for (const stream of child?.stdio ?? []) stream?.destroy();
     settleGone();

@@ -95,6 +95,8 @@ class Multiplex:
         self._ring: deque[PipeChannel] = deque()
         self._is_feeding = False
         self._is_over = False
+        self.has_heard = False
+        """Whether there was a record: the other end speaks ionbus."""
 
     @property
     def carried(self) -> bytes:
@@ -126,6 +128,7 @@ class Multiplex:
         self._is_feeding = True
         try:
             for record in self._reader.feed(chunk):
+                self.has_heard = True
                 self._take(record)
         finally:
             self._is_feeding = False

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import shlex
 import ssl as tls
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set as AbstractSet
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 from ionbus.broker.broker import Broker
+from ionbus.broker.endpoints import STDIO
 from ionbus.channels.base import Opener
-from ionbus.channels.child import Child
+from ionbus.channels.health import BrokerExited
 from ionbus.channels.memory import MemoryListener
+from ionbus.channels.supervisor import LaunchedBroker
 from ionbus.channels.websocket_client import Source, endpoint_file_opener, websocket_opener
 from ionbus.client.bus import Bus
 from ionbus.client.client_session import ClientSession
@@ -20,10 +24,15 @@ from ionbus.errors import ConnectionLost
 from ionbus.generated.protocol import Limits
 from ionbus.version import AGENT
 
+LATENESS: Final = 10.0
+"""Seconds that a launched broker's end may take after its start has timed out."""
+
+MAX_PATIENCE: Final = 1e6
+
 
 @asynccontextmanager
 async def connect(
-    broker: Source | Broker[Any] = None,
+    broker: Source | Broker[Any] | LaunchedBroker = None,
     /,
     *,
     token: Source = None,
@@ -40,10 +49,11 @@ async def connect(
     """Connect to a broker while the block runs.
 
     Args:
-        broker: its URL, or a function that gives it; a `Broker` for one in this process, as in tests. Left out:
-            `IONBUS_URL`, with `IONBUS_TOKEN`, or else the file that `IONBUS_ENDPOINT_FILE` names, which a broker has written.
+        broker: its URL, or a function that gives it; a `Broker` for one in this process, as in tests; a `LaunchedBroker`;
+            `"stdio:python -m myapp"`, a command in a shell's quoting, but run without a shell. Left out: `IONBUS_URL`, with
+            `IONBUS_TOKEN`, or else the file that `IONBUS_ENDPOINT_FILE` names, which a broker has written.
         token: who this client is, or a function that gives it.
-        stdio: a command that starts a broker as a child; it ends with the block.
+        stdio: a command that starts a broker as a child; it ends with the block. `LaunchedBroker` takes more options.
         contracts: to compare with the broker's at once; others are compared when they are first used.
         env: the child's environment; this process's where it is left out.
         cwd: where the child runs.
@@ -54,29 +64,39 @@ async def connect(
         through: given what opens each channel, gives what is to open it instead: for tests, as `partial(faulty, faults=faults)`.
 
     Yields:
-        The bus. It reconnects by itself, for ever, until the block is left.
+        The bus. It reconnects by itself, for ever, until the block is left; or until a broker that was launched is given up.
 
     Raises:
         TypeError: these arguments do not go together.
         ConnectionLost: there is nothing to connect to, or nobody answers.
+        BrokerExited: the command cannot be started, or has ended before it answered; its last lines are told.
         Unauthenticated, ContractMismatch: the broker refuses this client.
     """
     if stdio is not None and broker is not None:
         raise TypeError("connect() takes a URL, a Broker or stdio=[...]: one of them")
     if isinstance(contracts, type):
         raise TypeError(f"contracts= is a list: contracts=[{contracts.__name__}]")
-    if broker is not None and not (isinstance(broker, (str, Broker)) or callable(broker)):
+    if broker is not None and not (isinstance(broker, (str, Broker, LaunchedBroker)) or callable(broker)):
         raise TypeError(f"connect() takes a URL, a function that gives one, or a Broker, not {broker!r}")
+    if isinstance(broker, str) and broker.startswith(STDIO):
+        stdio = _words(broker)
+        broker = None
     if roles is not None and not isinstance(broker, Broker):
         raise TypeError(
             "roles= is for a Broker in this process; elsewhere the broker says what a token gives"
         )
     async with AsyncExitStack() as stack:
         may_renew_token = callable(token)
+        limits = limits or Limits()
         if stdio is not None:
-            child = await stack.enter_async_context(Child(stdio, cwd=cwd, env=env, role="main"))
-            opener: Opener = child.open
+            broker = await stack.enter_async_context(LaunchedBroker(stdio, cwd=cwd, env=env))
+        if isinstance(broker, LaunchedBroker):
+            opener: Opener = broker.open
             may_renew_token = True
+            if limits.handshake_ms == Limits().handshake_ms:
+                # It knows better than the greeting's time-out when a broker that has just been started is late.
+                patience = min(broker.start_timeout + LATENESS, MAX_PATIENCE)
+                limits = replace(limits, handshake_ms=round(patience * 1000))
         elif isinstance(broker, Broker):
             await stack.enter_async_context(broker.opened())
             opener = MemoryListener(broker.accept_local(roles)).open
@@ -98,10 +118,27 @@ async def connect(
         session = ClientSession(
             opener if through is None else through(opener),
             contracts=contracts,
-            limits=limits or Limits(),
+            limits=limits,
             agent=AGENT,
             may_renew_token=may_renew_token,
         )
         stack.push_async_callback(session.close)
-        await session.start(wait=wait)
+        try:
+            await session.start(wait=wait)
+        except ConnectionLost as error:
+            how = broker.health.last_exit if isinstance(broker, LaunchedBroker) else None
+            if how is None or isinstance(error, BrokerExited):
+                raise
+            raise BrokerExited.of(how) from error
         yield Bus(session)
+
+
+def _words(url: str) -> list[str]:
+    """The words of a command behind `stdio:`, as a POSIX shell would cut them."""
+    try:
+        words = shlex.split(url.removeprefix(STDIO))
+    except ValueError as error:
+        raise ValueError(f"{url}: {error}; give stdio=[...] where quoting is hard") from None
+    if not words:
+        raise ValueError('a command is missing, as in "stdio:python -m myapp"')
+    return words

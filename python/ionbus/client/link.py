@@ -150,8 +150,12 @@ class Link:
                 text = str(error) or type(error).__name__
                 if not isinstance(error, (IonbusError, OSError)):
                     log.exception("the opener failed")
-                self.connection.failed(text, self.pump.now())
-                self._application.attempt_failed(getattr(error, "code", "connection_lost"), text)
+                code = getattr(error, "code", "connection_lost")
+                if getattr(error, "is_final", False):  # the broker's process is not started again
+                    self.connection.refused(code, text, self.pump.now())
+                else:
+                    self.connection.failed(text, self.pump.now())
+                self._application.attempt_failed(code, text)
             else:
                 self._use(opened.channel, receiver, opened.token)
             self._act()

@@ -1,4 +1,4 @@
-"""A broker as a child process (docs/protocol.md, section 2.2)."""
+"""A broker as a child process: its pipes, its last words and its end (docs/protocol.md, section 2.2)."""
 
 import asyncio
 import os
@@ -12,9 +12,9 @@ from typing import Protocol
 import pytest
 
 from channels.conftest import Recorder, Script
+from ionbus import BrokerExit, BrokerExited, ConnectionLost, LaunchedBroker, RestartPolicy
 from ionbus.channels import child_process
-from ionbus.channels.child import GRACE, Child
-from ionbus.errors import ConnectionLost
+from workshop import eventually
 
 ECHO = textwrap.dedent(
     """
@@ -37,6 +37,9 @@ ECHO = textwrap.dedent(
                 return
             elif frame == b"kill":
                 os.kill(os.getpid(), signal.SIGKILL)
+            elif frame == b"break off":
+                os.write(self.channel._multiplex._pipe.output.get_extra_info("pipe").fileno(), bytes(3))
+                os.kill(os.getpid(), signal.SIGKILL)
             elif frame == b"chatter":
                 for number in range(60):
                     print("line", number)
@@ -58,21 +61,31 @@ ECHO = textwrap.dedent(
 
 
 class Start(Protocol):
-    """Write a program; the child that runs it."""
+    """Write a program; the broker that runs it. `lines` gets what it writes to its standard error."""
 
     def __call__(
-        self, source: str, *, grace: float = GRACE, on_stderr: Callable[[str], object] = ...
-    ) -> Child: ...
+        self,
+        source: str,
+        *,
+        grace: float = 5.0,
+        restart: bool | RestartPolicy = True,
+        on_log: Callable[[str], object] = ...,
+    ) -> LaunchedBroker: ...
 
 
 @pytest.fixture
 async def start(script: Script) -> AsyncIterator[Start]:
-    children: list[Child] = []
+    children: list[LaunchedBroker] = []
 
     def make(
-        source: str, *, grace: float = GRACE, on_stderr: Callable[[str], object] = lambda line: None
-    ) -> Child:
-        child = Child(script(source), grace=grace, on_stderr=on_stderr)
+        source: str,
+        *,
+        grace: float = 5.0,
+        restart: bool | RestartPolicy = True,
+        on_log: Callable[[str], object] = lambda line: None,
+    ) -> LaunchedBroker:
+        child = LaunchedBroker(script(source), grace=grace, restart=restart)
+        child.on_log(on_log)
         children.append(child)
         return child
 
@@ -80,6 +93,13 @@ async def start(script: Script) -> AsyncIterator[Start]:
     for child in children:
         async with asyncio.timeout(20):
             await child.stop()
+
+
+async def how_it_ended(child: LaunchedBroker) -> BrokerExit:
+    await eventually(lambda: child.health.last_exit, "its end")
+    how = child.health.last_exit
+    assert how is not None
+    return how
 
 
 def lives(pid: int) -> bool:
@@ -96,10 +116,10 @@ async def test_frames_both_ways_and_who_we_are(start: Start, recorder: type[Reco
     opened = await child.open(receiver)
     opened.channel.send(b"who")
     await receiver.until(lambda: receiver.frames)
-    assert receiver.frames == [f"client stdio {opened.token}".encode()]
+    assert receiver.frames == [f"main stdio {opened.token}".encode()]
     assert opened.token is not None
     assert len(opened.token) > 30
-    assert child.exit_code is None
+    assert child.health.last_exit is None
 
 
 async def test_stop_closes_its_input_and_it_ends_by_itself(start: Start, recorder: type[Recorder]) -> None:
@@ -108,7 +128,7 @@ async def test_stop_closes_its_input_and_it_ends_by_itself(start: Start, recorde
     opened.channel.send(b"hello")
     await receiver.until(lambda: receiver.frames)
     await child.stop()
-    assert child.exit_code == 0
+    assert (await how_it_ended(child)).code == 0
     assert receiver.ends[0][:2] == (False, "connection_lost")
     with pytest.raises(ConnectionLost, match="was stopped"):
         await child.open(recorder())
@@ -133,14 +153,14 @@ async def test_a_second_channel_uses_the_same_process(start: Start, recorder: ty
 async def test_a_dead_child_says_why_and_is_started_again(start: Start, recorder: type[Recorder]) -> None:
     child, receiver = start(ECHO), recorder()
     opened = await child.open(receiver)
+    first = child.pid
     opened.channel.send(b"die")
     over, code, message = await receiver.end()
     assert receiver.frames == [b"last words"]  # what it wrote before it died is not lost
     assert (over, code) == (False, "connection_lost")
-    assert "exited with code 3" in message
+    assert "ended with exit code 3" in message
     assert "about to die" in message
-    first = child.pid
-    assert child.exit_code == 3
+    assert (await how_it_ended(child)).code == 3
     again = recorder()
     reopened = await child.open(again)
     assert reopened.token != opened.token
@@ -156,6 +176,17 @@ async def test_a_killed_child_names_the_signal(start: Start, recorder: type[Reco
     assert "was ended by SIGKILL" in (await receiver.end())[2]
 
 
+async def test_a_child_that_was_killed_while_it_wrote_has_not_written_garbage(
+    start: Start, recorder: type[Recorder]
+) -> None:
+    child, receiver = start(ECHO), recorder()
+    channel = (await child.open(receiver)).channel
+    channel.send(b"hello")
+    await receiver.until(lambda: receiver.frames)
+    channel.send(b"break off")
+    assert "was ended by SIGKILL" in (await receiver.end())[2]
+
+
 async def test_a_child_that_dies_at_start(start: Start, recorder: type[Recorder]) -> None:
     child, receiver = (
         start("import sys\nprint('loading', file=sys.stderr)\nimport no_such_module\n"),
@@ -163,40 +194,44 @@ async def test_a_child_that_dies_at_start(start: Start, recorder: type[Recorder]
     )
     (await child.open(receiver)).channel.send(b"hello")
     message = (await receiver.end())[2]
-    assert "exited with code 1" in message
+    assert "ended with exit code 1" in message
     assert "loading" in message
     assert "No module named 'no_such_module'" in message
 
 
 async def test_its_standard_error_is_forwarded_and_kept(start: Start, recorder: type[Recorder]) -> None:
     lines: list[str] = []
-    child, receiver = start(ECHO, on_stderr=lines.append), recorder()
+    child, receiver = start(ECHO, on_log=lines.append), recorder()
     opened = await child.open(receiver)
     opened.channel.send(b"chatter")
     await receiver.until(lambda: receiver.frames)
     await child.stop()
     assert lines == [f"line {number}" for number in range(60)]
-    assert child.stderr_lines == lines[-50:]
+    assert child.health.last_lines == tuple(lines[-20:])
 
 
 async def test_odd_output_on_standard_error(start: Start, recorder: type[Recorder]) -> None:
     source = "import os\nos.write(2, b'\\xff\\n' + b'x' * 10000 + b'\\r\\nno end')"
-    child, receiver = start(source), recorder()
+    child, receiver = start(source, restart=False), recorder()
     await child.open(receiver)
     await receiver.end()
-    assert child.stderr_lines[0] == "\ufffd"
-    assert all(len(line) <= 4096 for line in child.stderr_lines)
-    assert child.stderr_lines[-1] == "no end"
+    lines = (await how_it_ended(child)).last_lines
+    assert lines[0] == "\ufffd"
+    assert all(len(line) <= 4096 for line in lines)
+    assert lines[-1] == "no end"
 
 
 async def test_a_callback_that_fails_harms_nothing(
     start: Start, recorder: type[Recorder], caplog: pytest.LogCaptureFixture
 ) -> None:
-    child, receiver = start("import os\nos.write(2, b'a\\nb\\n')", on_stderr=lambda line: 1 / 0), recorder()
+    child, receiver = (
+        start("import os\nos.write(2, b'a\\nb\\n')", restart=False, on_log=lambda line: 1 / 0),
+        recorder(),
+    )
     await child.open(receiver)
     await receiver.end()
-    assert child.stderr_lines == ["a", "b"]
-    assert "on_stderr failed" in caplog.text
+    assert (await how_it_ended(child)).last_lines == ("a", "b")
+    assert "watcher of the broker's process failed" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -227,8 +262,8 @@ async def test_a_program_that_closes_its_output_and_runs_on(
     monkeypatch.setattr(child_process, "LAST_WORDS", 0.05)
     child, receiver = start("import os, time\nos.close(1)\ntime.sleep(3600)", grace=0.05), recorder()
     await child.open(receiver)
-    assert "closed its standard input or output, ran on, and was terminated" in (await receiver.end())[2]
-    assert child.exit_code == -signal.SIGTERM
+    assert "closed its standard input or output, ran on, and was ended" in (await receiver.end())[2]
+    assert (await how_it_ended(child)).signal == "SIGTERM"
 
 
 async def test_a_program_that_ignores_everything_is_killed(
@@ -240,13 +275,14 @@ async def test_a_program_that_ignores_everything_is_killed(
         "import signal, sys, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "print('ready', file=sys.stderr, flush=True)\ntime.sleep(3600)",
         grace=0.05,
-        on_stderr=lambda line: ready.set(),
+        on_log=lambda line: ready.set(),
     )
     await child.open(recorder())
     await ready.wait()
+    pid = child.pid or 0
     await child.stop()
-    assert child.exit_code == -signal.SIGKILL
-    assert not lives(child.pid or 0)
+    assert (await how_it_ended(child)).signal == "SIGKILL"
+    assert not lives(pid)
 
 
 async def test_a_grandchild_that_holds_the_pipes_does_not_delay_the_news(
@@ -259,13 +295,14 @@ async def test_a_grandchild_that_holds_the_pipes_does_not_delay_the_news(
             "import subprocess, sys\n"
             "grandchild = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(3600)'])\n"
             "print(grandchild.pid, file=sys.stderr, flush=True)\nsys.exit(4)",
-            on_stderr=lambda line: pids.append(int(line)),
+            restart=False,
+            on_log=lambda line: pids.append(int(line)),
         ),
         recorder(),
     )
     await child.open(receiver)
     try:
-        assert "exited with code 4" in (await receiver.end())[2]
+        assert "ended with exit code 4" in (await receiver.end())[2]
     finally:
         os.kill(pids[0], signal.SIGKILL)
 
@@ -280,7 +317,7 @@ async def test_a_child_that_does_not_read(start: Start, recorder: type[Recorder]
         assert sent < 100
     async with asyncio.timeout(10):
         await child.stop()
-    assert child.exit_code == -signal.SIGTERM
+    assert (await how_it_ended(child)).signal == "SIGTERM"
 
 
 # What cannot be started.
@@ -291,22 +328,23 @@ async def test_a_child_that_does_not_read(start: Start, recorder: type[Recorder]
     [
         (["no-such-program-anywhere"], None, "no-such-program-anywhere: there is no such program"),
         ([sys.executable], "/no/such/directory", "the directory /no/such/directory does not exist"),
-        ([os.path.dirname(__file__)], None, "not executable"),  # noqa: PTH120
+        ([os.path.dirname(__file__)], None, "may not be run"),  # noqa: PTH120
+        (["nul\0byte"], None, "embedded null byte"),
     ],
 )
 async def test_what_cannot_be_started(
     recorder: type[Recorder], command: list[str], cwd: str | None, message: str
 ) -> None:
-    async with Child(command, cwd=cwd) as child:
+    async with LaunchedBroker(command, cwd=cwd) as child:
         for _ in range(2):
-            with pytest.raises(ConnectionLost, match=message):
+            with pytest.raises(BrokerExited, match=message):
                 await child.open(recorder())
 
 
 @pytest.mark.parametrize("command", ["python -m myapp", []])
 def test_a_command_is_a_list(command: str | list[str]) -> None:
     with pytest.raises(ValueError, match="list"):
-        Child(command)
+        LaunchedBroker(command)
 
 
 # No orphans.
@@ -317,18 +355,19 @@ async def test_cancelled_stop_kills(start: Start, recorder: type[Recorder]) -> N
     child = start(
         "import sys, time\nprint('ready', file=sys.stderr, flush=True)\ntime.sleep(3600)",
         grace=3600,
-        on_stderr=lambda line: ready.set(),
+        on_log=lambda line: ready.set(),
     )
     receiver = recorder()
     await child.open(receiver)
     await ready.wait()
+    pid = child.pid or 0
     stopping = asyncio.create_task(child.stop())
     await asyncio.sleep(0)
     stopping.cancel()
     with pytest.raises(asyncio.CancelledError):
         await stopping
     await receiver.end()
-    assert not lives(child.pid or 0)
+    assert not lives(pid)
 
 
 async def test_cancelled_open_leaves_no_process(start: Start, recorder: type[Recorder]) -> None:
@@ -339,7 +378,8 @@ async def test_cancelled_open_leaves_no_process(start: Start, recorder: type[Rec
     with pytest.raises(asyncio.CancelledError):
         await opening
     await child.stop()
-    assert child.pid is None or not lives(child.pid)
+    assert child.pid is None
+    assert child.state == "stopped"
 
 
 async def test_a_parent_that_is_killed_leaves_no_broker(script: Script, tmp_path: Path) -> None:
@@ -348,7 +388,7 @@ async def test_a_parent_that_is_killed_leaves_no_broker(script: Script, tmp_path
         textwrap.dedent(
             """
             import asyncio, sys
-            from ionbus.channels.child import Child
+            from ionbus import LaunchedBroker
 
             class Receiver:
                 def frame_received(self, frame): print("open", flush=True)
@@ -356,7 +396,7 @@ async def test_a_parent_that_is_killed_leaves_no_broker(script: Script, tmp_path
                 def closed(self, *end): pass
 
             async def main():
-                child = Child(sys.argv[1:])
+                child = LaunchedBroker(sys.argv[1:])
                 (await child.open(Receiver())).channel.send(b"hello")
                 await asyncio.sleep(3600)
 
