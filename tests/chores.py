@@ -25,6 +25,7 @@ class Chores(Contract, name="chores", version="1.0"):
     hang_task = Call(None, None, timeout=None)
     hung = Call(None, int, doc="How many tasks hang.")
     compute = Call(float, None, timeout=None)
+    nap = Call(float, str, doc="Takes so many seconds.")
     told = Event(str)
     tell = Call(str, None)
 
@@ -94,6 +95,12 @@ async def hung() -> int:
 @broker.handle(Chores.compute)
 async def compute(seconds: float) -> None:
     time.sleep(seconds)  # noqa: ASYNC251 - a handler that computes without awaiting
+
+
+@broker.handle(Chores.nap)
+async def nap(seconds: float) -> str:
+    await asyncio.sleep(seconds)
+    return "rested"
 
 
 @broker.handle(Chores.tell)

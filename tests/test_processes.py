@@ -18,7 +18,8 @@ from ionbus.channels.supervisor import LaunchedBroker
 from ionbus.generated.protocol import Limits
 from workshop import eventually, opened_bus
 
-COMMAND = [sys.executable, str(Path(__file__).parent / "chores.py")]
+TESTS = Path(__file__).parent
+COMMAND = [sys.executable, str(TESTS / "chores.py")]
 BRISK = Limits(retry_base_ms=1, retry_cap_ms=20)
 
 
@@ -124,6 +125,19 @@ async def test_a_signal_ends_it_in_good_order(number: signal.Signals) -> None:
         await eventually(lambda: not is_alive(pid))
         assert codes[0] in ("stopping", "connection_lost")
         await eventually(lambda: child.pid != pid)
+
+
+async def test_a_signal_lets_what_runs_finish_where_there_is_a_drain() -> None:
+    command = [sys.executable, "-m", "ionbus.cli", "serve", "chores:broker", "--drain", "20"]
+    async with Child(command, cwd=TESTS) as child, opened_bus(child.open, BRISK) as bus:
+        pid = await bus.call(Chores.pid)
+        nap = asyncio.create_task(bus.call(Chores.nap, 1.0))
+        assert await bus.call(Chores.add, [1, 2]) == 3
+        os.kill(pid, signal.SIGTERM)
+        assert await bus.call(Chores.add, [3, 4], timeout=20) == 7
+        assert await nap == "rested"
+        await eventually(lambda: not is_alive(pid))
+        assert await bus.call(Chores.pid, timeout=20) != pid
 
 
 async def test_a_broker_that_computes_is_unresponsive_and_not_killed() -> None:

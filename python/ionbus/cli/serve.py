@@ -50,6 +50,13 @@ def address(text: str) -> str:
     show_default=True,
     help="Seconds that handlers have to end.",
 )
+@click.option(
+    "--drain",
+    default=0.0,
+    type=click.FloatRange(min=0),
+    show_default=True,
+    help="Seconds that requests under way may go on after SIGTERM or SIGINT; a second signal ends them.",
+)
 def serve(
     target: str,
     addresses: tuple[str, ...],
@@ -57,6 +64,7 @@ def serve(
     roles: tuple[str, ...],
     endpoint_file: Path | None,
     grace: float,
+    drain: float,
     *,
     stdio: bool,
     reload: bool,
@@ -71,6 +79,8 @@ def serve(
 
     is_stdio = stdio or (is_launched() and not addresses)
     if reload:
+        if drain:
+            raise click.UsageError("--drain is for a broker that stops for good; leave it out with --reload")
         from ionbus.cli.reload import reload_broker  # noqa: PLC0415 - as above
 
         kept = [word for role in roles for word in ("--role", role)]
@@ -89,6 +99,7 @@ def serve(
             endpoint_file=endpoint_file,
             origins=origins,
             grace=grace,
+            drain=drain,
             stdio=taken,
         )
     except (TypeError, ValueError, OSError) as error:

@@ -44,6 +44,8 @@ class Rate:
 
     def excess_ms(self, now: float) -> int:
         """How long to wait until it is within bounds again; 0: it is."""
+        if self._left >= 0:
+            return 0
         self._fill(now)
         return 0 if self._left >= 0 else ceil(-self._left * 1000 / self._per_second)
 
