@@ -26,9 +26,6 @@ from ionbus.wire import values
 from ionbus.wire.frames import MalformedFrame
 from ionbus.wire.messages import encode_message
 
-LONGEST_TEXT = 1_000
-"""Characters of an error that are told where all of it would be too large."""
-
 
 class Owner(Protocol):
     """Who a peer belongs to: a session at the broker, the bus at a client."""
@@ -248,10 +245,7 @@ class Peer:
         told = error if isinstance(error, IonbusError) else internal_error("an event's validation", error)
         code, text, details = error_to_wire(told)
         packed = values.encode(details) if details else None
-        message = encode_message(Message.REFUSED, seq, code, text, packed)
-        if not self.takes(message):
-            message = encode_message(Message.REFUSED, seq, code, text[:LONGEST_TEXT])
-        self.send(message)
+        self.send(encode_message(Message.REFUSED, seq, code, text, packed))
 
     def consumed(self, cost: int) -> None:
         """An event was dropped or taken."""
