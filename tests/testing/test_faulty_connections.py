@@ -116,3 +116,19 @@ async def test_a_half_open_websocket_is_given_up_and_the_session_resumes() -> No
                 assert change.outcome == "resumed"
                 assert await bus.call(Workshop.add, Two(left=1, right=1)) == 2
             faults.close()
+
+
+async def test_the_seed_repeats_all_that_happens_in_memory() -> None:
+    async def run(seed: int) -> list[str]:
+        faults = Faults(seed=seed, jitter=0.05, drop=0.1, duplicate=0.1, stall=0.05)
+        with FakeClock() as clock:
+            async with pair(make_broker(), faults=faults) as at:
+                recorder = Recorder()
+                recorder.record(at.bus, Workshop.noticed)
+                for _ in range(10):
+                    await clock.drive(at.bus.call(Workshop.report, 10))
+                return [*map(str, recorder.recorded), faults.report(), f"{clock.elapsed:.3f}"]
+
+    first, again, other = [await run(seed) for seed in (1, 1, 2)]
+    assert first == again
+    assert first != other

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -56,6 +57,7 @@ class ClientSession:
         limits: of this side.
         agent: program and version, told in HELLO.
         may_renew_token: the opener asks for the token anew at each attempt.
+        spread: a number in [0, 1) each time, for the spread of retries.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class ClientSession:
         limits: Limits,
         agent: str,
         may_renew_token: bool,
+        spread: Callable[[], float] = random.random,
     ) -> None:
         infos = [_info(contract) for contract in contracts]
         told = [(info.name, info.version, info.fingerprint) for info in infos]
@@ -76,7 +79,7 @@ class ClientSession:
         self._handled: dict[str, Handler] = {}
         self.state_watchers: list[Callable[[StateChange], object]] = []
         self.error_watchers: list[Callable[[IonbusError], object]] = []
-        self.link = Link(self, opener, told, limits, agent, may_renew_token=may_renew_token)
+        self.link = Link(self, opener, told, limits, agent, may_renew_token=may_renew_token, spread=spread)
         self._threads = Threads()
         self.peer = Peer(self, self.link.connection.session, self.link.pump.flush_soon, limits, self._threads)
         self._subscriptions = Subscriptions(self.peer)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ionbus.channels.base import Channel, Opener
@@ -97,6 +96,7 @@ class Link:
         limits: of this side.
         agent: program and version, told in HELLO.
         may_renew_token: the opener asks a function for the token, so that a refused one is no reason to give up.
+        spread: a number in [0, 1) each time, for the spread of retries.
     """
 
     def __init__(
@@ -108,6 +108,7 @@ class Link:
         agent: str,
         *,
         may_renew_token: bool,
+        spread: Callable[[], float],
     ) -> None:
         self._application = application
         self._opener = opener
@@ -116,7 +117,7 @@ class Link:
         self.connection = Connection(
             limits,
             secrets.token_bytes,
-            random.random,
+            spread,
             agent,
             contracts,
             may_renew_token=may_renew_token,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator, Sequence, Set as AbstractSet
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Generic
@@ -27,6 +28,7 @@ from ionbus.contract.contract import Contract
 from ionbus.errors import ConnectionLost
 from ionbus.generated.protocol import Limits
 from ionbus.generated.states import ConnectionState
+from ionbus.testing.dice import Dice
 from ionbus.testing.faults import Faults
 from ionbus.testing.faulty import faulty
 from ionbus.testing.waiting import Watched, within
@@ -196,9 +198,19 @@ class Pair(Generic[StateT]):
             identity=identity,
             silence_is_fatal=self._silence_is_fatal,
         )
-        opener: Opener = listener.open if self.faults is None else faulty(listener.open, self.faults)
+        opener: Opener = listener.open
+        spread = random.random
+        if self.faults is not None:
+            opener = faulty(opener, self.faults)
+            # So that the seed repeats when it tries again, and with that which frames there are.
+            spread = Dice(f"{self.faults.seed} retries {len(self.clients)}").random
         session = ClientSession(
-            opener, contracts=contracts, limits=limits or Limits(), agent=AGENT, may_renew_token=False
+            opener,
+            contracts=contracts,
+            limits=limits or Limits(),
+            agent=AGENT,
+            may_renew_token=False,
+            spread=spread,
         )
         client = Client(Bus(session), listener, session)
         try:
