@@ -129,7 +129,7 @@ async def test_a_signal_ends_it_in_good_order(number: signal.Signals) -> None:
 
 async def test_a_signal_lets_what_runs_finish_where_there_is_a_drain() -> None:
     command = [sys.executable, "-m", "ionbus.cli", "serve", "chores:broker", "--drain", "20"]
-    async with Child(command, cwd=TESTS) as child, opened_bus(child.open, BRISK) as bus:
+    async with LaunchedBroker(command, cwd=TESTS) as child, opened_bus(child.open, BRISK) as bus:
         pid = await bus.call(Chores.pid)
         nap = asyncio.create_task(bus.call(Chores.nap, 1.0))
         assert await bus.call(Chores.add, [1, 2]) == 3
