@@ -75,8 +75,8 @@ class FakeClock:
 
     @property
     def elapsed(self) -> float:
-        """Seconds that it has been moved by."""
-        return self._now - self._began
+        """Seconds that it has been moved by, to the microsecond."""
+        return round(self._now - self._began, 6)
 
     # Where it drives.
 
