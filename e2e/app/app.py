@@ -25,6 +25,7 @@ from contracts import (
     Refusal,
     Refused,
     Said,
+    Stop,
     Sum,
     Tick,
     Ticks,
@@ -147,6 +148,16 @@ async def heard(who: str, ctx: Context[State]) -> list[Said]:
     return [said for said in ctx.state.said if said.who == who]
 
 
+stopping: set[asyncio.Task[None]] = set()
+
+
+@broker.handle(Probe.stop)
+async def stop(request: Stop) -> None:
+    task = asyncio.create_task(broker.stop(drain=request.drain, elsewhere=request.elsewhere))
+    stopping.add(task)
+    task.add_done_callback(stopping.discard)
+
+
 @broker.handle(Probe.ask)
 async def ask(text: str, ctx: Context[State]) -> Answer:
     return await ctx.call(Probe.question, Question(text=text))
@@ -157,10 +168,10 @@ def ask_from_thread(text: str, ctx: ThreadContext[State]) -> Answer:
     return ctx.call(Probe.question, Question(text=text))
 
 
-async def serve(origins: list[str], hosts: list[str]) -> None:
-    async with broker.serve("ws://127.0.0.1:0", origins=origins, hosts=hosts) as endpoints:
+async def serve(origins: list[str], hosts: list[str], token: str | None = None) -> None:
+    async with broker.serve("ws://127.0.0.1:0", origins=origins, hosts=hosts, token=token) as endpoints:
         print(json.dumps({"url": endpoints[0].url, "token": endpoints[0].token}), flush=True)
-        await asyncio.Event().wait()
+        await broker.stopped()
 
 
 if __name__ == "__main__":

@@ -94,6 +94,13 @@ class Answer(BaseModel):
     data: bytes
 
 
+class Stop(BaseModel):
+    """How the broker shall stop."""
+
+    drain: float
+    elsewhere: str | None = None
+
+
 class Probe(Contract, name="probe", version="1.0"):
     """A broker that does on request whatever a test wants to see."""
 
@@ -119,6 +126,8 @@ class Probe(Contract, name="probe", version="1.0"):
     emit_ticks = Call(Ticks, None, timeout=None)
     set_level = Call(Level, None)
     heard = Call(str, list[Said], doc="What that client has said, as the broker heard it.")
+
+    stop = Call(Stop, None, doc="Stop, and answer at once.")
 
     question = Call(Question, Answer, served_by="client")
     ask = Call(str, Answer, doc="Ask the caller.")

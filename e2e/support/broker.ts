@@ -18,13 +18,16 @@ export interface ServeOptions {
   readonly origins?: string[];
   /** The names besides its own by which clients reach it, as "127.0.0.1:8080". */
   readonly hosts?: string[];
+  /** What lets clients in; a random one, unless it is given. */
+  readonly token?: string;
 }
 
 /** Start it, and wait until it listens. */
-export async function startBroker({ origins = [], hosts = [] }: ServeOptions = {}): Promise<ServedBroker> {
+export async function startBroker(options: ServeOptions = {}): Promise<ServedBroker> {
+  const { origins = [], hosts = [], token } = options;
   const { mark, env } = newMark();
   const { command, args, cwd } = brokerCommand;
-  const child = spawn(command, [...args, JSON.stringify({ origins, hosts })], {
+  const child = spawn(command, [...args, JSON.stringify({ origins, hosts, token })], {
     cwd,
     env,
     stdio: ["ignore", "pipe", "pipe"],
