@@ -242,24 +242,6 @@ async def test_a_client_that_takes_nothing_for_too_long_is_ended_as_a_slow_consu
         assert scene.broker.dropped == {"depot.seen": {"slow_consumer": 1}}
 
 
-@pytest.mark.parametrize("limits", [{"max_queued_bytes": 20 * PARCEL}, {"replay_elements": 20}])
-async def test_a_client_that_grants_without_end_and_does_not_read_is_ended_at_the_bound_and_not_later(
-    limits: dict[str, int],
-) -> None:
-    async with depot(**limits) as scene:
-        raw = await scene.raw(credit=[2**50, 2**50])
-        raw.send(0, 1, 0, [10, 1, "depot.seen"])
-        await eventually(lambda: len(raw.frames) > 1)
-        scene.wire.to_client.hold()
-        session = next(each for each in scene.broker.sessions if each.id == "73" * 16)
-        emitted = 0
-        while session in scene.broker.sessions:
-            await scene.broker.emit(Depot.seen, bytes(PARCEL))
-            emitted += 1
-            assert emitted < 100
-        assert scene.broker.dropped["depot.seen"] == {"slow_consumer": emitted}
-
-
 async def test_more_sessions_than_there_may_be_are_told_to_come_later() -> None:
     broker = make_broker(Limits(max_sessions=1))
     async with broker.opened():

@@ -187,11 +187,7 @@ class Session:
         is_behind = event.delivery != "volatile" and not engine.accepts_events
         engine.emit(message, cost, event.delivery, key)
         self._pump.flush_soon()
-        limits = self._serving.limits  # a client may grant more than may wait for it
-        is_too_much = (
-            engine.queued_bytes > limits.max_queued_bytes or engine.queued_events > limits.replay_elements
-        )
-        return (is_behind or is_too_much) and self.check_bounds()
+        return is_behind and self.check_bounds()
 
     def check_bounds(self) -> bool:
         """Look at what waits for it; past a bound its session ends. Whether it goes on."""
