@@ -15,12 +15,10 @@ import pytest
 from click.testing import CliRunner
 
 from chores import Chores
-from ionbus import Broker, ConnectionState, connect
-from ionbus.channels.supervisor import LaunchedBroker
+from ionbus import Broker, connect
 from ionbus.cli import main
 from ionbus.cli.doctor import look
-from ionbus.generated.protocol import Limits
-from workshop import Bench, eventually, make_broker, opened_bus
+from workshop import Bench, eventually, make_broker
 
 IONBUS = [sys.executable, "-m", "ionbus.cli"]
 TESTS = Path(__file__).parents[1]
@@ -231,65 +229,3 @@ async def test_serve_on_stdio_keeps_the_pipe_even_from_a_module_that_prints(tmp_
     environment = {**os.environ, "PYTHONPATH": f"{TESTS}{os.pathsep}{tmp_path}"}
     async with connect(stdio=[*IONBUS, "serve", "noisy:broker"], env=environment) as bus:
         assert await bus.call(Chores.add, [1, 2]) == 3
-
-
-VERSIONED = """
-from chores import Chores
-from ionbus import Broker
-broker = Broker(Chores)
-for member in Chores.__contract__.members.values():
-    if member.kind == "call" and member.name != "chores.add":
-        def unused(payload=None):
-            return None
-        broker.handle(member)(unused)
-
-@broker.handle(Chores.add)
-async def add(numbers: list[int]) -> int:
-    return sum(numbers) * VERSION
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(60)
-@pytest.mark.parametrize("how", ["stdio", "ws"])
-async def test_reload_serves_the_new_code_to_the_same_client(how: str, tmp_path: Path) -> None:
-    module = tmp_path / "versioned.py"
-    module.write_text(f"VERSION = 1\n{VERSIONED}")
-    limits = Limits(retry_base_ms=5, retry_cap_ms=100)
-    environment = {**os.environ, "PYTHONPATH": str(TESTS), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [*IONBUS, "serve", "versioned:broker", "--reload", "--grace", "0.5"]
-    outcomes: list[object] = []
-    if how == "stdio":
-        async with (
-            LaunchedBroker(command, cwd=tmp_path, env=environment) as child,
-            opened_bus(child.open, limits) as bus,
-        ):
-            bus.on_state(lambda change: outcomes.append(change.outcome))
-            assert await bus.call(Chores.add, [1, 2]) == 3
-            pid = child.pid
-            await eventually(lambda: bus.state == ConnectionState.OPEN)
-            module.write_text(f"VERSION = 10\n{VERSIONED}")
-            async with asyncio.timeout(20):
-                while await bus.call(Chores.add, [1, 2]) != 30:  # noqa: ASYNC110 - the new code answers
-                    await asyncio.sleep(0.05)
-            assert child.pid == pid  # the parent has kept the pipe
-            assert "lost" in outcomes
-        return
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        "--ws",
-        "127.0.0.1:0",
-        cwd=tmp_path,
-        env={**environment, "IONBUS_TOKEN": "secret"},
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stderr is not None
-    url = (await process.stderr.readline()).decode().split()[2]
-    async with connect(url, token="secret", limits=limits) as bus:
-        assert await bus.call(Chores.add, [1, 2]) == 3
-        module.write_text(f"VERSION = 10\n{VERSIONED}")
-        async with asyncio.timeout(20):
-            while await bus.call(Chores.add, [1, 2]) != 30:  # noqa: ASYNC110 - the new code answers
-                await asyncio.sleep(0.05)
-    process.terminate()
-    await process.communicate()

@@ -19,6 +19,9 @@ from pathlib import Path
 
 log = logging.getLogger("ionbus")
 
+LIFELINE = "IONBUS_LIFELINE"
+"""In the environment: a descriptor to read from, whose other end the parent holds for as long as it lives."""
+
 ORPHAN_GRACE = 1.0
 """Seconds that everything has to end once the parent is gone."""
 
@@ -97,6 +100,15 @@ def end_with_reader(output_fd: int, seconds: float = ORPHAN_GRACE) -> None:
     A parent that only wants the broker to end closes the broker's input and goes on reading: that is not this.
     """
     _when_closed(output_fd, 0, lambda: HardExit().start("the parent is gone", seconds))
+
+
+def end_with_lifeline() -> None:
+    """End this process soon after its parent where that has given it a lifeline."""
+    text = os.environ.pop(LIFELINE, None)
+    if text is not None:
+        descriptor = int(text)
+        when_input_ends(descriptor, lambda: HardExit().start("the parent is gone", ORPHAN_GRACE))
+        os.close(descriptor)  # what is watched is a copy, which no child process inherits
 
 
 def _when_closed(descriptor: int, events: int, closed: Callable[[], object]) -> None:

@@ -50,6 +50,12 @@ class BytePipe(Protocol):
     def write(self, chunk: bytes) -> None:
         """Write; once the pipe is over this does nothing."""
 
+    def pause_reading(self) -> None:
+        """Take no more for now, not even the end of file; a little may still come."""
+
+    def resume_reading(self) -> None:
+        """Go on."""
+
     def close(self) -> None:
         """Close after what was written has left, or after `CLOSE_TIMEOUT`."""
 
@@ -90,6 +96,7 @@ class _LoopPipe:
         self.user = user
         self.is_writable = True
         self.input: asyncio.ReadTransport | None = None
+        self._is_paused = False
         self.output: asyncio.WriteTransport | None = None
         self._is_over = False
         self._timer: asyncio.TimerHandle | None = None
@@ -98,6 +105,21 @@ class _LoopPipe:
     def write(self, chunk: bytes) -> None:
         if self.output is not None and not self.output.is_closing() and not self._is_over:
             self.output.write(chunk)
+
+    def pause_reading(self) -> None:
+        self._is_paused = True
+        if self.input is not None:
+            self.input.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._is_paused = False
+        if self.input is not None:
+            self.input.resume_reading()
+
+    def input_opened(self, transport: asyncio.ReadTransport) -> None:
+        self.input = transport
+        if self._is_paused:
+            transport.pause_reading()
 
     def close(self) -> None:
         self._is_over = True
@@ -134,7 +156,7 @@ class _Input(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.ReadTransport)
-        self._pipe.input = transport
+        self._pipe.input_opened(transport)
 
     def data_received(self, data: bytes) -> None:
         self._pipe.user.received(data)
@@ -173,6 +195,8 @@ class _ThreadPipe:
         self._chunks: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._is_closed = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
+        self._may_read = threading.Event()
+        self._may_read.set()
         self._start(self._write, output_fd, "writer")
 
     def read(self, input_fd: int) -> None:
@@ -190,6 +214,12 @@ class _ThreadPipe:
             self.is_writable = self._unwritten <= HIGH_WATER_BYTES
             self._chunks.put(chunk)
 
+    def pause_reading(self) -> None:
+        self._may_read.clear()
+
+    def resume_reading(self) -> None:
+        self._may_read.set()
+
     def close(self) -> None:
         self._is_over = True
         self._chunks.put(None)
@@ -201,7 +231,7 @@ class _ThreadPipe:
     def _read(self, fd: int) -> None:
         reason = "end of file on the input"
         try:
-            while chunk := os.read(fd, READ_BYTES):
+            while self._may_read.wait() and (chunk := os.read(fd, READ_BYTES)):
                 self._tell(self._received, chunk)
         except OSError as error:
             reason = f"reading failed: {error}"

@@ -63,7 +63,7 @@ def look() -> Iterator[Finding]:
     for package in PACKAGES:
         yield Finding(package, "ionbus", _package(package), "pip install ionbus")
     yield Finding(
-        "watchfiles", "tests", _package("watchfiles"), "pip install 'ionbus[reload]' (for serve --reload)"
+        "watchfiles", "tests", _package("watchfiles"), "pip install 'ionbus[codegen]' (for codegen --watch)"
     )
     yield Finding("Pillow", "demo", _package("pillow"), "pip install 'ionbus[examples]'")
     yield Finding(

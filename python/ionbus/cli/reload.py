@@ -12,11 +12,15 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import click
 
+from ionbus.channels.file_watch import changes
+from ionbus.channels.lifeline import LIFELINE, end_with_reader
 from ionbus.channels.stdio import take_over_stdio
 from ionbus.cli.relay import Relay
 
@@ -34,10 +38,6 @@ def reload_broker(
     is_stdio: bool,
 ) -> int:
     """Run the broker until a signal or the end of the pipe; gives the exit status. `more`: options that it is given as well."""
-    try:
-        import watchfiles  # noqa: F401, PLC0415 - an extra: not everybody needs it
-    except ImportError:
-        raise click.ClickException("--reload needs watchfiles: pip install 'ionbus[reload]'") from None
     if is_stdio and addresses:
         raise click.UsageError("--reload takes --ws or --stdio, not both")
     command = [sys.executable, "-m", "ionbus.cli", "serve", target, "--grace", str(grace)]
@@ -53,68 +53,109 @@ def reload_broker(
 
 
 async def _reload_websocket(command: Sequence[str], grace: float) -> int:
-    stop = _stop_event()
-    while not stop.is_set():
-        broker = await asyncio.create_subprocess_exec(*command, env=os.environ)
-        await _changed_or(stop)
-        await _end(broker, grace)
+    with _lifeline() as options:
+        async with _wishes() as wishes:
+            while wishes.for_a_broker():
+                broker = await asyncio.create_subprocess_exec(*command, **options)
+                await wishes.for_its_end()
+                await _end(broker, grace)
     return 0
 
 
 async def _reload_stdio(command: Sequence[str], grace: float) -> int:
-    stop = _stop_event()
     stdio = take_over_stdio()
+    end_with_reader(stdio.output_fd, 0.0)  # the broker needs the second that its own end may take
     env = {**os.environ, "IONBUS_LAUNCH": "stdio"}
-    relay = Relay(stop.set)
-    await relay.open(stdio)
-    while not stop.is_set():
-        broker = await asyncio.create_subprocess_exec(
-            *command, env=env, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-        )
-        passing = asyncio.create_task(relay.serve(broker))
-        await _changed_or(stop)
-        relay.leave("the broker is started anew")
-        await _end(broker, grace)
-        await passing
-    await relay.close()
+    async with _wishes() as wishes:
+        relay = Relay(wishes.stop)
+        await relay.open(stdio)
+        while wishes.for_a_broker():
+            broker = await asyncio.create_subprocess_exec(
+                *command, env=env, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+            )
+            passing = asyncio.create_task(relay.serve(broker))
+            await wishes.for_its_end()
+            if not relay.has_ended:
+                relay.leave("the broker is started anew")
+            await _end(broker, grace, relay)
+            await passing
+        await relay.close()
     return 0
 
 
-async def _changed_or(stop: asyncio.Event) -> None:
-    """Wait for a change of a Python file below this folder, or for `stop`."""
-    import watchfiles  # noqa: PLC0415 - as above
+class _Wishes:
+    """What ends one broker, and what ends all: changes of the code, signals, the end of the pipe."""
 
-    async for changes in watchfiles.awatch(
-        Path.cwd(), watch_filter=watchfiles.PythonFilter(), stop_event=stop, raise_interrupt=False
-    ):
-        names = ", ".join(sorted({Path(path).name for _, path in changes}))
-        click.echo(f"ionbus: {names} changed; the broker is started anew", err=True)
-        return
+    def __init__(self) -> None:
+        self._is_over = False
+        self._happened = asyncio.Event()
+
+    def stop(self) -> None:
+        """There shall be no other broker."""
+        self._is_over = True
+        self._happened.set()
+
+    async def watch(self) -> None:
+        """Wait for changes of Python files below this folder."""
+        async for names in changes([Path.cwd()]):
+            click.echo(f"ionbus: {names} changed; the broker is started anew", err=True)
+            self._happened.set()
+
+    def for_a_broker(self) -> bool:
+        """Whether there shall be another."""
+        self._happened.clear()
+        return not self._is_over
+
+    async def for_its_end(self) -> None:
+        """Wait until the one that runs shall end."""
+        await self._happened.wait()
 
 
-async def _end(broker: asyncio.subprocess.Process, grace: float) -> None:
-    """Ask the broker to stop, and see to it that it does."""
-    if broker.returncode is None:
-        try:
-            broker.terminate()
-            async with asyncio.timeout(grace + RESTART_SECONDS):
-                await broker.wait()
-        except ProcessLookupError:
-            pass
-        except TimeoutError:
-            broker.kill()
-    await broker.wait()
-
-
-def _stop_event() -> asyncio.Event:
-    stop = asyncio.Event()
+@asynccontextmanager
+async def _wishes() -> AsyncIterator[_Wishes]:
+    wishes = _Wishes()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         try:
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, wishes.stop)
         except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
-    return stop
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(wishes.stop))
+    watching = asyncio.create_task(wishes.watch())
+    try:
+        yield wishes
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+
+@contextmanager
+def _lifeline() -> Iterator[dict[str, Any]]:  # what create_subprocess_exec takes
+    """The options for a child process that ends when this one does, however that happens."""
+    if sys.platform == "win32":
+        yield {"env": os.environ}
+        return
+    theirs, ours = os.pipe()
+    try:
+        yield {"env": {**os.environ, LIFELINE: str(theirs)}, "pass_fds": (theirs,)}
+    finally:
+        os.close(theirs)
+        os.close(ours)
+
+
+async def _end(broker: asyncio.subprocess.Process, grace: float, relay: Relay | None = None) -> None:
+    """Ask the broker to stop, and see to it that it does."""
+    try:
+        async with asyncio.timeout(grace + RESTART_SECONDS):
+            if relay is not None and relay.has_ended:
+                await relay.say_eof()  # behind all that the parent wrote
+            else:
+                with suppress(ProcessLookupError):
+                    broker.terminate()
+            await broker.wait()
+    except TimeoutError:
+        with suppress(ProcessLookupError):
+            broker.kill()
+    await broker.wait()
 
 
 def _with_port(address: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from ionbus.broker.endpoints import STDIO
+from ionbus.channels.lifeline import end_with_lifeline
 from ionbus.channels.stdio import Stdio, is_launched, take_over_stdio
 
 MAX_PORT = 65_535
@@ -86,6 +87,7 @@ def serve(
         kept = [word for role in roles for word in ("--role", role)]
         kept += [] if endpoint_file is None else ["--endpoint-file", str(endpoint_file)]
         sys.exit(reload_broker(target, addresses, origins, grace, kept, is_stdio=is_stdio))
+    end_with_lifeline()
     taken: Stdio | None = (
         take_over_stdio() if is_stdio else None
     )  # before the application's modules can print
