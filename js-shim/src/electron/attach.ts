@@ -49,6 +49,12 @@ const release = call<"ionbus.release", readonly string[], null, "broker">({
   contract: BUILT_IN,
 });
 
+/**
+ * How many addresses of one document are remembered. A page that reconnects resumes its session with a token after the other, of which
+ * the newest is enough to end it; there may be a few pages' buses.
+ */
+const MAX_ADDRESSES = 64;
+
 /** One channel of one document, or its way to one. */
 interface Lent {
   end(): void;
@@ -117,6 +123,7 @@ export function attachWindow(
       },
     };
     lent.add(one);
+    for (const oldest of lent) if (lent.size > MAX_ADDRESSES) lent.delete(oldest);
     broker.bus
       .call(endpoint, { origin: originOf(frame.url), roles })
       .then(({ url, token }) => {
