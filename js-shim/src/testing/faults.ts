@@ -2,7 +2,6 @@
 
 import { entropy } from "../platform.js";
 import { Dice } from "./dice.js";
-import type { FaultyChannel } from "./faulty.js";
 
 /** Which way a frame goes. */
 export type Direction = "toBroker" | "toClient";
@@ -81,6 +80,22 @@ export interface Injected {
   /** At which frame, from 1. */
   readonly frame: number;
   readonly fault: Fault;
+  /** At a proxy: how many bytes had passed. */
+  readonly byte?: number;
+}
+
+/** What commands go to: a channel, or a connection through a proxy. */
+export interface Faulty {
+  /** Lose it now. */
+  cut(): void;
+  /** Let nothing arrive until `resume`. */
+  stall(direction?: Direction): void;
+  /** End a stall. */
+  resume(direction?: Direction): void;
+  /** Let nothing arrive any more, and tell nobody. */
+  halfOpen(): void;
+  /** Close it, whatever was told to whom. */
+  abandon(): void;
 }
 
 /**
@@ -100,7 +115,7 @@ export class Faults {
   /** How many of each. */
   readonly counts: Partial<Record<Fault, number>> = {};
   /** The channels that are open, oldest first. */
-  readonly channels: FaultyChannel[] = [];
+  readonly channels: Faulty[] = [];
   #settings: FaultSettings = {};
   #opened = 0;
 
@@ -139,8 +154,10 @@ export class Faults {
     if (last.length > 0) {
       const total = Object.values(this.counts).reduce((sum, count) => sum + count, 0);
       lines.push(`the last of ${total}:`);
-      for (const { channel, direction, frame, fault } of last)
-        lines.push(`  channel ${channel} ${direction} frame ${frame}: ${fault}`);
+      for (const { channel, direction, frame, fault, byte } of last) {
+        const where = byte === undefined ? `frame ${frame}` : `byte ${byte}`;
+        lines.push(`  channel ${channel} ${direction} ${where}: ${fault}`);
+      }
     }
     return lines.join("\n");
   }
@@ -171,14 +188,14 @@ export class Faults {
   }
 
   /** For channels: one is there; its number. */
-  joined(channel: FaultyChannel): number {
+  joined(channel: Faulty): number {
     this.#opened += 1;
     this.channels.push(channel);
     return this.#opened;
   }
 
   /** For channels: one is gone. */
-  left(channel: FaultyChannel): void {
+  left(channel: Faulty): void {
     const index = this.channels.indexOf(channel);
     if (index >= 0) this.channels.splice(index, 1);
   }

@@ -18,6 +18,15 @@ export {
 export { FaultyChannel, faulty, faultyAccept } from "./faulty.js";
 export { Client, Pair, type PairOptions, pair } from "./pair.js";
 export {
+  type AfterBytes,
+  type CutOptions,
+  FaultProxy,
+  type FaultProxyOptions,
+  type How,
+  type InDirection,
+  ProxyConnection,
+} from "./proxy.js";
+export {
   type Recorded,
   type ValueOf,
   type Wanted,

@@ -11,6 +11,7 @@ import { FakeClock, type FakeClockOptions } from "./clock.js";
 import type { FakeBroker } from "./fake-broker.js";
 import { Faults, type FaultsOptions } from "./faults.js";
 import { type Pair, type PairOptions, pair } from "./pair.js";
+import { FaultProxy, type FaultProxyOptions } from "./proxy.js";
 import { instead } from "./recorded.js";
 import { Recorder } from "./recorder.js";
 
@@ -51,9 +52,20 @@ export function ionbusRecorder({ test }: HelperOptions = {}): Recorder {
 /** Make faults, which are shown when the test fails, with their seed. The environment variable `IONBUS_SEED` repeats it. */
 export function ionbusFaults({ test, ...options }: FaultsOptions & HelperOptions = {}): Faults {
   const faults = new Faults({ seed: seedGiven(), ...options });
-  onFailure(test, () => `${faults.report()}\nrepeat it: IONBUS_SEED=${faults.seed}`);
+  onFailure(test, () => `${faults.report()}\n${again(faults.seed)}`);
   afterwards(test, () => faults.close());
   return faults;
+}
+
+/** Start a proxy to a broker, which stops with the test and is shown with its seed when that fails; see `FaultProxy`. */
+export async function ionbusProxy(
+  target: string,
+  { test, ...options }: FaultProxyOptions & HelperOptions = {},
+): Promise<FaultProxy> {
+  const proxy = await new FaultProxy(target, { seed: seedGiven(), ...options }).start();
+  onFailure(test, () => `${proxy.faults.report()}\n${again(proxy.seed)}`);
+  afterwards(test, () => proxy.stop());
+  return proxy;
 }
 
 function afterwards(test: HelperOptions["test"], tidy: () => unknown): void {
@@ -66,6 +78,10 @@ function onFailure(test: HelperOptions["test"], report: () => string): void {
   (test?.onTestFailed ?? onTestFailed)(() => {
     console.error(report());
   });
+}
+
+function again(seed: number): string {
+  return `repeat it: IONBUS_SEED=${seed}`;
 }
 
 function seedGiven(): number | undefined {
