@@ -17,6 +17,8 @@ export interface ConnectOptions extends BusOptions {
   readonly token?: Source<string | undefined> | undefined;
   /** Opens a channel of another kind, once an attempt. */
   readonly open?: Opener | undefined;
+  /** Puts something between the bus and what opens its channels, as `(open) => faulty(open, faults)` in a test. */
+  readonly through?: ((open: Opener) => Opener) | undefined;
 }
 
 /**
@@ -28,8 +30,9 @@ export interface ConnectOptions extends BusOptions {
  * @throws ConnectionLost it finds none of them.
  */
 export function connect(options: ConnectOptions = {}): Bus {
-  const { url, token, open, ...busOptions } = options;
-  return createBus(routeOf(url, token, open), busOptions);
+  const { url, token, open, through, ...busOptions } = options;
+  const route = routeOf(url, token, open);
+  return createBus(through === undefined ? route : { ...route, open: through(route.open) }, busOptions);
 }
 
 function routeOf(

@@ -16,6 +16,7 @@ import {
   type FaultProxyOptions,
   Faults,
   fakeBroker,
+  faulty,
   type ProxyConnection,
 } from "../../src/testing/index.js";
 import { ionbusProxy } from "../../src/testing/vitest.js";
@@ -153,8 +154,8 @@ describe("what passes", () => {
     await eventually(() => expect(client.heard.length).toBe(big.length));
     broker.socket.end();
     await eventually(() => expect(proxy.connections).toEqual([]));
+    await eventually(() => expect(client.how).toBe("FIN"));
     expect(Buffer.compare(client.heard, big)).toBe(0);
-    expect(client.how).toBe("FIN");
   });
 
   it("is a reset, at the other end", async () => {
@@ -329,6 +330,22 @@ describe("between a broker and its clients", () => {
       expect(await bus.call(Conductor.execute, { flow: "x".repeat(length) })).toEqual({ files: length });
     expect(proxy.opened).toBeGreaterThan(20);
     expect(outcomes).not.toContain("lost");
+  });
+
+  it("is not the only way: faults can be put on the channel of a bus itself", async () => {
+    const { broker, url } = await serve();
+    broker.handle(Conductor.execute, ({ flow }) => ({ files: flow.length }));
+    const faults = new Faults({ seed: 2, drop: 0.05, cut: 0.05, jitter: 1 });
+    const bus = connect({
+      url,
+      through: (open) => faulty(open, faults),
+      limits: { retryBaseMs: 1, retryCapMs: 20 },
+    });
+    opened.push(() => bus.close());
+    for (let length = 0; length < 100; length++)
+      expect(await bus.call(Conductor.execute, { flow: "x".repeat(length) })).toEqual({ files: length });
+    expect(faults.counts.drop).toBeGreaterThan(0);
+    expect(faults.counts.cut).toBeGreaterThan(0);
   });
 
   it("can be a network that is down for a while", async () => {
