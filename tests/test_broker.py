@@ -29,6 +29,7 @@ from ionbus import (
 )
 from ionbus.channels.memory import MemoryListener
 from ionbus.generated.protocol import Limits
+from ionbus.testing import FakeClock, Recorder, pair
 from workshop import Pair, Progress, TooBig, Workshop, eventually, make_broker, opened_bus, rig
 
 
@@ -423,28 +424,23 @@ async def test_a_reader_that_is_behind_makes_emit_wait_and_loses_nothing() -> No
 
 
 async def test_one_that_reads_nothing_costs_the_others_a_second_at_most_then_is_ended() -> None:
-    limits = Limits(max_queued_bytes=20_000)
-    broker = make_broker(limits)
-    async with broker.opened():
-        listener = MemoryListener(broker.accept_local())
-        async with (
-            opened_bus(listener.open, Limits(credit_messages=10)) as stuck,
-            opened_bus(listener.open) as good,
-        ):
-            heard: list[str] = []
-            codes: list[str] = []
-            stuck.on_state(lambda change: codes.append(change.code))
-            await good.on(Workshop.noticed, heard.append).confirmed()
-            async with stuck.events(Workshop.noticed):
-                start = asyncio.get_running_loop().time()
+    with FakeClock() as clock:
+        async with pair(make_broker(Limits(max_queued_bytes=20_000))) as at:
+            stuck = await at.connect(limits=Limits(credit_messages=10))
+            recorder = Recorder()
+            await recorder.record(at.bus, Workshop.noticed)
+            recorder.record(stuck.bus)
+            began = clock.elapsed
+            async with stuck.bus.events(Workshop.noticed):
                 for _ in range(300):
-                    await broker.emit(Workshop.noticed, "x" * 200)
-                assert asyncio.get_running_loop().time() - start < 3
-                await eventually(lambda: len(heard) == 300)
-                await eventually(lambda: codes)
-            assert codes[0] == "slow_consumer"
-            assert await good.call(Workshop.add, Pair(left=1, right=1)) == 2
-            await eventually(lambda: stuck.state == ConnectionState.OPEN)  # in a new session
+                    await clock.drive(at.broker.emit(Workshop.noticed, "x" * 200))
+                assert clock.elapsed - began <= 1
+                await recorder.wait_for_all([Workshop.noticed] * 300)
+                change = await recorder.wait_for(ConnectionState.RECONNECTING, bus=stuck.bus)
+                assert change.code == "slow_consumer"
+            assert await at.bus.call(Workshop.add, Pair(left=1, right=1)) == 2
+            change = await recorder.wait_for(ConnectionState.OPEN, bus=stuck.bus)
+            assert change.outcome == "lost"
 
 
 async def test_one_that_is_away_for_too_many_events_is_ended() -> None:

@@ -32,6 +32,7 @@ from ionbus import (
 from ionbus.channels.memory import MemoryListener
 from ionbus.generated.protocol import Frame, Limits
 from ionbus.session import acceptor
+from ionbus.testing import FakeClock
 from ionbus.wire.frames import encode_control
 from workshop import Pair, Progress, Rig, TooBig, Workshop, eventually, make_broker, opened_bus, rig
 
@@ -298,11 +299,13 @@ async def test_a_declared_error_ends_a_stream_after_its_items(at: Rig) -> None:
 
 
 async def test_a_stream_has_its_own_timeout(at: Rig) -> None:
-    async with at.bus.stream(Workshop.count, 100_000, timeout=0.05) as items:
-        await asyncio.sleep(0.06)
-        with pytest.raises(CallTimeout):
-            assert [item async for item in items] == []
-    await eventually(lambda: at.bench.ended == ["count"])
+    with FakeClock() as clock:
+        async with at.bus.stream(Workshop.count, 100_000, timeout=60) as items:
+            await clock.advance(60)
+            with pytest.raises(CallTimeout):
+                assert [item async for item in items] == []
+        await clock.settle()
+        assert at.bench.ended == ["count"]
 
 
 async def test_reading_outside_the_block_is_a_mistake(at: Rig) -> None:

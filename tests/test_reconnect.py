@@ -24,6 +24,7 @@ from ionbus.channels.base import Opened, Receiver
 from ionbus.channels.memory import MemoryListener
 from ionbus.generated.protocol import Limits
 from ionbus.session.connection import StateChange
+from ionbus.testing import FakeClock, Recorder, pair
 from workshop import Bench, Pair, Progress, Rig, Workshop, eventually, make_broker, opened_bus, rig
 
 BRISK = Limits(retry_base_ms=1, retry_cap_ms=5)
@@ -120,30 +121,33 @@ async def test_the_handler_does_not_notice_a_cut(at: Rig) -> None:
 
 
 async def test_a_session_that_was_away_for_too_long_is_replaced() -> None:
-    limits = Limits(absence_ms=0, retry_base_ms=1, retry_cap_ms=5)
-    async with rig(make_broker(limits), limits=BRISK) as at:
-        heard: list[str] = []
-        changes: list[StateChange] = []
-        at.bus.on_state(changes.append)
-        at.bus.on(Workshop.noticed, heard.append)
-        task = asyncio.create_task(at.bus.call(Workshop.wait, "x"))
-        await eventually(lambda: at.bench.started)
-        at.listener.is_refusing = True
-        at.wire.cut()
-        later = asyncio.create_task(at.bus.call(Workshop.add, Pair(left=2, right=2)))
-        await at.bus.emit(Workshop.said, "kept for later")
-        await eventually(lambda: at.broker.sessions == [])
-        await eventually(lambda: at.bench.ended == ["x"])  # its handlers are cancelled
-        at.listener.is_refusing = False
-        at.bus.reconnect()
-        with pytest.raises(SessionLost):
-            await task
-        assert await later == 4  # it had never left
-        await eventually(lambda: at.bench.heard == ["kept for later"])
-        assert changes[-1].outcome == "lost"
-        assert changes[-1].code == "absent"
-        await at.bus.call(Workshop.report, 1)
-        assert heard == ["step 0"]  # the subscription was made again
+    with FakeClock() as clock:
+        async with pair(make_broker()) as at:
+            recorder = Recorder()
+            recorder.record(at.bus, Workshop.noticed)
+            bench = at.state
+            task = asyncio.create_task(at.bus.call(Workshop.wait, "x", timeout=None))
+            await clock.settle()
+            assert bench.started == ["x"]
+            at.listener.is_refusing = True
+            at.cut()
+            later = asyncio.create_task(at.bus.call(Workshop.add, Pair(left=2, right=2), timeout=120))
+            await at.bus.emit(Workshop.said, "kept for later")
+            await clock.advance(59)
+            assert len(at.broker.sessions) == 1
+            await clock.advance(2)
+            assert at.broker.sessions == []
+            assert bench.ended == ["x"]  # its handlers are cancelled
+            at.listener.is_refusing = False
+            await at.reconnected()
+            with pytest.raises(SessionLost):
+                await task
+            assert await later == 4  # it had never left
+            assert bench.heard == ["kept for later"]
+            change = await recorder.wait_for(ConnectionState.OPEN)
+            assert (change.outcome, change.code) == ("lost", "absent")
+            await at.bus.call(Workshop.report, 1)
+            assert await recorder.wait_for_all([Workshop.noticed]) == ["step 0"]  # it was subscribed to again
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from ionbus.channels.base import Opener
 from ionbus.channels.memory import MemoryListener, MemoryWire
 from ionbus.client.client_session import ClientSession
 from ionbus.generated.protocol import Limits
+from ionbus.testing import pair
 
 
 class Pair(BaseModel):
@@ -223,8 +224,5 @@ class Rig:
 @asynccontextmanager
 async def rig(broker: Broker[Bench] | None = None, limits: Limits | None = None) -> AsyncIterator[Rig]:
     """Set up a rig."""
-    broker = broker or make_broker()
-    async with broker.opened(grace=1.0):
-        listener = MemoryListener(broker.accept_local())
-        async with opened_bus(listener.open, limits) as bus:
-            yield Rig(broker, listener, bus)
+    async with pair(broker or make_broker(), limits=limits) as at:
+        yield Rig(at.broker, at.listener, at.bus)
