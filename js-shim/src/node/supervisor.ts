@@ -10,6 +10,7 @@ import type { Channel, PeerIdentity, Receiver } from "../channels/base.js";
 import { type Bus, type BusOptions, createBus } from "../client/bus.js";
 import { createListening, type Subscription } from "../dispatch/subscription.js";
 import { ConnectionLost } from "../errors.js";
+import { now, startTimer, stopTimer } from "../time.js";
 import { type BrokerExit, type BrokerRun, type Command, runBroker } from "./child_process.js";
 import { watchFiles } from "./file_watch.js";
 import { useNodePlatform } from "./platform.js";
@@ -150,7 +151,7 @@ export function supervise(options: LaunchOptions): Supervisor {
   let lastExit: BrokerExit | undefined;
   let lastLines: readonly string[] = [];
   /** Until the next start, until it has to have answered, until it counts as well. */
-  let timer: NodeJS.Timeout | undefined;
+  let timer: unknown;
   let isWantedAnew = false;
   let failure: Error | undefined;
   let stopping: Promise<void> | undefined;
@@ -174,14 +175,14 @@ export function supervise(options: LaunchOptions): Supervisor {
   }
 
   function after(ms: number, act: () => void): void {
-    clearTimeout(timer);
-    timer = setTimeout(act, Math.min(ms, MAX_TIMER_MS));
+    stopTimer(timer);
+    timer = startTimer(act, Math.min(ms, MAX_TIMER_MS));
   }
 
   function start(): void {
     isWantedAnew = false;
     starts += 1;
-    startedAt = performance.now();
+    startedAt = now();
     const own = runBroker(options, token, graceMs, { line: log, over });
     run = own;
     const late = `has not answered within ${startTimeoutMs} ms of its start, and was ended`;
@@ -202,7 +203,7 @@ export function supervise(options: LaunchOptions): Supervisor {
 
   /** The process has gone. */
   function over(exit: BrokerExit): void {
-    clearTimeout(timer);
+    stopTimer(timer);
     lastLines = exit.lastLines;
     lastExit = exit;
     run = undefined;
@@ -235,7 +236,7 @@ export function supervise(options: LaunchOptions): Supervisor {
 
   function restart(reason = "it was asked for"): void {
     if (state === "stopping" || state === "stopped") return;
-    clearTimeout(timer);
+    stopTimer(timer);
     deaths = 0;
     if (failure !== undefined) {
       failure = undefined;
@@ -298,7 +299,7 @@ export function supervise(options: LaunchOptions): Supervisor {
   }
 
   async function end(): Promise<void> {
-    clearTimeout(timer);
+    stopTimer(timer);
     endWatch();
     become("stopping");
     settleReady?.reject(new ConnectionLost("the broker was stopped before it was ready"));
@@ -335,7 +336,7 @@ export function supervise(options: LaunchOptions): Supervisor {
         pid: run?.pid,
         restarts: starts - 1,
         deaths,
-        uptimeMs: run === undefined ? undefined : performance.now() - startedAt,
+        uptimeMs: run === undefined ? undefined : now() - startedAt,
         lastExit,
         lastLines: run?.lastLines ?? lastLines,
       };
