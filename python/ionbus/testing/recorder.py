@@ -244,10 +244,21 @@ class Recorder:
     @overload
     async def wait_for_none(
         self,
-        what: What,
+        what: ConnectionState,
         *,
         until: What | Wanted | float,
-        where: Callable[[Any], object] | None = ...,
+        where: Callable[[StateChange], object] | None = ...,
+        bus: Bus | None = ...,
+        since: int = ...,
+        timeout: float = ...,
+    ) -> None: ...
+    @overload
+    async def wait_for_none(
+        self,
+        what: type[Contract] | str,
+        *,
+        until: What | Wanted | float,
+        where: Callable[[Received[object]], object] | None = ...,
         bus: Bus | None = ...,
         since: int = ...,
         timeout: float = ...,
