@@ -1,16 +1,17 @@
 """The end-to-end tests' broker. `python app.py` runs it over standard input and output when a program launches it.
 
-`python app.py '{"origins": [...], "hosts": [...]}'` serves it on a WebSocket port for pages of those origins, under those
-names besides its own, and prints URL and token as one line of JSON.
+`python app.py '{"origins": [...], …}'` serves it on a WebSocket port, with what `serve` says, and prints URL and token as one
+line of JSON.
 """
 
 import asyncio
 import json
 import os
+import ssl
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
@@ -148,6 +149,16 @@ async def heard(who: str, ctx: Context[State]) -> list[Said]:
     return [said for said in ctx.state.said if said.who == who]
 
 
+@broker.handle(Probe.guarded)
+async def guarded() -> str:
+    return "open"
+
+
+@broker.handle(Probe.raise_alarm)
+async def raise_alarm(text: str) -> None:
+    await broker.emit(Probe.alarm, text)
+
+
 stopping: set[asyncio.Task[None]] = set()
 
 
@@ -168,8 +179,27 @@ def ask_from_thread(text: str, ctx: ThreadContext[State]) -> Answer:
     return ctx.call(Probe.question, Question(text=text))
 
 
-async def serve(origins: list[str], hosts: list[str], token: str | None = None) -> None:
-    async with broker.serve("ws://127.0.0.1:0", origins=origins, hosts=hosts, token=token) as endpoints:
+async def serve(
+    origins: list[str],
+    hosts: list[str],
+    token: str | None = None,
+    roles: Sequence[str] = (),
+    certificate: str | None = None,
+    endpoint_file: str | None = None,
+) -> None:
+    context = None
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+    async with broker.serve(
+        "ws://127.0.0.1:0" if context is None else "wss://127.0.0.1:0",
+        origins=origins,
+        hosts=hosts,
+        token=token,
+        roles=set(roles),
+        ssl=context,
+        endpoint_file=endpoint_file,
+    ) as endpoints:
         print(json.dumps({"url": endpoints[0].url, "token": endpoints[0].token}), flush=True)
         await broker.stopped()
 

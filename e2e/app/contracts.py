@@ -128,6 +128,9 @@ class Probe(Contract, name="probe", version="1.0"):
     heard = Call(str, list[Said], doc="What that client has said, as the broker heard it.")
 
     stop = Call(Stop, None, doc="Stop, and answer at once.")
+    guarded = Call(None, str, roles={"admin"}, doc="For administrators: it says `open`.")
+    raise_alarm = Call(str, None, doc="Emit `alarm`.")
+    alarm = Event(str, roles={"admin"})
 
     question = Call(Question, Answer, served_by="client")
     ask = Call(str, Answer, doc="Ask the caller.")

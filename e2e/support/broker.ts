@@ -20,14 +20,21 @@ export interface ServeOptions {
   readonly hosts?: string[];
   /** What lets clients in; a random one, unless it is given. */
   readonly token?: string;
+  /** What the token gives. */
+  readonly roles?: string[];
+  /** The file of a certificate and its key, for wss://. */
+  readonly certificate?: string;
+  /** Where to write URL and token. */
+  readonly endpointFile?: string;
 }
 
 /** Start it, and wait until it listens. */
 export async function startBroker(options: ServeOptions = {}): Promise<ServedBroker> {
-  const { origins = [], hosts = [], token } = options;
+  const { origins = [], hosts = [], token, roles, certificate, endpointFile } = options;
   const { mark, env } = newMark();
   const { command, args, cwd } = brokerCommand;
-  const child = spawn(command, [...args, JSON.stringify({ origins, hosts, token })], {
+  const served = { origins, hosts, token, roles, certificate, endpoint_file: endpointFile };
+  const child = spawn(command, [...args, JSON.stringify(served)], {
     cwd,
     env,
     stdio: ["ignore", "pipe", "pipe"],

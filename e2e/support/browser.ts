@@ -8,14 +8,20 @@ import { builtPage } from "./paths.js";
 
 const TYPES: Record<string, string> = { ".html": "text/html; charset=utf-8", ".js": "text/javascript" };
 
-export function startChromium(): Promise<Browser> {
+export function startChromium(...more: string[]): Promise<Browser> {
   return chromium.launch({
     executablePath: process.env["IONBUS_CHROMIUM"] ?? "/usr/bin/chromium",
-    args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
+    args: [
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-background-networking",
+      "--disable-component-update",
+      ...more,
+    ],
   });
 }
 
-/** A static web server of page/built on a port of its own, hence an origin of its own. */
+/** A static web server of page/built on a port of its own, hence an origin of its own; `/redirect?to=…` leads elsewhere. */
 export class Site {
   readonly origin: string;
   readonly #server: Server;
@@ -27,7 +33,12 @@ export class Site {
 
   static async start(): Promise<Site> {
     const server = createServer(async ({ url = "/" }, response) => {
-      const name = path.basename(new URL(url, "http://localhost").pathname) || "index.html";
+      const { pathname, searchParams } = new URL(url, "http://localhost");
+      if (pathname === "/redirect") {
+        response.writeHead(302, { location: searchParams.get("to") ?? "/" }).end();
+        return;
+      }
+      const name = path.basename(pathname) || "index.html";
       try {
         const body = await readFile(path.join(builtPage, name));
         response.writeHead(200, { "content-type": TYPES[path.extname(name)] ?? "application/octet-stream" });

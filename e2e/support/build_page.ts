@@ -13,7 +13,9 @@ export default async function buildPage(): Promise<void> {
   const page = inRepository("e2e", "page");
   const generated = inRepository("e2e", "app", "generated");
   await Promise.all([
-    copyFile(path.join(page, "index.html"), path.join(builtPage, "index.html")),
+    ...["index.html", "frames.html"].map((name) =>
+      copyFile(path.join(page, name), path.join(builtPage, name)),
+    ),
     copyFile(inRepository("js-shim", "dist", "standalone", "ionbus.js"), path.join(builtPage, "ionbus.js")),
     ...["page", "lab"].map((name) => stripTypes(page, name)),
     ...["probe", "probe.members", "probe.errors", "probe.schema"].map((name) => stripTypes(generated, name)),

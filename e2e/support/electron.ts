@@ -18,6 +18,8 @@ export interface Shell {
   readonly ready: Promise<null | { name: string; code: string; message: string }>;
   readonly logs: string[];
   readonly states: string[];
+  readonly launchBroker: typeof import("ionbus/electron-main").launchBroker;
+  readonly preloadPath: string;
   open(options?: OpenOptions): Promise<void>;
   // To the window that was opened last:
   attach(): void;

@@ -61,7 +61,7 @@ async function recover() {
   return sum;
 }
 
-global.shell = { broker, ready, logs, states, open, attach, crash, recover };
+global.shell = { broker, ready, logs, states, open, attach, crash, recover, launchBroker, preloadPath };
 
 app.on("window-all-closed", () => app.quit());
 app.whenReady().then(() => open());

@@ -7,6 +7,7 @@
  */
 
 import { type BrowserWindow, type IpcMainEvent, MessageChannelMain, type WebFrameMain } from "electron";
+import { now } from "../alarm.js";
 import { BUILT_IN } from "../builtin.js";
 import type { Channel, PeerIdentity, Receiver } from "../channels/base.js";
 import { CLOSED, listenToPort, ownBuffer, type PortLike } from "../channels/port.js";
@@ -25,7 +26,7 @@ export interface AttachOptions {
   readonly transport?: "port" | "websocket" | undefined;
   /**
    * Origins whose pages may connect, as "https://app.example" or "file://". Default: the origin of what this window
-   * shows when it is attached, or else of the first page that it is told to load.
+   * shows when it is attached, or else of the first page that it is told to load. An empty page (about:blank) is neither.
    */
   readonly origins?: readonly string[] | undefined;
   /** What its pages may use of the events, calls and streams that ask for a role. Default: none of them. */
@@ -49,16 +50,18 @@ const release = call<"ionbus.release", readonly string[], null, "broker">({
   contract: BUILT_IN,
 });
 
-/**
- * How many addresses of one document are remembered. A page that reconnects resumes its session with a token after the other, of which
- * the newest is enough to end it; there may be a few pages' buses.
- */
-const MAX_ADDRESSES = 64;
-
 /** One channel of one document, or its way to one. */
 interface Lent {
+  /** The document is gone. */
   end(): void;
+  /** The document has asked for so many more that this one is not looked after any longer. */
+  forget(): void;
 }
+
+/** How many channels of one document are looked after, and how often it may ask in `ASKS_MS`: one bus needs one, and one more each time it reconnects. */
+const MAX_LENT = 64;
+const MAX_ASKS = 100;
+const ASKS_MS = 10_000;
 
 /** Let a window connect to a broker. */
 export function attachWindow(
@@ -69,18 +72,46 @@ export function attachWindow(
 ): Subscription {
   const { webContents } = window;
   const { transport = "port", roles = [] } = options;
+  /** Of the document that the window shows. */
   const lent = new Set<Lent>();
-  /** The channels of the document that is being left. */
-  let leaving: Lent[] = [];
-  let origins =
-    options.origins ?? (webContents.getURL() === "" ? undefined : [originOf(webContents.getURL())]);
+  const refused = new Set<string>();
+  let origins = options.origins;
+  let asks = 0;
+  let asksBegan = 0;
 
-  function refusal(senderFrame: WebFrameMain): string | undefined {
-    if (frameKey(senderFrame) !== frameKey(webContents.mainFrame))
+  firstPage(webContents.getURL());
+
+  /** The first page that is one says whose pages may connect, unless that was said before. */
+  function firstPage(url: string): void {
+    if (!isEmptyPage(url)) origins ??= [originOf(url)];
+  }
+
+  function refusal(frame: WebFrameMain): string | undefined {
+    if (frameKey(frame) !== frameKey(webContents.mainFrame))
       return "only the window's main frame may connect";
-    const origin = originOf(senderFrame.url);
-    if (origins?.includes(origin)) return undefined;
+    const origin = originOf(frame.url);
+    if (origins?.includes(origin) && isItsOwn(frame)) return undefined;
     return `a page of ${origin} may not connect: this window was attached for ${origins?.join(", ") ?? "none yet"}`;
+  }
+
+  function asksTooOften(): boolean {
+    const time = now();
+    if (time - asksBegan > ASKS_MS) [asks, asksBegan] = [0, time];
+    asks += 1;
+    return asks > MAX_ASKS;
+  }
+
+  /** Once for each reason and document: a page that asks again and again does not fill the log. */
+  function refuse(frame: WebFrameMain, problem: string, isFinal: boolean): void {
+    if (!refused.has(problem)) broker.log(`ionbus: refused: ${problem}`);
+    refused.add(problem);
+    answer(frame, { problem, isFinal });
+  }
+
+  function lend(one: Lent): void {
+    lent.add(one);
+    const [oldest] = lent;
+    if (lent.size > MAX_LENT) oldest?.forget();
   }
 
   function asked(event: IpcMainEvent, askedName: unknown): void {
@@ -89,8 +120,9 @@ export function attachWindow(
     if (askedName !== name || senderFrame === null) return;
     const problem = refusal(senderFrame);
     if (problem !== undefined) {
-      broker.log(`ionbus: refused: ${problem}`);
-      answer(senderFrame, { problem, isFinal: true });
+      refuse(senderFrame, problem, true);
+    } else if (asksTooOften()) {
+      refuse(senderFrame, `more than ${MAX_ASKS} channels were asked for in ${ASKS_MS / 1000} s`, false);
     } else if (transport === "port") {
       lendPort(senderFrame);
     } else {
@@ -121,14 +153,15 @@ export function attachWindow(
         lent.delete(one);
         if (given !== undefined) takeBack(given);
       },
+      // A page that reconnects resumes its session with a token after the other: the newest is enough to end it.
+      forget: () => lent.delete(one),
     };
-    lent.add(one);
-    for (const oldest of lent) if (lent.size > MAX_ADDRESSES) lent.delete(oldest);
+    lend(one);
     broker.bus
       .call(endpoint, { origin: originOf(frame.url), roles })
       .then(({ url, token }) => {
         given = token;
-        if (isOver) takeBack(token);
+        if (isOver || refusal(frame) !== undefined) takeBack(token);
         else answer(frame, { url, token });
       })
       .catch((error: Error) => {
@@ -157,13 +190,15 @@ export function attachWindow(
         lent.delete(one);
         relay.end();
       },
+      forget: () => one.end(),
     };
     const relay = createRelay(port1, () => lent.delete(one));
-    lent.add(one);
+    lend(one);
     broker
       .open(identity, relay.receiver)
       .then((channel) => {
-        if (isOver) {
+        if (isOver || refusal(frame) !== undefined) {
+          one.end();
           channel.close(true, "closed", "the page is gone");
           return;
         }
@@ -182,15 +217,16 @@ export function attachWindow(
   }
 
   function navigationStarted(_: unknown, url: string, isInPlace: boolean, isMainFrame: boolean): void {
-    if (isInPlace || !isMainFrame) return;
-    origins ??= [originOf(url)];
-    leaving = [...lent];
+    if (!isInPlace && isMainFrame) firstPage(url);
   }
 
-  /** A navigation that became a download, or was stopped, leaves the document where it is: so only now. */
+  /**
+   * Another document is there, and has not asked for anything yet: what was lent was lent to the one before, also what
+   * that one asked for while it was being left. A navigation that became a download, or was stopped, never comes here.
+   */
   function navigated(): void {
-    for (const one of leaving) one.end();
-    leaving = [];
+    endAll();
+    refused.clear();
   }
 
   webContents.ipc.on(ASK, asked);
@@ -268,6 +304,16 @@ function createRelay(port: PortLike, gone: () => void): Relay {
 
 function problemOf(error: Error): Pick<HandOver, "problem" | "isFinal"> {
   return { problem: error.message, isFinal: Reflect.get(error, "isFinal") === true };
+}
+
+/** Whether a page is what its address says: one in a sandbox of its own has another origin, or none (Electron 22 knows `origin`). */
+function isItsOwn({ url, origin }: WebFrameMain): boolean {
+  return typeof origin !== "string" || !/^https?:/.test(url) || origin === originOf(url);
+}
+
+/** A page without content, which says nothing about whose window this is. */
+function isEmptyPage(url: string): boolean {
+  return url === "" || /^about:/i.test(url);
 }
 
 /** Electron frees routing ids within a process for reuse, and process ids; together they name one frame. */

@@ -244,8 +244,8 @@ def _explain(error: Exception, uri: WebSocketURI, open_timeout: float) -> str:
         return "nothing listens there; start the broker, or check the port"
     if isinstance(error, socket.gaierror):
         return f"the name {uri.host} is not known; check it"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS failed ({error}); check that the broker serves wss:// there, and that its certificate is trusted"
+    if isinstance(error, ssl.SSLError) or (uri.secure and isinstance(error, ConnectionResetError)):
+        return f"TLS failed ({str(error) or 'the connection was closed'}); check that the broker serves wss:// there, and that its certificate is trusted"
     if isinstance(error, InvalidStatus):
         body = bytes(error.response.body or b"").decode(errors="replace").strip().partition("\n")[0]
         status = error.response.status_code
