@@ -597,7 +597,7 @@ async def test_the_rights_that_the_broker_gives_are_kept_without_asking_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def with_rights(kind: Frame, *fields: Any) -> bytes:
-        return encode_control(kind, {**fields[0], "rights": {"emit": [], "call": ["workshop.add"]}})
+        return encode_control(kind, {**fields[0], "rights": {"withheld": ["workshop.echo", "workshop.said"]}})
 
     monkeypatch.setattr(acceptor, "encode_control", with_rights)
     async with rig(make_broker()) as at:

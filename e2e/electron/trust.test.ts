@@ -9,7 +9,7 @@ import { until } from "../support/until.js";
 const FORGER = inRepository("e2e", "electron", "forger.cjs");
 
 /** The descriptor as plain data, for a bus in Electron's main. */
-const GUARDED = { ...Probe.guarded } as typeof Probe.guarded;
+const GUARDED: typeof Probe.guarded = JSON.parse(JSON.stringify(Probe.guarded));
 
 interface Answer {
   readonly name: string;

@@ -184,8 +184,7 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
   const errorListeners = createListening<IonbusError>((error) => reportListenerError("refusals", error));
   let lastListener = 0;
   let lostCalls = 0;
-  let mayEmit: ((name: string) => boolean) | undefined;
-  let mayCall: ((name: string) => boolean) | undefined;
+  let isWithheld = anyOf([]);
 
   const link = createLink(route, limits, {
     delivered: (seq, message) => peer.receive(seq, message),
@@ -195,8 +194,7 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
       peer.maxMessageBytes = welcome.maxMessageBytes ?? limits.maxMessageBytes;
       peer.names = welcome.names;
       peer.disconnected = undefined;
-      mayEmit = anyOf(welcome.emitRights);
-      mayCall = anyOf(welcome.callRights);
+      isWithheld = anyOf(welcome.withheld);
       peer.creditChanged();
     },
     attemptFailed(code, message) {
@@ -407,7 +405,7 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
     const { name, servedBy, raises, idempotent } = member;
     use(member);
     if (servedBy === "client") throw new NotAllowed(`${name}: is served by clients; the broker calls it`);
-    if (mayCall?.(name) === false) throw new NotAllowed(`${name}: the broker gave no right to call it`);
+    if (isWithheld(name)) throw new NotAllowed(`${name}: the broker gave no right to call it`);
     return {
       name,
       payload: pack(name, "request", payload),
@@ -447,7 +445,7 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
       const { name, source, delivery, key } = memberOf(event, "event", "bus.emit");
       use(event);
       if (source === "broker") throw new NotAllowed(`${name}: is published by the broker only`);
-      if (mayEmit?.(name) === false) throw new NotAllowed(`${name}: the broker gave no right to publish it`);
+      if (isWithheld(name)) throw new NotAllowed(`${name}: the broker gave no right to publish it`);
       const packed = pack(name, "event", payload);
       const latest = delivery === "latest" ? `${name} ${keyOf(payload, key)}` : undefined;
       await peer.emit(encodeEvent(name, packed), packed.length, delivery, latest);
@@ -569,7 +567,7 @@ function keyOf(payload: unknown, fields: readonly string[]): string {
   return fields.map((field) => toHex(encode(values?.[field] ?? null))).join(" ");
 }
 
-function anyOf(patterns: readonly string[] | undefined): ((name: string) => boolean) | undefined {
-  const matchers = patterns?.map(matcher);
-  return matchers && ((name) => matchers.some((matches) => matches(name)));
+function anyOf(patterns: readonly string[]): (name: string) => boolean {
+  const matchers = patterns.filter((pattern) => patternProblem(pattern) === undefined).map(matcher);
+  return (name) => matchers.some((matches) => matches(name));
 }

@@ -38,8 +38,8 @@ const MAX_STEPS = 8;
 /** What WELCOME tells the application's side. */
 export interface Welcomed {
   readonly names: readonly string[];
-  readonly emitRights: readonly string[] | undefined;
-  readonly callRights: readonly string[] | undefined;
+  /** Patterns of what this client has no right to. */
+  readonly withheld: readonly string[];
   readonly maxMessageBytes: number | undefined;
 }
 
@@ -340,8 +340,7 @@ function welcomedOf(welcome: Welcome | undefined): Welcomed {
   const { message } = recordOf(welcome?.limits) as { message?: unknown };
   return {
     names: textsOf(welcome?.names) ?? [],
-    emitRights: textsOf(rights["emit"]),
-    callRights: textsOf(rights["call"]),
+    withheld: textsOf(rights["withheld"]) ?? [],
     maxMessageBytes: typeof message === "number" ? message : undefined,
   };
 }

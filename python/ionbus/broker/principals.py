@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from ionbus.channels.base import PeerIdentity
-from ionbus.contract.contract import Call, Event, Member, Stream
+from ionbus.contract.contract import Member
 
 MAX_TOLD_BYTES = 4_096
-"""Of each list of rights in WELCOME, which has to fit into one small frame; a longer one is left out."""
+"""Of what WELCOME tells of rights, since it has to fit into one small frame; a longer list is left out."""
 
 P = TypeVar("P")
 
@@ -44,26 +44,17 @@ class Rights:
         return not member.roles or self.roles is None or not self.roles.isdisjoint(member.roles)
 
     def told(self, members: Collection[Member]) -> dict[str, list[str]] | None:
-        """What WELCOME says of them (docs/protocol.md, section 8.2): nothing where no member is withheld.
+        """What WELCOME says of them (docs/protocol.md, section 8.8): None where no member is withheld.
 
         It spares clients a way for nothing; what is enforced does not depend on it.
         """
-        if self.roles is None or all(self.allow(member) for member in members):
+        if self.roles is None:
             return None
-        emitted = [member for member in members if isinstance(member, Event) and member.source != "broker"]
-        called = [
-            member
-            for member in members
-            if isinstance(member, (Call, Stream)) and member.served_by == "broker"
-        ]
-        told: dict[str, list[str]] = {}
-        for key, of_kind in (("emit", emitted), ("call", called)):
-            allowed = [member.name for member in of_kind if self.allow(member)]
-            withheld = [member.name for member in of_kind if not self.allow(member)]
-            patterns = covering(allowed, withheld) if withheld else None
-            if patterns is not None and sum(map(len, patterns)) <= MAX_TOLD_BYTES:
-                told[key] = patterns
-        return told or None
+        withheld = [member.name for member in members if not self.allow(member)]
+        if not withheld:
+            return None
+        patterns = covering(withheld, [member.name for member in members if self.allow(member)])
+        return {"withheld": patterns} if sum(map(len, patterns)) <= MAX_TOLD_BYTES else None
 
 
 EVERYTHING = Rights(None)
@@ -119,17 +110,17 @@ def checked_roles(roles: object, where: str) -> frozenset[str]:
     return found
 
 
-def covering(allowed: Iterable[str], withheld: Collection[str], prefix: str = "") -> list[str]:
-    """Few patterns that match all of `allowed` and none of `withheld`: `conductor.nodes.**` where nothing below is withheld."""
+def covering(names: Iterable[str], others: Collection[str], prefix: str = "") -> list[str]:
+    """Few patterns that match all names and none of the others: `conductor.nodes.**` for all that is below it."""
     groups: dict[str, list[str]] = {}
-    for name in allowed:
+    for name in names:
         groups.setdefault(name[len(prefix) :].partition(".")[0], []).append(name)
     patterns: list[str] = []
-    for segment, names in groups.items():
+    for segment, found in groups.items():
         whole = f"{prefix}{segment}"
-        if names == [whole]:
+        if found == [whole]:
             patterns.append(whole)
             continue
-        below = [name for name in withheld if name.startswith(f"{whole}.")]
-        patterns += covering(names, below, f"{whole}.") if below else [f"{whole}.**"]
+        below = [name for name in others if name.startswith(f"{whole}.")]
+        patterns += covering(found, below, f"{whole}.") if below else [f"{whole}.**"]
     return patterns

@@ -75,7 +75,7 @@ class ClientSession:
         self._lost_calls = 0
         self._in_hello = {info.name: info for info in infos}
         self._announced: dict[str, ContractInfo] = {}
-        self._may_emit = self._may_call = _any_of(None)
+        self._is_withheld = _any_of(None)
         self._handled: dict[str, Handler] = {}
         self.state_watchers: list[Callable[[StateChange], object]] = []
         self.error_watchers: list[Callable[[IonbusError], object]] = []
@@ -155,7 +155,7 @@ class ClientSession:
         name = event.name
         if event.source == "broker":
             raise NotAllowed(f"{name} is published by the broker; a client cannot emit it")
-        if not self._may_emit(name):
+        if self._is_withheld(name):
             raise NotAllowed(f"{name}: the broker gave no right to publish it")
         key = None
         if event.delivery == "latest":
@@ -213,8 +213,7 @@ class ClientSession:
                 [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
             )
             rights = welcome.get("rights")
-            rights = rights if isinstance(rights, dict) else {}
-            self._may_emit, self._may_call = _any_of(rights.get("emit")), _any_of(rights.get("call"))
+            self._is_withheld = _any_of(rights.get("withheld") if isinstance(rights, dict) else None)
             if not self._opened.done():
                 self._opened.set_result(None)
         if change.outcome == "lost":
@@ -298,7 +297,7 @@ class ClientSession:
     # Inside.
 
     def _check_right_to_call(self, name: str) -> None:
-        if not self._may_call(name):
+        if self._is_withheld(name):
             raise NotAllowed(f"{name}: the broker gave no right to call it")
 
     def _what(self, what: Any) -> tuple[str, Decode]:
@@ -403,10 +402,12 @@ def _info(contract: type[Contract]) -> ContractInfo:
 
 
 def _any_of(patterns: object) -> Callable[[str], bool]:
-    """Whether a name matches one of the patterns that WELCOME gave; it does where it gave none (docs/protocol.md, section 8.2)."""
-    if not isinstance(patterns, list):
-        return lambda _: True
-    matchers = [matcher(pattern) for pattern in patterns if isinstance(pattern, str)]
+    """Whether a name matches one of the patterns that WELCOME gave (docs/protocol.md, section 8.8)."""
+    matchers = [
+        matcher(pattern)
+        for pattern in (patterns if isinstance(patterns, list) else ())
+        if isinstance(pattern, str) and pattern_problem(pattern) is None
+    ]
     return lambda name: any(matches(name) for matches in matchers)
 
 

@@ -136,7 +136,7 @@ class Acceptor:
             principal: who it is; a session that is resumed is given this one in place of its equal.
             carrier: whatever drives the channel.
             now: milliseconds.
-            rights: what WELCOME tells of them (section 8.2).
+            rights: what WELCOME tells of them (section 8.8).
         """
         reason: str | None = None
         secret, received = hello.secret, hello.received
