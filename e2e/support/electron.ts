@@ -20,6 +20,7 @@ export interface Shell {
   readonly states: string[];
   readonly launchBroker: typeof import("ionbus/electron-main").launchBroker;
   readonly preloadPath: string;
+  readonly uncaught: string[];
   open(options?: OpenOptions): Promise<void>;
   // To the window that was opened last:
   attach(): void;

@@ -14,6 +14,11 @@ const states = [];
 broker.onLog((line) => logs.push(line));
 broker.onState(({ from, to }) => states.push(`${from} > ${to}`));
 
+/** What would have ended main, in a dialog. */
+const uncaught = [];
+process.on("uncaughtException", (error) => uncaught.push(String(error)));
+process.on("unhandledRejection", (error) => uncaught.push(String(error)));
+
 /** Whether the broker came up: null, or what `ready` was rejected with. */
 const ready = broker.ready.then(
   () => null,
@@ -61,7 +66,19 @@ async function recover() {
   return sum;
 }
 
-global.shell = { broker, ready, logs, states, open, attach, crash, recover, launchBroker, preloadPath };
+global.shell = {
+  broker,
+  ready,
+  logs,
+  states,
+  uncaught,
+  open,
+  attach,
+  crash,
+  recover,
+  launchBroker,
+  preloadPath,
+};
 
 app.on("window-all-closed", () => app.quit());
 app.whenReady().then(() => open());
