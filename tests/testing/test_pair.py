@@ -150,3 +150,24 @@ async def test_clients_have_the_roles_that_a_test_gives_them() -> None:
         assert await at.bus.call(Vault.open) == "open"
         with pytest.raises(NotAllowed):
             await (await at.connect()).bus.call(Vault.open)
+
+
+async def test_pairs_may_share_their_faults() -> None:
+    faults = Faults(seed=1)
+    async with pair(make_broker(), faults=faults) as first:
+        async with pair(make_broker(), faults=faults):
+            faults.half_open()
+            assert len(faults.channels) == 2
+        assert len(faults.channels) == 1
+        faults.close()
+        first.wire.cut()
+    assert faults.channels == []
+
+
+async def test_it_says_where_a_client_does_not_come_back() -> None:
+    with FakeClock():
+        async with pair(make_broker()) as at:
+            at.listener.is_refusing = True
+            at.cut()
+            with pytest.raises(TimeoutError, match="not open within 3 s; it is reconnecting"):
+                await at.reconnected(timeout=3)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from ionbus import ConnectionState, Received
+from ionbus import ConnectionState, Ionbus, Received
 from ionbus.testing import FakeClock, NotRecorded, Pair, Recorder, Wanted, pair
 from workshop import Bench, Progress, Workshop, make_broker
 
@@ -157,3 +157,11 @@ async def test_what_nobody_records_is_not_waited_for(at: Pair[Bench], recorder: 
         recorder.record(at.bus, ConnectionState.OPEN)
     with pytest.raises(TypeError, match="can be waited for"):
         await recorder.wait_for(Workshop.add)  # type: ignore[call-overload]
+
+
+async def test_a_discontinuity_is_an_event_like_others(at: Pair[Bench]) -> None:
+    recorder = Recorder()
+    await recorder.record(at.bus, Ionbus.discontinuity)
+    await at.restart()
+    gap = await recorder.wait_for(Ionbus.discontinuity)
+    assert gap.reason == "new_epoch"

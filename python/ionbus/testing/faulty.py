@@ -92,6 +92,11 @@ class FaultyChannel:
     def __repr__(self) -> str:
         return f"<FaultyChannel {self.number} over {self._inner!r}>"
 
+    @property
+    def is_over(self) -> bool:
+        """Whether what carries it is closed, too."""
+        return self not in self._faults.channels
+
     def carry(self, channel: Channel) -> None:
         """Say what carries the frames."""
         self._inner = channel
@@ -193,6 +198,8 @@ class FaultyChannel:
 
     def abandon(self) -> None:
         """Close what carries it, whatever it was told."""
+        if self.is_over:
+            return
         self._kill()
         self._faults.left(self)
         if self._inner is not None:

@@ -20,7 +20,7 @@ from ionbus.broker.principals import (
 )
 from ionbus.broker.serving import Serving
 from ionbus.broker.tokens import Authenticate, no_token
-from ionbus.channels.base import Channel, Opener, PeerIdentity, Receiver
+from ionbus.channels.base import Channel, Opened, Opener, PeerIdentity, Receiver
 from ionbus.channels.memory import MemoryListener, MemoryWire
 from ionbus.client.bus import Bus
 from ionbus.client.client_session import ClientSession
@@ -30,7 +30,7 @@ from ionbus.generated.protocol import Limits
 from ionbus.generated.states import ConnectionState
 from ionbus.testing.dice import Dice
 from ionbus.testing.faults import Faults
-from ionbus.testing.faulty import faulty
+from ionbus.testing.faulty import FaultyChannel, faulty
 from ionbus.testing.waiting import Watched, within
 from ionbus.version import AGENT
 
@@ -83,7 +83,12 @@ class Client:
             IonbusError: it is closed for good.
         """
         self.bus.reconnect()
-        await within(timeout, self._changes.until(self._opened))
+        try:
+            await within(timeout, self._changes.until(self._opened))
+        except TimeoutError:
+            raise TimeoutError(
+                f"the client is not open within {timeout:g} s; it is {self.bus.state}"
+            ) from None
 
     async def close(self) -> None:
         """End its session."""
@@ -121,6 +126,7 @@ class Pair(Generic[StateT]):
         """Every client, the first one first."""
         self._authenticate = authenticate
         self._silence_is_fatal = silence_is_fatal
+        self._channels: list[FaultyChannel] = []
         self._serving: Serving | None = None
         self._stack = AsyncExitStack()
 
@@ -201,7 +207,7 @@ class Pair(Generic[StateT]):
         opener: Opener = listener.open
         spread = random.random
         if self.faults is not None:
-            opener = faulty(opener, self.faults)
+            opener = self._noting(faulty(opener, self.faults))
             # So that the seed repeats when it tries again, and with that which frames there are.
             spread = Dice(f"{self.faults.seed} retries {len(self.clients)}").random
         session = ClientSession(
@@ -257,10 +263,20 @@ class Pair(Generic[StateT]):
             await client.close()
         self._serving = None
         await within(CLOSING, self._stack.aclose())
-        if self.faults is not None:
-            self.faults.close()
+        for channel in self._channels:
+            channel.abandon()  # what is half open is told to nobody else
 
     # Inside.
+
+    def _noting(self, opener: Opener) -> Opener:
+        async def open_and_note(receiver: Receiver) -> Opened:
+            opened = await opener(receiver)
+            assert isinstance(opened.channel, FaultyChannel)
+            self._channels = [channel for channel in self._channels if not channel.is_over]
+            self._channels.append(opened.channel)
+            return opened
+
+        return open_and_note
 
     async def _start(self, client: Client, session: ClientSession) -> None:
         # Where faults may take the first attempt, that it failed is no reason to give up.
