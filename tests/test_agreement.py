@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -317,6 +317,73 @@ async def test_garbage_with_its_right_fingerprint_is_a_mismatch(
         assert raw.end is None
 
 
+def changed(change: Callable[[dict[str, Any]], None]) -> bytes:
+    """The workshop's own description, changed."""
+    description = describe(Workshop.__contract__)
+    change(description)
+    return json.dumps(description).encode()
+
+
+def bombs() -> dict[str, bytes]:
+    """Descriptions that are small, and cost without end whoever follows them."""
+    names = [f"field{number}" for number in range(20_000)]
+
+    def pair_is(schema: Any, **definitions: Any) -> bytes:
+        def change(description: dict[str, Any]) -> None:
+            description["$defs"].update(definitions)
+            description["members"]["add"]["request"]["sent"] = schema
+
+        return changed(change)
+
+    values = {"enum": list(range(20_000))}
+    loop = {"$ref": "#/$defs/Loop", **dict.fromkeys(names, 0)}
+    fields = {"type": "object", "properties": {key: {"type": "integer"} for key in names}, "required": names}
+    return {
+        "the same values again and again": pair_is({"anyOf": [{"$ref": "#/$defs/E"}] * 5_000}, E=values),
+        "a reference to itself, with much beside it": pair_is({"$ref": "#/$defs/Loop"}, Loop=loop),
+        "every field required": pair_is(fields),
+        "doubled and doubled": pair_is(
+            {"$ref": "#/$defs/L0"},
+            **{f"L{n}": {"anyOf": [{"$ref": f"#/$defs/L{n + 1}"}] * 2} for n in range(40)},
+            L40={"type": "integer"},
+        ),
+        "many objects like one another": pair_is(
+            {
+                "anyOf": [
+                    {"type": "object", "properties": {key: {"const": n} for key in names[:20]}}
+                    for n in range(1_000)
+                ]
+            }
+        ),
+    }
+
+
+@pytest.mark.parametrize(("name", "text"), bombs().items(), ids=bombs().keys())
+def test_a_description_that_costs_too_much_is_a_mismatch(name: str, text: bytes) -> None:
+    info = Workshop.__contract__
+    judged = agreement.Agreements({info.name: info}).judge(
+        ("workshop", "0.9", hashlib.sha256(text).hexdigest()[:32]), text
+    )
+    assert judged is not None, name
+
+
+@pytest.mark.parametrize("name", ["x" * 2_000_000, "\ud800"], ids=["long", "half a character"])
+def test_a_mismatch_repeats_little_of_what_the_client_sent(name: str) -> None:
+    """A CLOSE of two megabytes, on a pipe that many windows share, would cost all of them their channel."""
+
+    def change(description: dict[str, Any]) -> None:
+        description["members"][name] = {"kind": "event", "source": "any"}
+
+    text = changed(change)
+    info = Workshop.__contract__
+    judged = agreement.Agreements({info.name: info}).judge(
+        ("workshop", "9" * 100_000, hashlib.sha256(text).hexdigest()[:32]), text
+    )
+    assert judged is not None
+    assert f"workshop.{name[:1].encode('utf-8', 'replace').decode()}" in judged
+    assert len(judged.encode()) < 2_000
+
+
 async def test_who_never_answers_is_refused_in_time() -> None:
     limits = Limits(handshake_ms=100)
     async with raw_client(make_broker(limits)) as raw:
@@ -343,6 +410,17 @@ async def test_no_more_waits_than_is_allowed() -> None:
             [4, 2, "contract_mismatch"],
         ]
         assert "too much waits" in messages(raw)[1][3]
+
+
+async def test_what_waits_is_counted_with_its_options_and_patterns() -> None:
+    async with raw_client(make_broker(Limits(max_queued_bytes=1000))) as raw:
+        raw.send(0, 1, 0, announce(), [2, 1, "workshop.echo", packed(b""), {"trace": "x" * 600}])
+        raw.send(0, 3, 0, [10, 1, "workshop." + "x" * 600])
+        await eventually(lambda: len(messages(raw)) == 3)
+        assert [each[:3] for each in messages(raw)[1:]] == [
+            [4, 1, "contract_mismatch"],
+            [11, 1, "not_found"],
+        ]
 
 
 async def test_the_brokers_own_requests_wait_as_well() -> None:

@@ -292,3 +292,8 @@ def test_text_that_becomes_members_with_one_hash_is_refused(form: Any, value: ob
 )
 def test_other_text_becomes_members(form: Any, value: Any) -> None:
     assert len(Payload[Any](form, "a.call").decode(encode(value))) == 5_000
+
+
+def test_a_signaling_nan_for_an_enum_is_refused() -> None:
+    with pytest.raises(InvalidPayload, match="a decimal that cannot be compared with anything"):
+        Payload(Rank, "a.call").decode(encode(Decimal("sNaN")))

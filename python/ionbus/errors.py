@@ -222,6 +222,11 @@ def well_formed(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
+def shortened(text: str, longest: int = 64) -> str:
+    """Text of whoever sent it, of which no more is repeated than is of use."""
+    return text if len(text) <= longest else f"{text[:longest]}…"
+
+
 def printable(text: object, longest: int = 500) -> str:
     """What the other side said, for a log or a terminal: on one line, without control characters, and not too long."""
     shown = str(text)

@@ -18,13 +18,17 @@ from typing import Any, TypeAlias
 from ionbus.contract.contract import ContractInfo
 from ionbus.contract.evolution import Incomparable, first_breaking
 from ionbus.contract.fingerprint import describe
+from ionbus.errors import shortened, well_formed
 from ionbus.generated.protocol import Limits, Message
 from ionbus.session.session import Delivered
+from ionbus.wire.messages import size_of
 
 Triple: TypeAlias = tuple[str, str, str]
 """Name, version and fingerprint of what a client was built with."""
 
 MAX_DESCRIPTION_BYTES = 4_194_304
+LONGEST = 1_000
+"""Characters of why a contract does not fit: the names in it are the client's."""
 MAX_KNOWN = 1_000
 """How many forms of contracts the broker remembers its answer for."""
 
@@ -44,7 +48,7 @@ class Agreements:
         """Why a client that was built with this contract cannot work here, as far as is known, or None."""
         name, version, fingerprint = contract
         if name not in self._served:
-            return f"the contract {name} {version} is not served here"
+            return f"the contract {shortened(name)} {shortened(version)} is not served here"
         reason = self._known.get((name, fingerprint))
         return None if reason is None else self.differs(contract, reason)
 
@@ -64,6 +68,10 @@ class Agreements:
         name, _, fingerprint = contract
         if text is None:
             return self.differs(contract, "the client has no description of it to compare")
+        if len(text) > MAX_DESCRIPTION_BYTES:
+            return self.differs(
+                contract, f"the client's description of it is larger than {MAX_DESCRIPTION_BYTES} bytes"
+            )
         if hashlib.sha256(text).hexdigest()[:32] != fingerprint:
             return self.differs(contract, "the client's description is not the one of its fingerprint")
         reason = self._compare(name, text)
@@ -77,18 +85,17 @@ class Agreements:
         name, version, fingerprint = contract
         served = self._served[name].info
         return (
-            f"the contract {name} differs: the client was built with version {version} ({fingerprint[:8]}…), the "
+            f"the contract {name} differs: the client was built with version {shortened(version)} ({fingerprint[:8]}…), the "
             f"broker serves {served.version} ({served.fingerprint[:8]}…): {reason}; generate the client's code anew"
         )
 
     def _compare(self, name: str, text: bytes) -> str | None:
-        if len(text) > MAX_DESCRIPTION_BYTES:
-            return f"its description is larger than {MAX_DESCRIPTION_BYTES} bytes"
         try:
             change = first_breaking(json.loads(text), self._served[name].description)
         except (Incomparable, ValueError, RecursionError) as error:
-            return str(error) or "its description cannot be read"
-        return None if change is None else str(change)
+            return well_formed(shortened(str(error), LONGEST)) or "its description cannot be read"
+        # JSON can write half a character, and CLOSE cannot.
+        return None if change is None else well_formed(shortened(str(change), LONGEST))
 
 
 class _Served:
@@ -139,7 +146,7 @@ class Questions:
         self._requests: dict[int, _Question] = {}
         self._subscriptions: dict[int, _Question] = {}
         self.held_bytes = 0
-        """Payload bytes of the messages that wait."""
+        """Bytes of the messages that wait."""
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -171,7 +178,7 @@ class Questions:
         if question is None:
             return False
         question.held.append(arrival)
-        self.held_bytes += sum(len(part) for part in arrival.message if isinstance(part, bytes))
+        self.held_bytes += size_of(arrival.message)
         count = sum(len(each.held) for each in self._open.values())
         if self.held_bytes > self._limits.max_queued_bytes or count > self._limits.max_requests:
             self._give_up(question, "too much waits for the client's description of it")
@@ -250,7 +257,7 @@ class Questions:
         self._requests = {key: each for key, each in self._requests.items() if each is not question}
         self._subscriptions = {key: each for key, each in self._subscriptions.items() if each is not question}
         held, question.held = question.held, []
-        self.held_bytes -= sum(len(part) for each in held for part in each.message if isinstance(part, bytes))
+        self.held_bytes -= sum(size_of(each.message) for each in held)
         if not self._open and self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -17,6 +17,7 @@ from ionbus.channels.websocket_client import endpoint_file_opener, websocket_ope
 from ionbus.cli.output import fail, show, show_event
 from ionbus.client.client_session import ClientSession
 from ionbus.contract.names import MAX_NAME_BYTES
+from ionbus.contract.payload import decode_any
 from ionbus.dispatch.patterns import pattern_problem
 from ionbus.dispatch.requests import StreamReader
 from ionbus.errors import IonbusError
@@ -129,7 +130,7 @@ def call(name: str, payload: object, timeout: float, opener: Opener, *, as_json:
     async def work(session: ClientSession) -> None:
         requests = session.peer.requests
         answer = await requests.call(name, values.encode(payload), timeout, (), is_idempotent=False)
-        show(values.decode(answer), as_json=as_json)
+        show(decode_any(answer, name), as_json=as_json)
 
     _run(work, opener, as_json=as_json)
 

@@ -17,6 +17,7 @@ from ionbus.client.link import Link
 from ionbus.contract.contract import Contract, ContractInfo
 from ionbus.contract.fingerprint import canonical_json, describe
 from ionbus.contract.members import Call, Event, Stream
+from ionbus.contract.payload import decode_any
 from ionbus.contract.received import Received
 from ionbus.dispatch.context import UNSET, Context, Request, ThreadContext
 from ionbus.dispatch.handlers import Handler, check_handled, make_handler
@@ -39,7 +40,6 @@ from ionbus.generated.protocol import Limits, Message
 from ionbus.generated.states import ConnectionState
 from ionbus.session.connection import SessionReplaced, StateChange
 from ionbus.session.session import Delivered, Rejected
-from ionbus.wire import values
 from ionbus.wire.messages import encode_event, encode_message
 
 log = logging.getLogger("ionbus")
@@ -315,7 +315,7 @@ class ClientSession:
             def typed(name: str, payload: bytes) -> Received[object]:
                 member = members.get(name)
                 return Received(
-                    name, values.decode(payload) if member is None else member.payload.decode(payload)
+                    name, decode_any(payload, name) if member is None else member.payload.decode(payload)
                 )
 
             return f"{info.name}.**", typed
@@ -324,7 +324,7 @@ class ClientSession:
         problem = pattern_problem(what)
         if problem is not None:
             raise ValueError(problem)
-        return what, lambda name, payload: Received(name, values.decode(payload))
+        return what, lambda name, payload: Received(name, decode_any(payload, name))
 
     def announce(self, info: ContractInfo) -> None:
         """Tell the broker which contract this client was built with, before it is used for the first time."""

@@ -9,6 +9,7 @@ look from old to new.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal, TypeAlias
@@ -22,7 +23,7 @@ Flow: TypeAlias = Literal["client", "broker"]
 Json: TypeAlias = Mapping[str, Any]
 
 MAX_STEPS = 200_000
-"""Schemas that one comparison looks at in one direction: a client's description is bounded in what it costs, too."""
+"""Schemas, fields and values that one comparison looks at in one direction: what a client's description costs is bounded, too."""
 
 
 class Rule(StrEnum):
@@ -106,14 +107,8 @@ def compare(old: Json, new: Json) -> list[Change]:
     Raises:
         Incomparable: one of them is no canonical description, or too large to compare.
     """
-    try:
+    with _told_apart():
         return list(_Comparison(old, new).changes())
-    except Incomparable:
-        raise
-    except RecursionError:
-        raise Incomparable("a description is nested too deep to be compared") from None
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise Incomparable(f"not a canonical description of a contract ({error!r})") from error
 
 
 def first_breaking(old: Json, new: Json) -> Change | None:
@@ -122,7 +117,21 @@ def first_breaking(old: Json, new: Json) -> Change | None:
     Raises:
         Incomparable: as for `compare`.
     """
-    return next((change for change in compare(old, new) if change.is_breaking), None)
+    with _told_apart():
+        return next((change for change in _Comparison(old, new).changes() if change.is_breaking), None)
+
+
+@contextmanager
+def _told_apart() -> Iterator[None]:
+    """Whatever is raised because a description is none becomes `Incomparable`."""
+    try:
+        yield
+    except Incomparable:
+        raise
+    except RecursionError:
+        raise Incomparable("a description is nested too deep to be compared") from None
+    except (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise Incomparable(f"not a canonical description of a contract ({error!r:.200})") from error
 
 
 @dataclass(frozen=True)
@@ -324,14 +333,15 @@ class _Walk:
         self._assumed = min(outer, self._assumed)
         return found
 
-    def _count(self) -> None:
-        self._steps += 1
+    def _count(self, steps: int = 1) -> None:
+        self._steps += steps
         if self._steps > MAX_STEPS:
             raise Incomparable(f"the descriptions take more than {MAX_STEPS} steps to compare")
 
     def _options(self, maker: Any, reader: Any, path: str) -> list[_Found]:
         makers = list(self._alternatives(maker, self._maker))
         readers = list(self._alternatives(reader, self._reader))
+        self._count(sum(map(_weight, makers)) + sum(map(_weight, readers)))
         found = self._default(makers, readers, path)
         values = [value for option in makers for value in _values(option) or ()]
         known = [value for option in readers for value in _values(option) or ()]
@@ -349,9 +359,16 @@ class _Walk:
             return found + self._one(makers[0], readers[0], path)
         found += self._constants(values, known, readers, path)
         unused = list(readers)
+        likenesses, tags = [_likeness(each) for each in readers], [dict(_tags(each)) for each in readers]
         for option in makers:
-            like = [each for each in readers if _likeness(option) == _likeness(each)]
-            others = [each for each in readers if each not in like and not _are_told_apart(option, each)]
+            own, own_tags = _likeness(option), _tags(option)
+            self._count(len(readers) * (1 + len(own_tags)))
+            like = [each for each, its in zip(readers, likenesses, strict=True) if own == its]
+            others = [
+                each
+                for each, its, its_tags in zip(readers, likenesses, tags, strict=True)
+                if own != its and not _are_told_apart(own_tags, its_tags)
+            ]
             fitting = next((each for each in (*like, *others) if self._fits(option, each)), None)
             taken = fitting if fitting is not None else next(iter(like), None)
             if taken is None:
@@ -377,6 +394,7 @@ class _Walk:
 
     def _constants(self, values: list[Any], known: list[Any], readers: list[Any], path: str) -> list[_Found]:
         """Single values: those of enums and literals."""
+        self._count(len(values) * len(readers))
         found = []
         texts, known_texts = {_written(value) for value in values}, {_written(value) for value in known}
         for value in values:
@@ -398,6 +416,7 @@ class _Walk:
         if self._is_maker_new or len(makers) != len(readers):
             return []
         was, now = _default_of(makers), _default_of(readers)
+        self._count(len(was) // 64)
         if was == now or "" in (was, now):
             return []
         return [_Found(path, Rule.DEFAULT_CHANGED, is_breaking=False, detail=self._was_is(was, now))]
@@ -422,7 +441,7 @@ class _Walk:
             return known
         end = schema
         while "$ref" in end or len(end.get("allOf", ())) == 1:
-            self._count()
+            self._count(1 + len(end))
             target = end["allOf"][0] if "allOf" in end else definitions[_name_of(end["$ref"])]
             beside = {word: value for word, value in end.items() if word not in {"$ref", "allOf"}}
             end = {**target, **beside} if beside else target
@@ -474,7 +493,8 @@ class _Walk:
 
     def _objects(self, maker: Any, reader: Any, path: str) -> list[_Found]:
         made, taken = maker.get("properties", {}), reader.get("properties", {})
-        always, needed = maker.get("required", ()), reader.get("required", ())
+        always, needed = frozenset(maker.get("required", ())), frozenset(reader.get("required", ()))
+        self._count(len(made) + len(taken) + len(always))
         extra = reader.get("additionalProperties", True)
         found: list[_Found] = []
         for name in sorted({*made, *taken}):
@@ -555,6 +575,11 @@ def _name_of(reference: str) -> str:
     return reference.removeprefix("#/$defs/").replace("~1", "/").replace("~0", "~")
 
 
+def _weight(schema: Any) -> int:
+    """How much there is to look at in one schema, but for what is below its fields."""
+    return len(schema) + len(schema.get("properties", ())) + len(schema.get("enum", ()))
+
+
 def _values(schema: Any) -> list[Any] | None:
     """The values of an enum or a literal, or None."""
     if "const" in schema:
@@ -610,10 +635,9 @@ def _likeness(schema: Any) -> object:
     return (kind, tuple(_tags(schema))) if kind == "object" else kind
 
 
-def _are_told_apart(one: Any, other: Any) -> bool:
-    """Whether a field with one possible value tells two objects apart."""
-    tags = dict(_tags(other))
-    return any(tags.get(name, value) != value for name, value in _tags(one))
+def _are_told_apart(one: list[tuple[str, str]], other: Mapping[str, str]) -> bool:
+    """Whether a field with one possible value tells two objects apart, by the tags of both."""
+    return any(other.get(name, value) != value for name, value in one)
 
 
 def _together(options: list[Any], values: list[Any]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from decimal import InvalidOperation
 from typing import Any, Generic, TypeVar, cast
 
 from pydantic import TypeAdapter
@@ -18,7 +19,7 @@ from pydantic_core import SchemaSerializer, SchemaValidator, ValidationError
 from typing_extensions import TypeForm
 
 from ionbus.contract.wire_form import ValueForm, wire_schema
-from ionbus.errors import InvalidPayload
+from ionbus.errors import InvalidPayload, shortened
 from ionbus.wire.strict import LONGEST_KEY
 from ionbus.wire.values import MAX_SAFE, KeyedMapping, ValueRefused, decode, encode
 
@@ -95,7 +96,7 @@ class Payload(Generic[T]):
         try:
             return to_python(validated, by_alias=True, warnings=False)
         except (TypeError, ValueError) as error:
-            raise self._refusal("", str(error), SENDING) from error
+            raise _refusal(self.where, "", str(error), SENDING) from error
 
     def encode(self, value: object) -> bytes:
         """Validate a value and give its bytes on the wire.
@@ -107,10 +108,10 @@ class Payload(Generic[T]):
         try:
             encoded = encode(dumped)
         except ValueRefused as refused:
-            raise self._refusal(refused.path, refused.problem, SENDING) from None
+            raise _refusal(self.where, refused.path, refused.problem, SENDING) from None
         if not self._has_wide and _PERHAPS_LARGE.search(encoded):
             for path in _large_integers(dumped, ""):
-                raise self._refusal(path.removeprefix("."), _TOO_LARGE_INTEGER, SENDING)
+                raise _refusal(self.where, path.removeprefix("."), _TOO_LARGE_INTEGER, SENDING)
         return encoded
 
     def decode(self, data: bytes) -> T:
@@ -122,7 +123,7 @@ class Payload(Generic[T]):
         try:
             value = decode(data)
         except ValueRefused as refused:
-            raise self._refusal(refused.path, refused.problem, ARRIVING) from None
+            raise _refusal(self.where, refused.path, refused.problem, ARRIVING) from None
         return self._checked(value, ARRIVING)
 
     def _build(self) -> None:
@@ -162,18 +163,39 @@ class Payload(Generic[T]):
         except ValidationError as error:
             count = error.error_count()
             if count > MAX_READ:  # to make a list of them takes longer than to find them
-                raise self._refusal("", f"{count} problems, more than are told one by one", when) from None
+                raise _refusal(
+                    self.where, "", f"{count} problems, more than are told one by one", when
+                ) from None
             problems = error.errors(include_url=False, include_input=False, include_context=False)[:MAX_TOLD]
             paths = [(path_text(problem["loc"]), shortened(problem["msg"], LONGEST)) for problem in problems]
-            raise self._refusal(*paths[0], when, paths, count) from error
+            raise _refusal(self.where, *paths[0], when, paths, count) from error
+        except InvalidOperation:  # of a signaling NaN, which no validator expects
+            raise _refusal(self.where, "", "a decimal that cannot be compared with anything", when) from None
 
-    def _refusal(
-        self, path: str, problem: str, when: str, paths: list[tuple[str, str]] | None = None, count: int = 1
-    ) -> InvalidPayload:
-        paths = paths or [(path, problem)]
-        more = f", and {count - 1} more" if count > 1 else ""
-        head = "".join(f"{part}: " for part in (self.where, path) if part)
-        return InvalidPayload(f"{head}{problem}{more} ({when})", paths=paths)
+
+def decode_any(data: bytes, where: str) -> Any:
+    """Read bytes from the wire of which no type is known.
+
+    Args:
+        data: the payload.
+        where: what it belongs to, for the error.
+
+    Raises:
+        InvalidPayload: the bytes are no value.
+    """
+    try:
+        return decode(data)
+    except ValueRefused as refused:
+        raise _refusal(where, refused.path, refused.problem, ARRIVING) from None
+
+
+def _refusal(
+    where: str, path: str, problem: str, when: str, paths: list[tuple[str, str]] | None = None, count: int = 1
+) -> InvalidPayload:
+    paths = paths or [(path, problem)]
+    more = f", and {count - 1} more" if count > 1 else ""
+    head = "".join(f"{part}: " for part in (where, path) if part)
+    return InvalidPayload(f"{head}{problem}{more} ({when})", paths=paths)
 
 
 _TOO_LARGE_INTEGER = "an integer outside ±(2^53 - 1) loses digits in JavaScript; send it as text"
@@ -189,11 +211,6 @@ def path_text(location: tuple[int | str, ...]) -> str:
             step = shortened(step, LONGEST_KEY)
             text += f".{step}" if text else step
     return text
-
-
-def shortened(text: str, longest: int) -> str:
-    """Text of whoever sent it, of which no more is told than is of use."""
-    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 def _large_integers(value: object, path: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from uuid import uuid4
 
-from ionbus.contract.payload import Payload
+from ionbus.contract.payload import Payload, decode_any
 from ionbus.dispatch.waiting import Waiters, wait_with, wake
 from ionbus.errors import CallTimeout, IonbusError, error_from_wire
 from ionbus.generated.protocol import Message
@@ -423,7 +423,7 @@ class StreamReader(Generic[ItemT]):
         if grant is not None and not pending.is_over:
             self._peer.send(encode_message(Message.STREAM_CREDIT, pending.id, *grant), pending.id)
         if self._item is None:
-            item: Any = values.decode(payload)
+            item: Any = decode_any(payload, self._name)
             return item  # type: ignore[no-any-return] # without a contract it is what it is
         return self._item.decode(payload)
 

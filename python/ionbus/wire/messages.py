@@ -74,6 +74,17 @@ def event_name(message: bytes) -> str:
     return str(fields[1] if fields[0] == _EVENT else fields[2][1])
 
 
+def size_of(part: object) -> int:
+    """About how many bytes a decoded message, or a part of one, came in."""
+    if isinstance(part, (bytes, str)):
+        return len(part)
+    if isinstance(part, list):
+        return 8 + sum(map(size_of, part))
+    if isinstance(part, dict):
+        return 8 + sum(size_of(key) + size_of(value) for key, value in part.items())
+    return 8
+
+
 def check_message(message: list[Any], limits: Limits) -> bool:
     """Check one element's fields against the table in `schemas/protocol.toml`.
 
