@@ -142,6 +142,12 @@ def test_close_in_both_directions(broker: Broker) -> None:
     assert (two.frames, two.ends) == ([], [])
 
 
+def test_a_close_record_is_small_whatever_it_repeats(broker: Broker) -> None:
+    broker.open(1)
+    broker.accepted.channels[0].close(over=False, code="c" * 100_000, message="ü" * 2_000_000)
+    assert broker.pipe.records() == [(Kind.CLOSE, 1, [False, "c" * 64, "ü" * 900])]
+
+
 @pytest.mark.parametrize(
     "body", [{}, [], [True], ["yes", "closed", ""], [True, 1, ""], [False, "x", None], 1]
 )

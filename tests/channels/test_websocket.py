@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import logging
 import socket
 import ssl
@@ -236,6 +237,27 @@ async def test_garbage_after_the_handshake(serve: Serve, garbage: bytes) -> None
     writer.close()
     await writer.wait_closed()
     assert broker.receivers[0].ends[0][:2] == (False, "protocol_error")
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"\xff\xff\xff\xff", b"\x82\x01x", b"\x88\x80aaaa", b"\x82\xfe\xff\xffaaaa" + bytes(70_000)]
+)
+@pytest.mark.parametrize("host", [None, "evil.example"])
+async def test_who_does_not_wait_for_the_answer_and_sends_garbage_is_cut_off(
+    serve: Serve, garbage: bytes, host: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, broker = await serve()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    request = "\r\n".join(upgrade(host or f"127.0.0.1:{server.port}")) + "\r\n\r\n"
+    writer.write(request.encode() + garbage)
+    async with asyncio.timeout(10):
+        with contextlib.suppress(ConnectionError):
+            assert b"101" not in (await reader.read())[:12]
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+    assert not broker.receivers
+    assert not caplog.records
 
 
 async def test_a_broken_connection_is_lost(serve: Serve) -> None:

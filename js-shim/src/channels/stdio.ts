@@ -6,12 +6,17 @@
 
 import type { Readable, Writable } from "node:stream";
 import { DEFAULT_LIMITS, Record } from "../generated/protocol.js";
+import { shortened } from "../wire/frames.js";
 import { encodeRecord, MalformedRecord, RecordReader } from "../wire/records.js";
 import { decode, encode } from "../wire/values.js";
 import { type Channel, type PeerIdentity, type Receiver, tooLarge } from "./base.js";
 
 /** How many of the first bytes are shown of what is no record. */
 const SHOWN_BYTES = 200;
+
+/** Units of a CLOSE record's texts: it has to be small. */
+const LONGEST_CODE = 64;
+const LONGEST_REASON = 900;
 
 /** A channel for which more than this waits, since nobody reads the pipe, is lost: twice what a session keeps for replay. */
 const MAX_QUEUED_BYTES = 2 * DEFAULT_LIMITS.replayBytes;
@@ -219,7 +224,8 @@ export function stdioPipe(input: Writable, output: Readable, ended: (end: PipeEn
 }
 
 function closeRecord(channel: number, over: boolean, code: string, message: string): Uint8Array {
-  return encodeRecord(Record.Close, channel, encode([over, code, message]));
+  const fields = [over, shortened(code, LONGEST_CODE), shortened(message, LONGEST_REASON)]; // both may be the other side's
+  return encodeRecord(Record.Close, channel, encode(fields));
 }
 
 function closeFields(body: Uint8Array): [over: boolean, code: string, message: string] {

@@ -12,6 +12,12 @@ const READER_DEPTH = 512;
 /** Levels of arrays and maps in a frame. */
 const MAX_DEPTH = DEFAULT_LIMITS.maxFrameDepth;
 
+/** Units of CLOSE's message: it may repeat what the other side sent, and has to fit where little is taken yet. */
+const LONGEST_REASON = 1_000;
+
+/** Units of the path to what is wrong in a frame. */
+const LONGEST_PATH = 200;
+
 const writer = new Writer();
 
 /** Bytes that are no frame, or a frame whose fields are not what section 3 says. The text says what and where. */
@@ -79,10 +85,17 @@ export function encodeClose(
   message: string,
   options: Readonly<Record<string, unknown>> = {},
 ): Uint8Array {
+  const reason = shortened(message, LONGEST_REASON);
   const isEmpty = Object.keys(options).length === 0;
   return isEmpty
-    ? encodeControl(Frame.Close, code, message)
-    : encodeControl(Frame.Close, code, message, options);
+    ? encodeControl(Frame.Close, code, reason)
+    : encodeControl(Frame.Close, code, reason, options);
+}
+
+/** The first `longest` units of a text, and no half of a character behind them. */
+export function shortened(text: string, longest: number): string {
+  if (text.length <= longest) return text;
+  return text.slice(0, longest).replace(/[\uD800-\uDBFF]$/, "");
 }
 
 /**
@@ -96,9 +109,8 @@ export function decodeFrame(frame: Uint8Array): unknown[] {
     decoded = reader.read(frame);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    throw new MalformedFrame(
-      `not a msgpack frame: ${error.path === "" ? "" : `${error.path}: `}${error.problem}`,
-    );
+    const where = error.path === "" ? "" : `${shortened(error.path, LONGEST_PATH)}: `;
+    throw new MalformedFrame(`not a msgpack frame: ${where}${error.problem}`);
   }
   if (!Array.isArray(decoded) || !isUint(decoded[0])) {
     throw new MalformedFrame("a frame is an array that starts with its kind");

@@ -26,6 +26,8 @@ WRITE_BYTES: Final = 65_536
 
 _ROLES: Final = ("main", "window", "client")
 _MAX_CLOSE_BYTES: Final = 4_096
+_LONGEST_CODE: Final = 64
+_LONGEST_REASON: Final = 900
 
 
 class PipeOutput(Protocol):
@@ -269,7 +271,9 @@ class Multiplex:
 
 
 def _close_record(number: int, over: bool, code: str, message: str) -> bytes:
-    return encode_record(RecordKind.CLOSE, number, msgpack.packb([over, code, message]))
+    # Both may be the client's, and the parent takes a small record only.
+    fields = [over, code[:_LONGEST_CODE], message[:_LONGEST_REASON]]
+    return encode_record(RecordKind.CLOSE, number, msgpack.packb(fields))
 
 
 def _read_close(body: bytes) -> tuple[bool, str, str]:

@@ -125,6 +125,12 @@ class _ServerChannel(WebSocketChannel):
 
     def _greet(self, event: Request | Response) -> None:
         assert isinstance(event, Request)
+        if (
+            self._protocol.eof_sent
+        ):  # it did not wait for an answer, and what it sent behind its request is wrong already
+            if self._transport is not None:
+                self._transport.abort()
+            return
         refusal = self._why_not(event)
         if refusal is not None:
             self._refuse(*refusal)

@@ -15,6 +15,9 @@ MAX_UINT: Final = 2**53 - 1
 MAX_DEPTH: Final = Limits().max_frame_depth
 """Levels of arrays and maps in a frame."""
 
+LONGEST_REASON: Final = 1_000
+"""Characters of CLOSE's message: it may repeat what the other side sent, and has to fit where little is taken yet."""
+
 _pack: Callable[[object], bytes] = msgpack.Packer(use_bin_type=True).pack
 
 
@@ -36,7 +39,7 @@ def encode_control(kind: Frame, *fields: object) -> bytes:
 
 def encode_close(code: str, message: str, options: Mapping[str, object] | None = None) -> bytes:
     """CLOSE; `options` are `final`, `over`, `retry_after` (section 9)."""
-    return encode_control(Frame.CLOSE, code, message, *((options,) if options else ()))
+    return encode_control(Frame.CLOSE, code, message[:LONGEST_REASON], *((options,) if options else ()))
 
 
 def decode_frame(frame: bytes) -> list[Any]:
