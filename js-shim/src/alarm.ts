@@ -33,7 +33,8 @@ export function createAlarm(ring: () => void): Alarm {
           ringsAt = Number.POSITIVE_INFINITY;
           ring();
         },
-        Math.min(Math.max(0, deadline - now()), MAX_DELAY_MS),
+        // Timers take whole milliseconds; some cut off the rest, ring too early, and would be set anew without end.
+        Math.min(Math.ceil(Math.max(0, deadline - now())), MAX_DELAY_MS),
       );
     },
     stop() {

@@ -35,3 +35,15 @@ test("it is not asked for what never comes", () => {
   createAlarm(() => {}).wantBy(Number.POSITIVE_INFINITY);
   expect(vi.getTimerCount()).toBe(0);
 });
+
+test("it rings no more often than it has to where a deadline lies between two milliseconds", async () => {
+  const rings: number[] = [];
+  const deadline = now() + 1.5;
+  const alarm = createAlarm(() => {
+    rings.push(now());
+    if (now() < deadline) queueMicrotask(() => alarm.wantBy(deadline)); // as a flush does
+  });
+  alarm.wantBy(deadline);
+  await vi.advanceTimersByTimeAsync(10);
+  expect(rings).toHaveLength(1);
+});

@@ -119,7 +119,7 @@ export function turn(): Promise<void> {
 function give(timer: Timer): void {
   // What takes it back has to come from the same hands, which may be a test runner's.
   const { setTimeout, clearTimeout } = globalThis;
-  const handle = setTimeout(() => ring(timer), Math.max(0, timer.due - now()));
+  const handle = setTimeout(() => ring(timer), Math.ceil(Math.max(0, timer.due - now())));
   timer.withdraw = () => {
     timer.withdraw = undefined;
     clearTimeout(handle);
