@@ -138,6 +138,14 @@ test-e2e: setup runtimes js-shim/dist/.made ## Real processes: Electron, Chromiu
 test-demo: setup runtimes js-shim/dist/.made ## Play through the demo, under Xvfb even where there is a screen
 	$(ELECTRON) env -u DISPLAY -u WAYLAND_DISPLAY $(PY) $(CONDUCTOR)/demo.py
 
+##@ Trials
+# Each prints one JSON object of what it counted, and fails on a violation (docs/reliability.md).
+TRIAL = PYTHONPATH=tests $(PY) -m trials
+
+.PHONY: soak
+soak: setup js-shim/dist/.made ## A million events and 100,000 calls over each channel, through a thousand cuts: nothing lost (SOAK_MINUTES=60 for longer)
+	$(TRIAL).soak
+
 ##@ Measure
 .PHONY: bench
 bench: setup ## A call from Python to Python, over each channel
