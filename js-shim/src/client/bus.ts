@@ -167,6 +167,8 @@ export interface Route {
   readonly mayRenewToken: boolean;
   /** A broker that stops says where to go on; only WebSocket can. */
   readonly redirect?: (url: string) => void;
+  /** A number from 0 to below 1 each time, for the spread of retries. Default: `Math.random`. */
+  readonly spread?: () => number;
 }
 
 /** Make a bus over what `route` opens. */

@@ -104,11 +104,19 @@ export function createLink(
     readonly open: Opener;
     readonly mayRenewToken: boolean;
     readonly redirect?: (url: string) => void;
+    readonly spread?: () => number;
   },
   limits: Limits,
   application: Application,
 ): Link {
-  const connection = new Connection(limits, entropy, Math.random, AGENT, [], route.mayRenewToken);
+  const connection = new Connection(
+    limits,
+    entropy,
+    route.spread ?? Math.random,
+    AGENT,
+    [],
+    route.mayRenewToken,
+  );
   const alarm = createAlarm(() => {
     const time = now();
     if (connection.deadline() <= time) connection.tick(time);

@@ -3,7 +3,7 @@
  * real engine. It checks neither tokens nor secrets, and ends no session for its absence.
  */
 
-import { createAlarm, now } from "../alarm.js";
+import { type Alarm, createAlarm, now } from "../alarm.js";
 import type { Accept, Channel } from "../channels/base.js";
 import { type Owner, Peer } from "../dispatch/peer.js";
 import { ConnectionLost } from "../errors.js";
@@ -30,6 +30,7 @@ export interface Acceptor {
 interface Live extends Accepted {
   readonly id: string;
   readonly engine: Session;
+  readonly alarm: Alarm;
   readonly flush: () => void;
   channel: Channel | undefined;
 }
@@ -67,7 +68,7 @@ export function createAcceptor(limits: Limits, ownerOf: (session: Accepted) => O
       refused: (error) => ownerOf(session).refused(error),
     };
     const peer = new Peer(owner, engine, flushSoon, limits, toHex(entropy(8)));
-    const session: Live = { id, engine, peer, flush, channel: undefined, subscriptions: new Map() };
+    const session: Live = { id, engine, peer, alarm, flush, channel: undefined, subscriptions: new Map() };
     return session;
   }
 
@@ -117,8 +118,13 @@ export function createAcceptor(limits: Limits, ownerOf: (session: Accepted) => O
 
   function end(session: Live): void {
     live.delete(session.id);
-    session.channel = undefined;
+    forgetChannel(session);
     session.peer.end(new ConnectionLost("the client has ended the session"));
+  }
+
+  function forgetChannel(session: Live): void {
+    session.channel = undefined;
+    session.alarm.stop(); // a timer that nobody needs would keep Node.js alive
   }
 
   function accept(channel: Channel): ReturnType<Accept> {
@@ -162,7 +168,7 @@ export function createAcceptor(limits: Limits, ownerOf: (session: Accepted) => O
 
     function lost(): void {
       if (session?.channel !== channel) return;
-      session.channel = undefined;
+      forgetChannel(session);
       session.engine.detach();
     }
   }
@@ -173,7 +179,10 @@ export function createAcceptor(limits: Limits, ownerOf: (session: Accepted) => O
       return [...live.values()];
     },
     restart() {
-      for (const session of live.values()) session.peer.end(new ConnectionLost("the broker was restarted"));
+      for (const { peer, channel } of live.values()) {
+        peer.end(new ConnectionLost("the broker was restarted"));
+        channel?.close(false, "connection_lost", "the broker was restarted");
+      }
       live = new Map();
       epoch = entropy(16);
     },

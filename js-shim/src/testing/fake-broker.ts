@@ -43,6 +43,8 @@ export interface FakeBrokerOptions {
 export interface FakeConnectOptions extends BusOptions {
   /** Opens a channel that leads to `accept`, once an attempt. Default: one of memory, which `cut` cuts. */
   readonly open?: Opener | undefined;
+  /** A number from 0 to below 1 each time, for the spread of retries. Default: `Math.random`. */
+  readonly spread?: (() => number) | undefined;
 }
 
 export interface FakeBroker {
@@ -169,9 +171,13 @@ export function fakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
   const acceptor = createAcceptor(limits, ownerOf);
   const listener = new MemoryListener(acceptor.accept);
 
-  function connect({ open = listener.open, ...busOptions }: FakeConnectOptions = {}): Bus {
+  function connect({
+    open = listener.open,
+    spread = Math.random,
+    ...busOptions
+  }: FakeConnectOptions = {}): Bus {
     const connected = createBus(
-      { open, mayRenewToken: false },
+      { open, spread, mayRenewToken: false },
       { ...busOptions, limits: { ...options.limits, ...busOptions.limits } },
     );
     buses.push(connected);

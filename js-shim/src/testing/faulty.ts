@@ -96,6 +96,11 @@ export class FaultyChannel implements Channel, Receiver {
     if (channel !== undefined) this.carry(channel);
   }
 
+  /** Whether what carries it is closed, too. */
+  get isOver(): boolean {
+    return !this.#faults.channels.includes(this);
+  }
+
   /** Say what carries the frames. */
   carry(channel: Channel): void {
     this.#inner = channel;
@@ -189,6 +194,7 @@ export class FaultyChannel implements Channel, Receiver {
 
   /** Close what carries it, whatever it was told. */
   abandon(): void {
+    if (this.isOver) return;
     this.#kill();
     this.#faults.left(this);
     this.#inner?.close(false, "connection_lost", "abandoned");

@@ -1,13 +1,15 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** A broker and its clients in memory, with what is between them in one's hands. */
 
-import type { Accept } from "../channels/base.js";
+import type { Accept, Opener } from "../channels/base.js";
 import { MemoryListener, type MemoryWire } from "../channels/memory.js";
 import type { Bus, BusOptions } from "../client/bus.js";
 import { ConnectionLost } from "../errors.js";
+import { NotInTime } from "./clock.js";
+import { Dice } from "./dice.js";
 import { type FakeBroker, fakeBroker } from "./fake-broker.js";
 import type { Faults } from "./faults.js";
-import { faulty } from "./faulty.js";
+import { FaultyChannel, faulty } from "./faulty.js";
 import { Watched, within } from "./waiting.js";
 
 /** How long a client of a pair has to connect, in milliseconds. */
@@ -61,10 +63,16 @@ export class Client {
    */
   async reconnected(timeoutMs = PATIENCE_MS): Promise<void> {
     this.bus.reconnect();
-    await this.#changes.until(() => {
+    const isOpen = (): true | undefined => {
       if (this.bus.state === "closed") throw new ConnectionLost("the bus is closed");
       return this.bus.state === "open" || undefined;
-    }, timeoutMs);
+    };
+    try {
+      await this.#changes.until(isOpen, timeoutMs);
+    } catch (error) {
+      if (!(error instanceof NotInTime)) throw error;
+      throw new NotInTime(`the client is not open within ${timeoutMs} ms; it is ${this.bus.state}`);
+    }
   }
 
   /** End its session. */
@@ -81,6 +89,7 @@ export class Pair implements AsyncDisposable {
   /** Every client, the first one first. */
   readonly clients: Client[] = [];
   readonly #silenceIsFatal: boolean;
+  #channels: FaultyChannel[] = [];
   #isRunning = true;
 
   constructor(broker: FakeBroker, faults: Faults | undefined, silenceIsFatal: boolean) {
@@ -129,8 +138,12 @@ export class Pair implements AsyncDisposable {
   /** Connect another client; it closes with the pair. */
   async connect(options: BusOptions = {}): Promise<Client> {
     const listener = new MemoryListener(this.#accept, { silenceIsFatal: this.#silenceIsFatal });
-    const open = this.faults === undefined ? listener.open : faulty(listener.open, this.faults);
-    const client = new Client(this.broker.connect({ ...options, open }), listener);
+    const { faults } = this;
+    const open = faults === undefined ? listener.open : this.#noting(faulty(listener.open, faults));
+    // So that the seed repeats when it tries again, and with that which frames there are.
+    const dice = faults && new Dice(`${faults.seed} retries ${this.clients.length}`);
+    const spread = dice && (() => dice.random());
+    const client = new Client(this.broker.connect({ ...options, open, spread }), listener);
     try {
       await client.reconnected();
     } catch (error) {
@@ -167,11 +180,20 @@ export class Pair implements AsyncDisposable {
   async close(): Promise<void> {
     for (const client of [...this.clients].reverse()) await client.close();
     await within(CLOSING_MS, this.broker.close());
-    this.faults?.close();
+    for (const channel of this.#channels) channel.abandon(); // what is half open is told to nobody else
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  #noting(open: Opener): Opener {
+    return async (receiver) => {
+      const opened = await open(receiver);
+      this.#channels = this.#channels.filter((channel) => !channel.isOver);
+      if (opened.channel instanceof FaultyChannel) this.#channels.push(opened.channel);
+      return opened;
+    };
   }
 
   readonly #accept: Accept = (channel, identity) => {

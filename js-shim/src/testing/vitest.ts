@@ -6,7 +6,7 @@
  * the running tests called.
  */
 
-import { onTestFailed, onTestFinished, type TestContext, vi } from "vitest";
+import { onTestFailed, onTestFinished, vi } from "vitest";
 import { FakeClock, type FakeClockOptions } from "./clock.js";
 import type { FakeBroker } from "./fake-broker.js";
 import { Faults, type FaultsOptions } from "./faults.js";
@@ -17,7 +17,13 @@ import { Recorder } from "./recorder.js";
 
 export interface HelperOptions {
   /** The context of a concurrent test. */
-  readonly test?: Pick<TestContext, "onTestFinished" | "onTestFailed"> | undefined;
+  readonly test?: TestHooks | undefined;
+}
+
+/** What of a test's context is needed. */
+export interface TestHooks {
+  onTestFinished(tidy: () => Promise<void>): void;
+  onTestFailed(report: () => void): void;
 }
 
 /** Make a pair that closes with the test; see `pair`. */

@@ -170,6 +170,20 @@ describe("a fake clock", () => {
   });
 });
 
+it("needs nothing but messages to let things happen: a page has no setImmediate", async () => {
+  vi.stubGlobal("setImmediate", undefined);
+  vi.resetModules();
+  const { turn } = await import("../../src/testing/timers.js");
+  let isOver = false;
+  setTimeout(() => {
+    isOver = true;
+  }, 1);
+  await vi.waitFor(async () => {
+    await turn();
+    expect(isOver).toBe(true);
+  });
+});
+
 describe("beside the fake timers of a test runner", () => {
   it("leaves those alone unless it is told of them", async () => {
     vi.useFakeTimers();

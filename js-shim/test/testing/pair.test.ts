@@ -80,7 +80,7 @@ describe("a pair", () => {
     await make();
     at.stop();
     expect(at.bus.state).toBe("reconnecting");
-    await expect(at.reconnected(50)).rejects.toBeInstanceOf(NotInTime);
+    await expect(at.reconnected(50)).rejects.toThrow("not open within 50 ms; it is reconnecting");
     await expect(at.connect()).rejects.toBeInstanceOf(NotInTime);
     expect(at.clients).toHaveLength(1);
     at.start();
@@ -131,6 +131,35 @@ describe("a pair", () => {
     at.wire.toClient.release();
     await call;
     expect(files).toBe(3);
+  });
+
+  it("shares its faults with others, and closes its own channels only", async () => {
+    const faults = new Faults({ seed: 1 });
+    await make({ faults });
+    const other = await pair(fakeBroker(), { faults });
+    faults.halfOpen();
+    expect(faults.channels).toHaveLength(2);
+    await other.close();
+    expect(faults.channels).toHaveLength(1);
+    await at.close();
+    expect(faults.channels).toEqual([]);
+  });
+
+  it("repeats a whole run from a seed, by the clock", async () => {
+    async function run(seed: number): Promise<unknown> {
+      clock = new FakeClock().install();
+      const faults = new Faults({ seed, jitter: 50, drop: 0.1 });
+      await make({ faults });
+      for (let round = 0; round < 20; round++)
+        await clock.drive(at.bus.call(Conductor.execute, { flow: "abc" }));
+      const told = [faults.injected, clock.elapsed];
+      await at.close();
+      clock.uninstall();
+      return told;
+    }
+    const first = await run(5);
+    expect(await run(5)).toEqual(first);
+    expect(await run(6)).not.toEqual(first);
   });
 
   it("loses nothing on channels that fail", async () => {
