@@ -547,6 +547,7 @@ CONNECTION_SCENARIOS: dict[str, list[Step]] = {
         welcome(FIRST, at=60),
     ],
     "WELCOME that misses what is no number is a violation": [opened(), welcome(FIRST, missed={"a": "b"})],
+    "WELCOME that misses bytes is a violation": [opened(), welcome(FIRST, missed=b"")],
     "refused for good": [opened(), close_frame("unauthenticated", final=True)],
     "evicted: does not come back": [opened(), welcome(FIRST), close_frame("evicted", 5, final=True)],
     "the broker stops: comes back, not before it was asked to": [
@@ -635,6 +636,7 @@ CONNECTION_SCENARIOS: dict[str, list[Step]] = {
     "anything but WELCOME first is a violation": [opened(), data(1, 0, event("1"))],
     "WELCOME for another session is a violation": [opened(), welcome(filled(9, 16))],
     "WELCOME with a field of the wrong type is a violation": [opened(), welcome(FIRST, credit=[1])],
+    "WELCOME whose protocol is no integer is a violation": [opened(), welcome(FIRST, protocol=1.0)],
     "WELCOME that has received what was never sent is a violation": [opened(), welcome(FIRST, 3)],
     "closes while it waits": [{"at": 0, "do": "failed", "reason": "refused"}, {"at": 1, "do": "close"}],
 }
@@ -671,6 +673,7 @@ MESSAGE_CASES: dict[str, bytes] = {
     "type missing": b"\x90",
     "type is text": b"\x91\xa1x",
     "negative type": b"\x91\xff",
+    "type is 2**53": b"\x91\xcf\x00\x20\x00\x00\x00\x00\x00\x00",
     "field missing": b"\x92\x03\x01",
     "uint is true": b"\x93\x03\xc3\xc4\x00",
     "uint is negative": b"\x93\x03\xff\xc4\x00",
@@ -708,6 +711,8 @@ FRAME_CASES: dict[str, bytes] = {
     "reserved byte": b"\xc1",
     "cut short": b"\x93\x00",
     "bytes behind": b"\x91\x04\x04",
+    "map whose key is a byte string": b"\x92\x01\x81\xc4\x01a\x01",
+    "map whose key is an integer": b"\x92\x01\x81\x01\x01",
     "text is not UTF-8": b"\x92\x04\xa1\xff",
     "extension type": b"\x92\x04\xd4\x05\x00",
     "length beyond the frame": b"\x92\x04\xc6\xff\xff\xff\xff",

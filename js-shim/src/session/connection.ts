@@ -12,6 +12,7 @@ import {
   encodeClose,
   encodeControl,
   greetingMap,
+  isMap,
   isUint,
   MalformedFrame,
 } from "../wire/frames.js";
@@ -480,7 +481,7 @@ function checkedWelcome(welcome: Readonly<Record<string, unknown>>): Welcome {
 }
 
 function areCounts(value: unknown): boolean {
-  return typeof value === "object" && !Array.isArray(value) && Object.values(value as object).every(isUint);
+  return isMap(value) && Object.values(value).every(isUint);
 }
 
 /** Whether `value` is a byte string of `size` bytes. */

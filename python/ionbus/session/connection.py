@@ -375,9 +375,7 @@ class Connection:
             return
         if options.get("over") is True:
             self._fresh = None  # if it was refused, the broker remembers it as ended: offer another
-            if (
-                self.epoch is None
-            ):  # no WELCOME has named an epoch, so HELLO offers none: begin anew under another id
+            if self.epoch is None:  # HELLO offered no fresh one: begin anew under another id
                 self._id, self._secret, self._attempt = self._entropy(16), self._entropy(32), 0
         elsewhere = options.get("elsewhere")
         self.elsewhere = elsewhere if type(elsewhere) is str else None
@@ -397,7 +395,7 @@ class Connection:
 def _check_welcome(welcome: dict[str, Any]) -> None:
     """Raise MalformedFrame unless the fields that are needed are there, of their types."""
     needed: tuple[tuple[str, bool], ...] = (
-        ("protocol", welcome.get("protocol") == VERSION),
+        ("protocol", is_uint(welcome.get("protocol")) and welcome["protocol"] == VERSION),
         ("session", is_id(welcome.get("session"), 16)),
         ("epoch", is_id(welcome.get("epoch"), 16)),
         ("secret", is_id(welcome.get("secret"), 32)),

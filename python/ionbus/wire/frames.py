@@ -49,7 +49,7 @@ def decode_frame(frame: bytes) -> list[Any]:
         MalformedFrame: not msgpack, cut short, too deep, or no array that starts with a kind.
     """
     try:
-        decoded = msgpack.unpackb(frame, ext_hook=_refuse_extension)
+        decoded = msgpack.unpackb(frame, ext_hook=_refuse_extension, object_pairs_hook=_text_map)
     except MalformedFrame:
         raise
     except (ValueError, msgpack.UnpackException, RecursionError, TypeError) as error:
@@ -59,6 +59,14 @@ def decode_frame(frame: bytes) -> list[Any]:
     if decoded[0] != Frame.DATA and is_deeper_than(decoded, MAX_DEPTH):  # elements are checked one by one
         raise MalformedFrame(f"nests more than {MAX_DEPTH} levels")
     return decoded
+
+
+def _text_map(pairs: list[tuple[object, object]]) -> dict[object, object]:
+    """msgpack itself takes byte strings as keys too."""
+    for key, _ in pairs:
+        if type(key) is not str:
+            raise MalformedFrame("a map's keys are text")
+    return dict(pairs)
 
 
 def _refuse_extension(code: int, data: bytes) -> object:

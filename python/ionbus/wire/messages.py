@@ -95,7 +95,7 @@ def check_message(message: list[Any], limits: Limits) -> bool:
         MalformedFrame: a field is missing, of the wrong type or out of bounds.
     """
     kind = message[0] if message else None
-    if type(kind) is not int or kind < 0:
+    if type(kind) is not int or not 0 <= kind <= MAX_UINT:
         raise MalformedFrame("a message starts with its type")
     fields = FIELDS.get(kind)
     if fields is None:
