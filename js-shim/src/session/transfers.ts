@@ -3,7 +3,6 @@
 import { type Limits, Message } from "../generated/protocol.js";
 import { MalformedFrame } from "../wire/frames.js";
 import { encodeMessage } from "../wire/messages.js";
-import { joined } from "../wire/records.js";
 import { Deque } from "./deque.js";
 import type { Entry } from "./outbox.js";
 
@@ -119,16 +118,31 @@ export class Outgoing {
   }
 }
 
-/** One message that is arriving in parts. */
+/** What a transfer that arrives takes besides its parts. */
+const TRANSFER_BYTES = 256;
+
+/** One message that is arriving in parts. They are copied at once: each is a view that keeps its whole frame. */
 export class Receiving {
   readonly total: number;
   granted: number;
   received = 0;
-  parts: Uint8Array[] = [];
+  /** As much as has arrived, or up to twice that; all of it in the end. */
+  bytes: Uint8Array = new Uint8Array(0);
 
   constructor(total: number, granted: number) {
     this.total = total;
     this.granted = granted;
+  }
+
+  add(part: Uint8Array): void {
+    const received = this.received + part.length;
+    if (received > this.bytes.length) {
+      const grown = new Uint8Array(Math.min(this.total, Math.max(received, this.bytes.length * 2)));
+      grown.set(this.bytes);
+      this.bytes = grown;
+    }
+    this.bytes.set(part, this.received);
+    this.received = received;
   }
 }
 
@@ -137,9 +151,10 @@ export class Incoming {
   private readonly limits: Limits;
   private last = 0;
   private readonly underWay = new Map<number, Receiving>();
-  private readonly waiting = new Deque<number>();
+  /** In their order. */
+  private readonly waiting = new Map<number, Receiving>();
   private reserved = 0;
-  /** Bytes of all parts that have arrived. */
+  /** Bytes of all parts that have arrived, and what each transfer takes besides. */
   heldBytes = 0;
   /** GRANT and REJECT messages to send; whoever reads them empties the list. */
   readonly replies: Uint8Array[] = [];
@@ -151,21 +166,26 @@ export class Incoming {
   /**
    * BEGIN arrived; gives the message where this part is all of it (which no sender should do).
    *
-   * @throws MalformedFrame where the number is not above all earlier ones, or the total or part is out of bounds.
+   * @throws MalformedFrame where the number is not above all earlier ones, the total or part is out of bounds, or too many are under way.
    */
   begin(number: number, total: number, part: Uint8Array): Uint8Array | undefined {
     if (number <= this.last) throw new MalformedFrame(`BEGIN of transfer ${number} after ${this.last}`);
     if (total <= this.limits.transferThresholdBytes) {
       throw new MalformedFrame(`transfer ${number} of ${total} bytes: too small to be one`);
     }
+    const most = 2 * this.limits.maxRequests;
+    if (this.underWay.size >= most)
+      throw new MalformedFrame(`transfer ${number} while ${most} are under way`);
     this.last = number;
     if (total > this.limits.maxMessageBytes) {
       const message = `a message of ${total} bytes; the receiver takes ${this.limits.maxMessageBytes}`;
       this.replies.push(encodeMessage(Message.Reject, number, "too_large", message));
       return undefined;
     }
-    this.underWay.set(number, new Receiving(total, this.limits.transferPartBytes));
-    this.waiting.push(number);
+    const receiving = new Receiving(total, this.limits.transferPartBytes);
+    this.underWay.set(number, receiving);
+    this.waiting.set(number, receiving);
+    this.heldBytes += TRANSFER_BYTES;
     this.grantWaiting();
     return this.add(number, part);
   }
@@ -205,30 +225,28 @@ export class Incoming {
         `transfer ${number}: byte ${received} of ${receiving.total}, granted ${receiving.granted}`,
       );
     }
-    receiving.parts.push(part);
-    receiving.received = received;
+    receiving.add(part);
     this.heldBytes += part.length;
     if (received < receiving.total) return undefined;
     this.finish(number);
-    return joined(receiving.parts, received);
+    return receiving.bytes;
   }
 
   private finish(number: number): void {
     const receiving = this.underWay.get(number);
     if (receiving === undefined) return;
     this.underWay.delete(number);
-    this.heldBytes -= receiving.received;
-    if (!this.waiting.remove(number)) this.reserved -= receiving.total;
+    this.heldBytes -= TRANSFER_BYTES + receiving.received;
+    if (!this.waiting.delete(number)) this.reserved -= receiving.total;
     this.grantWaiting();
   }
 
   private grantWaiting(): void {
-    for (let number = this.waiting.first; number !== undefined; number = this.waiting.first) {
-      const receiving = this.underWay.get(number) as Receiving;
+    for (const [number, receiving] of this.waiting) {
       if (this.reserved + receiving.total > this.limits.maxAssemblyBytes) return;
+      this.waiting.delete(number);
       this.reserved += receiving.total;
       receiving.granted = receiving.total;
-      this.waiting.shift();
       this.replies.push(encodeMessage(Message.Grant, number, receiving.total));
     }
   }

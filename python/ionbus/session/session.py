@@ -413,7 +413,7 @@ class Session:
         self._send_replies()
         return None
 
-    def _whole(self, data: bytes | None) -> list[Any] | None:
+    def _whole(self, data: bytearray | None) -> list[Any] | None:
         """A transfer's message, once its last part is there."""
         self._send_replies()
         if data is None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
 from ionbus.generated.protocol import Limits, Message
 from ionbus.session.outbox import Entry
 from ionbus.wire.frames import MalformedFrame
 from ionbus.wire.messages import encode_message
+
+TRANSFER_BYTES: Final = 256
+"""What a transfer that arrives takes besides its parts."""
 
 
 class Sending:
@@ -107,15 +111,14 @@ class Outgoing:
 
 
 class Receiving:
-    """One message that is arriving in parts."""
+    """One message that is arriving in parts. They are joined at once: as objects, small ones take many times their bytes."""
 
-    __slots__ = ("granted", "parts", "received", "total")
+    __slots__ = ("data", "granted", "total")
 
     def __init__(self, total: int, granted: int) -> None:
         self.total = total
         self.granted = granted
-        self.received = 0
-        self.parts: list[bytes] = []
+        self.data = bytearray()
 
 
 class Incoming:
@@ -125,34 +128,38 @@ class Incoming:
         self._limits = limits
         self._last = 0
         self._under_way: dict[int, Receiving] = {}
-        self._waiting: deque[int] = deque()
+        self._waiting: dict[int, Receiving] = {}  # in their order
         self._reserved = 0
         self.held_bytes = 0
-        """Bytes of all parts that have arrived."""
+        """Bytes of all parts that have arrived, and what each transfer takes besides."""
         self.replies: list[bytes] = []
         """GRANT and REJECT messages to send; whoever reads them empties the list."""
 
-    def begin(self, number: int, total: int, part: bytes) -> bytes | None:
+    def begin(self, number: int, total: int, part: bytes) -> bytearray | None:
         """BEGIN arrived; gives the message where this part is all of it (which no sender should do).
 
         Raises:
-            MalformedFrame: the number is not above all earlier ones, or the total or part is out of bounds.
+            MalformedFrame: the number is not above all earlier ones, the total or part is out of bounds, or too many are under way.
         """
         if number <= self._last:
             raise MalformedFrame(f"BEGIN of transfer {number} after {self._last}")
         if total <= self._limits.transfer_threshold_bytes:
             raise MalformedFrame(f"transfer {number} of {total} bytes: too small to be one")
+        most = 2 * self._limits.max_requests
+        if len(self._under_way) >= most:
+            raise MalformedFrame(f"transfer {number} while {most} are under way")
         self._last = number
         if total > self._limits.max_message_bytes:
             message = f"a message of {total} bytes; the receiver takes {self._limits.max_message_bytes}"
             self.replies.append(encode_message(Message.REJECT, number, "too_large", message))
             return None
-        self._under_way[number] = Receiving(total, self._limits.transfer_part_bytes)
-        self._waiting.append(number)
+        receiving = Receiving(total, self._limits.transfer_part_bytes)
+        self._under_way[number] = self._waiting[number] = receiving
+        self.held_bytes += TRANSFER_BYTES
         self._grant_waiting()
         return self._add(number, part)
 
-    def chunk(self, number: int, part: bytes) -> bytes | None:
+    def chunk(self, number: int, part: bytes) -> bytearray | None:
         """CHUNK arrived; gives the whole message with its last part.
 
         Raises:
@@ -172,39 +179,37 @@ class Incoming:
             raise MalformedFrame(f"ABORT of transfer {number}, which never was")
         self._finish(number)
 
-    def _add(self, number: int, part: bytes) -> bytes | None:
+    def _add(self, number: int, part: bytes) -> bytearray | None:
         receiving = self._under_way[number]
         if not 0 < len(part) <= self._limits.transfer_part_bytes:
             raise MalformedFrame(f"transfer {number}: a part of {len(part)} bytes")
-        received = receiving.received + len(part)
+        received = len(receiving.data) + len(part)
         if received > min(receiving.granted, receiving.total):
             raise MalformedFrame(
                 f"transfer {number}: byte {received} of {receiving.total}, granted {receiving.granted}"
             )
-        receiving.parts.append(part)
-        receiving.received = received
+        receiving.data += part
         self.held_bytes += len(part)
         if received < receiving.total:
             return None
         self._finish(number)
-        return b"".join(receiving.parts)
+        return receiving.data
 
     def _finish(self, number: int) -> None:
         receiving = self._under_way.pop(number, None)
         if receiving is None:
             return
-        self.held_bytes -= receiving.received
-        if number in self._waiting:
-            self._waiting.remove(number)
-        else:
+        self.held_bytes -= TRANSFER_BYTES + len(receiving.data)
+        if self._waiting.pop(number, None) is None:
             self._reserved -= receiving.total
         self._grant_waiting()
 
     def _grant_waiting(self) -> None:
         while self._waiting:
-            receiving = self._under_way[self._waiting[0]]
+            number, receiving = next(iter(self._waiting.items()))
             if self._reserved + receiving.total > self._limits.max_assembly_bytes:
                 return
+            del self._waiting[number]
             self._reserved += receiving.total
             receiving.granted = receiving.total
-            self.replies.append(encode_message(Message.GRANT, self._waiting.popleft(), receiving.total))
+            self.replies.append(encode_message(Message.GRANT, number, receiving.total))

@@ -42,7 +42,7 @@ def encode_close(code: str, message: str, options: Mapping[str, object] | None =
     return encode_control(Frame.CLOSE, code, message[:LONGEST_REASON], *((options,) if options else ()))
 
 
-def decode_frame(frame: bytes) -> list[Any]:
+def decode_frame(frame: bytes | bytearray) -> list[Any]:
     """The frame as a list, its kind first; elements are lists whose payloads are bytes.
 
     Raises:
