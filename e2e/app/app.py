@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 
 from contracts import (
@@ -108,6 +108,14 @@ def block_thread(seconds: float) -> float:
 async def block_loop(seconds: float) -> float:
     time.sleep(seconds)  # noqa: ASYNC251 - this is what must not cost the session
     return seconds
+
+
+@broker.handle(Probe.ignore_cancellation)
+async def ignore_cancellation(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(left)
 
 
 @broker.handle(Probe.noisy)

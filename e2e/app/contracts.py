@@ -117,6 +117,7 @@ class Probe(Contract, name="probe", version="1.0"):
 
     block_thread = Call(float, float, timeout=None, doc="Occupy a thread for so many seconds.")
     block_loop = Call(float, float, timeout=None, doc="Occupy the event loop itself for so many seconds.")
+    ignore_cancellation = Call(float, None, timeout=None, doc="Go on for so many seconds, also when cancelled.")
     noisy = Call(
         None, int, doc="Print, and run a child that reads its standard input and prints: how much it read."
     )

@@ -27,6 +27,8 @@ export class Lab {
   readonly refused: ToldError[] = [];
   readonly ticks: Tick[] = [];
   readonly said: Said[] = [];
+  /** How often what `load` does was done, and how often it failed. */
+  readonly loaded = { done: 0, failed: 0 };
   /** What a test keeps from one step to the next. */
   readonly kept: Record<string, unknown> = {};
 
@@ -84,22 +86,49 @@ export class Lab {
     return bytes;
   }
 
-  /** Keep the bus busy for good: calls, a stream, events both ways. What fails is made again. */
+  /** Keep the bus busy for good: calls, a stream, events both ways. What fails is done again. */
   load(): void {
     const again = async (act: () => Promise<unknown>) => {
-      for (;;) {
-        await act().catch(() => new Promise((resolve) => setTimeout(resolve, 1)));
-        if (this.bus.state === "closed") return;
+      while (this.bus.state !== "closed") {
+        try {
+          await act();
+          this.loaded.done += 1;
+        } catch {
+          this.loaded.failed += 1;
+          await new Promise((resolve) => setTimeout(resolve, 1));
+        }
       }
     };
     for (const a of [1, 2, 3, 4, 5, 6, 7, 8]) void again(() => this.bus.call(Probe.add, { a, b: 1 }));
     const data = this.bytes(100_000);
     void again(() => this.bus.call(Probe.echo, { text: "load", data }));
     void again(() => this.bus.call(Probe.emitTicks, { count: 100, run: "load" }));
-    void again(() => this.bus.emit(Probe.said, { who: "load", text: "on and on" }));
+    void again(async () => {
+      for (let count = 0; count < 20; count++)
+        await this.bus.emit(Probe.said, { who: "load", text: "on and on" });
+      await new Promise((resolve) => setTimeout(resolve, 1)); // accepted at once, they would keep this thread for themselves
+    });
     void again(async () => {
       for await (const number of this.bus.stream(Probe.count, { name: "load", upto: 1000 })) void number;
     });
+  }
+
+  /** Let a handler hang, and come back when it does. */
+  async hang(member: "blockThread" | "blockLoop" | "ignoreCancellation"): Promise<void> {
+    await this.bus.call(Probe.pid); // it has to be there first
+    void this.outcome(this.bus.call(Probe[member] as typeof Probe.ignoreCancellation, 600));
+    await this.outcome(this.bus.call(Probe.add, { a: 1, b: 1 }, { timeoutMs: 500 }));
+  }
+
+  /** Tell which Python answers, whenever it is another one. */
+  async tellPython(tell: (pid: number) => void): Promise<void> {
+    let last = 0;
+    while (this.bus.state !== "closed") {
+      const outcome = await this.outcome(this.bus.call(Probe.pid));
+      if (!("value" in outcome) || outcome.value === last) continue;
+      last = outcome.value;
+      tell(last);
+    }
   }
 
   /** The numbers of the ticks of one run, in the order in which they came. */

@@ -1,5 +1,12 @@
 """Typed events, calls and streams between a Python process and an Electron window or a browser page."""
 
+import os as _os
+
+from ionbus.channels.lifeline import end_with_launcher as _end_with_launcher
+
+if _os.environ.get("IONBUS_LAUNCH") == "stdio":
+    _end_with_launcher()
+
 from ionbus.broker.broker import Broker as Broker
 from ionbus.broker.builtin import Discontinuity as Discontinuity, Ionbus as Ionbus
 from ionbus.broker.endpoints import Endpoint as Endpoint

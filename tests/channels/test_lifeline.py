@@ -112,6 +112,22 @@ async def test_a_broker_whose_handlers_all_hang_ends_with_its_parent(
 
 
 @pytest.mark.slow
+async def test_a_broker_that_is_still_importing_ends_with_its_parent(mark: Mark, tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(
+        "import sys, time, ionbus\nprint('imports', file=sys.stderr, flush=True)\ntime.sleep(600)"
+    )
+    code = f"import asyncio, ionbus\nasyncio.run(ionbus.connect(stdio=[{sys.executable!r}, 'slow.py']).__aenter__())"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, cwd=tmp_path, env=mark.env(), stderr=subprocess.PIPE
+    )  # fmt: skip
+    assert process.stderr is not None
+    assert await process.stderr.readline() == b"imports\n"
+    process.kill()
+    assert await asyncio.to_thread(mark.gone_within, 10) == []
+    await process.communicate()
+
+
+@pytest.mark.slow
 async def test_so_it_does_with_a_launcher_in_between_that_is_killed(mark: Mark, tmp_path: Path) -> None:
     async with parent(mark, tmp_path, "thread loop", THROUGH_A_SHELL):
         (shell,) = (found.pid for found in mark.found() if found.command.startswith("sh -c"))

@@ -137,6 +137,18 @@ async def test_a_broker_is_given_up_after_too_many_deaths_and_so_is_its_bus() ->
         assert raised.value.exit_code == 7
 
 
+async def test_its_clients_do_not_sit_out_their_back_off_once_it_is_there_again() -> None:
+    patient = Limits(retry_base_ms=600_000, retry_cap_ms=600_000)
+    async with (
+        LaunchedBroker(COMMAND, restart=AT_ONCE) as broker,
+        connect(broker, limits=patient) as bus,
+    ):
+        pid = await bus.call(Chores.pid)
+        os.kill(pid, signal.SIGKILL)
+        await eventually(lambda: broker.health.restarts == 1)
+        assert await bus.call(Chores.pid, timeout=10) != pid
+
+
 async def test_it_does_not_come_back_where_it_was_told_not_to() -> None:
     async with LaunchedBroker(COMMAND, restart=False) as broker, connect(broker) as bus:
         os.kill(await bus.call(Chores.pid), signal.SIGKILL)

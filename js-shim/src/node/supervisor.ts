@@ -188,6 +188,7 @@ export function supervise(options: LaunchOptions): Supervisor {
     const late = `has not answered within ${startTimeoutMs} ms of its start, and was ended`;
     after(startTimeoutMs, () => own.terminate(late));
     for (const { go } of [...waiting]) go();
+    for (const each of buses) each.reconnect(); // their back-off is for brokers that are not there
   }
 
   /** It has answered. */

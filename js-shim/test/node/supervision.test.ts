@@ -54,6 +54,16 @@ describe("health", () => {
   });
 });
 
+it("does not let its clients sit out their back-off once it is there again", async () => {
+  const broker = launch({ restart: { delayMs: () => 1 } });
+  const bus = broker.connect({ limits: { retryBaseMs: 600_000, retryCapMs: 600_000 } });
+  const { files: pid } = await bus.call(Conductor.execute, { flow: "" });
+  process.kill(pid, "SIGKILL");
+  await vi.waitUntil(() => broker.health.restarts === 1);
+  await vi.waitUntil(() => bus.state === "open");
+  expect((await bus.call(Conductor.execute, { flow: "" })).files).not.toBe(pid);
+});
+
 describe("a broker that hangs", () => {
   it("before it has ever answered is ended, and counts as dead", async () => {
     const broker = launch({ env: { MUTE: "1" }, startTimeoutMs: 300, restart: false });

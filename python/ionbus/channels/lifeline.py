@@ -94,6 +94,20 @@ def when_input_ends(input_fd: int, ended: Callable[[], object]) -> None:
     _when_closed(input_fd, getattr(select, "POLLRDHUP", 0), ended)
 
 
+def end_with_launcher(output_fd: int = 1) -> None:
+    """End this process soon after the one that launched it and reads `output_fd`; once is enough.
+
+    `import ionbus` comes here first where it was launched: what is imported after it may take long.
+    """
+    if not _launched:
+        _launched.append(output_fd)
+        with contextlib.suppress(OSError):  # it has none
+            end_with_reader(output_fd)
+
+
+_launched: list[int] = []
+
+
 def end_with_reader(output_fd: int, seconds: float = ORPHAN_GRACE) -> None:
     """End this process `seconds` after the one that reads `output_fd` has gone.
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ionbus.channels.base import Accept
-from ionbus.channels.lifeline import end_with_reader
+from ionbus.channels.lifeline import end_with_launcher
 from ionbus.channels.multiplex import Multiplex
 from ionbus.channels.pipe import BytePipe, open_pipe
 from ionbus.wire.records import MalformedRecord
@@ -44,7 +44,7 @@ def take_over_stdio() -> Stdio:
     From now on this process ends soon after its parent, whatever it does.
     """
     taken = Stdio(os.dup(0), os.dup(1))
-    end_with_reader(taken.output_fd)
+    end_with_launcher(taken.output_fd)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     try:

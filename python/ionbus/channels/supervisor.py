@@ -97,6 +97,7 @@ class LaunchedBroker:
         self._tasks: list[asyncio.Task[None]] = []
         self._state_watchers: list[Callable[[BrokerStateChange], object]] = []
         self._log_watchers: list[Callable[[str], object]] = []
+        self._start_watchers: list[Callable[[None], object]] = []
 
     def __repr__(self) -> str:
         return f"<LaunchedBroker {self._command.text!r} {self._state}>"
@@ -140,6 +141,10 @@ class LaunchedBroker:
         """Call a function with each line that the broker writes to its standard error, instead of writing it to ours; gives a
         function that ends this."""
         return _add(self._log_watchers, watch)
+
+    def on_start(self, watch: Callable[[None], object]) -> Callable[[], None]:
+        """Call a function, with None, whenever a process has been started: a client's back-off is for brokers that are not there."""
+        return _add(self._start_watchers, watch)
 
     # What can be done with it.
 
@@ -271,6 +276,8 @@ class LaunchedBroker:
         if self._wanted_anew.is_set() or self._state == "stopping":  # meanwhile
             run.end(f"{self._command.text} was stopped")
         self._tell_news()
+        for watch in tuple(self._start_watchers):
+            _tell(watch, None)
         try:
             return await run.gone()
         except asyncio.CancelledError:

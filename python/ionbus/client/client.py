@@ -123,6 +123,8 @@ async def connect(
             may_renew_token=may_renew_token,
         )
         stack.push_async_callback(session.close)
+        if isinstance(broker, LaunchedBroker):
+            stack.callback(broker.on_start(lambda _: session.link.retry()))
         try:
             await session.start(wait=wait)
         except ConnectionLost as error:
