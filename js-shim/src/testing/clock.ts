@@ -12,6 +12,7 @@
 
 import {
   giveTimersAnew,
+  isTimeFaked,
   moveTo,
   nextTimer,
   now,
@@ -28,7 +29,7 @@ const QUIET_TURNS = 5;
 /** How many milliseconds what is due at the end of an advance may be behind it: sums of floats are not exact. */
 const ROUNDING_MS = 0.001;
 
-/** Fake timers of a test runner: vitest's `vi`, jest's `jest`. */
+/** Fake timers of a test runner, as vitest's `vi`. */
 export interface FakeTimers {
   advanceTimersByTimeAsync(ms: number): Promise<unknown>;
   advanceTimersToNextTimerAsync(): Promise<unknown>;
@@ -107,6 +108,8 @@ export class FakeClock implements Disposable {
     if (installed !== undefined) throw new Error("there is a fake clock already; uninstall that one first");
     if (this.#beside?.isFakeTimers?.() === false)
       throw new Error("beside: the timers are the real ones; call vi.useFakeTimers() first");
+    if (this.#beside !== undefined && !isTimeFaked())
+      throw new Error("beside: the fake timers leave performance.now alone; they have to fake it too");
     installed = this;
     if (this.#beside === undefined) stopTime();
     else giveTimersAnew();

@@ -9,9 +9,11 @@
 
 import { setTime } from "../time.js";
 
+const own = performance.now;
+
 /** The platform's own, from before a test runner replaced them. */
 export const platform = {
-  now: performance.now.bind(performance),
+  now: own.bind(performance),
   setTimeout: globalThis.setTimeout.bind(globalThis),
   clearTimeout: globalThis.clearTimeout.bind(globalThis),
 };
@@ -49,6 +51,11 @@ export function now(): number {
     latest = time + ahead;
   }
   return latest;
+}
+
+/** Whether `performance.now` is that of fake timers. */
+export function isTimeFaked(): boolean {
+  return performance.now !== own;
 }
 
 /** Let the time stand still, and take all timers from the platform. */

@@ -222,6 +222,8 @@ describe("beside the fake timers of a test runner", () => {
 
   it("refuses to stand beside real ones", () => {
     expect(() => new FakeClock({ beside: vi }).install()).toThrow("call vi.useFakeTimers() first");
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    expect(() => new FakeClock({ beside: vi }).install()).toThrow("they have to fake it too");
   });
 
   it("is not needed by whoever moves those by hand: they are the time of ionbus too", async () => {
