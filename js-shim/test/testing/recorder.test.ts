@@ -89,12 +89,12 @@ describe("a wait", () => {
     const message = await failure(
       recorder.waitFor(Conductor.progress, { where: (progress) => progress.percent === 100, timeoutMs: 20 }),
     );
-    expect(message.replace(/\+\d+ ms/g, "+1 ms")).toBe(
+    expect(message.replace(/ +\+\d+ ms/g, " +1 ms")).toBe(
       [
         "not recorded within 20 ms: conductor.progress where (progress) => progress.percent === 100. " +
           "Recorded, marked ! where the name is right:",
-        '        +1 ms  bus  conductor.finished  {"files":3}',
-        '!       +1 ms  bus  conductor.progress  {"node":"n10","percent":10}',
+        ' +1 ms  bus  conductor.finished  {"files":3}',
+        '! +1 ms  bus  conductor.progress  {"node":"n10","percent":10}',
       ].join("\n"),
     );
     recorder.clear();
