@@ -51,7 +51,9 @@ async def uses(recorder: Recorder, clock: FakeClock, ionbus_pair: PairFactory, f
     recorder.record(other.bus, 3)  # error
 
     assert_type(await recorder.wait_for(Conductor.progress), NodeProgress)
-    assert_type(await recorder.wait_for(Conductor.progress, where=lambda made: made.percent > 3), NodeProgress)
+    assert_type(
+        await recorder.wait_for(Conductor.progress, where=lambda made: made.percent > 3), NodeProgress
+    )
     assert_type(await recorder.wait_for(Conductor.progress, where=whole, timeout=1), NodeProgress)
     assert_type(await recorder.wait_for(Conductor.noted), str)
     assert_type(await recorder.wait_for(Conductor.done), None)

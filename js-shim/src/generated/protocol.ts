@@ -91,6 +91,7 @@ export interface Limits {
   readonly creditMessages: number;
   readonly maxQueuedBytes: number;
   readonly maxLatestKeys: number;
+  readonly maxNewestRate: number;
   readonly maxLatestBytes: number;
   readonly streamCreditBytes: number;
   readonly streamCreditMessages: number;
@@ -143,6 +144,7 @@ export const DEFAULT_LIMITS: Limits = {
   creditMessages: 4_096,
   maxQueuedBytes: 16_777_216,
   maxLatestKeys: 10_000,
+  maxNewestRate: 262_144,
   maxLatestBytes: 16_777_216,
   streamCreditBytes: 262_144,
   streamCreditMessages: 64,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +16,7 @@ from ionbus.dispatch.context import UNSET, Context, Request, ThreadContext
 from ionbus.dispatch.handlers import EventListener, Handler
 from ionbus.dispatch.latest import LatestValues, hashable, newest
 from ionbus.dispatch.listeners import Handout, start
-from ionbus.dispatch.patterns import PatternTable, is_exact, pattern_problem
+from ionbus.dispatch.patterns import PatternTable, is_exact, matcher, pattern_problem
 from ionbus.dispatch.peer import Peer
 from ionbus.dispatch.requests import STOPPING, StreamReader
 from ionbus.errors import (
@@ -31,7 +31,7 @@ from ionbus.errors import (
 )
 from ionbus.generated.protocol import Message
 from ionbus.session.acceptor import too_fast
-from ionbus.session.attended import Attended, Ended
+from ionbus.session.attended import Attended, Ended, Rate
 from ionbus.session.session import Delivered, Rejected, Violation
 from ionbus.wire.frames import MalformedFrame, encode_close
 from ionbus.wire.messages import encode_envelope, encode_event, encode_message
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 
 PATIENCE = 1.0
 """Seconds that an emit to many waits for a client that takes nothing."""
+
+REFUSALS_LOGGED = 10
+"""How many refusals of one client are logged a second."""
 
 
 class Session:
@@ -76,6 +79,8 @@ class Session:
         self.held_bytes = 0
         """What the broker keeps for it, as it was looked at last."""
         self._mismatched: dict[str, ContractMismatch] = {}
+        self._newest_given = Rate(serving.limits.max_newest_rate)
+        self._refusals_logged = Rate(REFUSALS_LOGGED)
         self._questions = Questions(
             serving.agreements, serving.limits, serving.contract_of, self._settled, self._out_of_time
         )
@@ -384,7 +389,9 @@ class Session:
 
     def refused(self, error: IonbusError) -> None:
         """The client has refused an event: its listeners' contract is another."""
-        self._serving.log.warning("%r has refused an event: %s", self, printable(error))
+        if self._refusals_logged.excess_ms(self._pump.now()) == 0:
+            self._refusals_logged.spend(1, self._pump.now())
+            self._serving.log.warning("%r has refused an event: %s", self, printable(error))
 
     def announced(self, contracts: list[Triple]) -> None:
         """The client says what it was built with: what does not agree fails when it is used."""
@@ -451,11 +458,10 @@ class Session:
             code, text, _ = error_to_wire(error)
             self._peer.send(encode_message(Message.SUBSCRIBED, number, code, text))
             return
-        before = list(self._subscriptions.values())
         self._subscriptions.add(number, pattern, number)
         self._serving.subscriptions_changed()
         self._peer.send(encode_message(Message.SUBSCRIBED, number))
-        self._send_newest(number, had_others=bool(before))
+        self._send_newest(number, matcher(pattern))
 
     def _subscription_problem(self, number: int, pattern: str) -> IonbusError | None:
         if number in self._subscriptions:
@@ -465,6 +471,9 @@ class Session:
         problem = pattern_problem(pattern)
         if problem is not None:
             return NotFound(problem)
+        rest = self._newest_given.excess_ms(self._pump.now())
+        if rest:
+            return TooLarge(f"{pattern}: too many newest values were asked for; subscribe again in {rest} ms")
         if is_exact(pattern):
             member = self._serving.members.get(pattern)
             if not isinstance(member, Event):
@@ -473,14 +482,19 @@ class Session:
                 return _withheld(member)
         return self._mismatched.get(self._serving.contract_of(pattern) or "")
 
-    def _send_newest(self, number: int, *, had_others: bool) -> None:
+    def _send_newest(self, number: int, matches: Callable[[str], bool]) -> None:
         """Give a new subscription the newest value of each key of the `latest` events that it matches."""
+        engine, limits = self._engine, self._serving.limits
         for name in self._serving.latest_names:
-            matching = self._subscriptions.matching(name)
-            if number not in matching or not self.may(self._serving.members[name]):
+            if not matches(name) or not self.may(self._serving.members[name]):
                 continue
-            for value in newest(name, self._serving.latest, self._latest):
-                if had_others and len(matching) > 1:
+            if engine.queued_events > limits.replay_elements or engine.queued_bytes > limits.max_queued_bytes:
+                return  # `check_bounds` ends the session
+            has_others = len(self._subscriptions.matching(name)) > 1
+            values = newest(name, self._serving.latest, self._latest)
+            self._newest_given.spend(len(values), self._pump.now())
+            for value in values:
+                if has_others:
                     if self._engine.is_waiting(value.key):
                         continue  # it is on its way to all
                     message = encode_envelope([number], value.message)

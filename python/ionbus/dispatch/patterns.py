@@ -59,25 +59,38 @@ def _fits(segments: list[str], words: list[str]) -> bool:
 
 
 class PatternTable(Generic[T]):
-    """Values under patterns; `matching` gives those for a name, in the order in which they were added."""
+    """Values under patterns; `matching` gives those for a name, in the order in which they were added.
+
+    What a name has found is kept when patterns come and go, so that who does nothing but subscribe and unsubscribe costs little.
+    """
 
     def __init__(self) -> None:
         self._entries: dict[object, tuple[Callable[[str], bool], T]] = {}
-        self._found: dict[str, tuple[T, ...]] = {}
+        self._found: dict[str, tuple[tuple[object, ...], tuple[T, ...]]] = {}  # keys and values
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def add(self, key: object, pattern: str, value: T) -> None:
         """Keep a value under a pattern; `key` takes it away again."""
-        self._entries[key] = (matcher(pattern), value)
-        self._found.clear()
+        self.remove(key)
+        matches = matcher(pattern)
+        self._entries[key] = (matches, value)
+        for name in self._names_of(pattern, matches):
+            keys, values = self._found[name]
+            self._found[name] = ((*keys, key), (*values, value))
 
     def remove(self, key: object) -> T | None:
         """Take a value away; None where there is none."""
         entry = self._entries.pop(key, None)
-        self._found.clear()
-        return None if entry is None else entry[1]
+        if entry is None:
+            return None
+        matches, value = entry
+        for name, (keys, values) in self._found.items():
+            if matches(name):
+                at = keys.index(key)
+                self._found[name] = (keys[:at] + keys[at + 1 :], values[:at] + values[at + 1 :])
+        return value
 
     def __contains__(self, key: object) -> bool:
         return key in self._entries
@@ -91,12 +104,19 @@ class PatternTable(Generic[T]):
         """Every value whose pattern matches the name."""
         found = self._found.get(name)
         if found is None:
-            found = tuple(value for matches, value in self._entries.values() if matches(name))
+            keys = tuple(key for key, (matches, _) in self._entries.items() if matches(name))
+            found = (keys, tuple(self._entries[key][1] for key in keys))
             if len(self._found) >= _KNOWN_NAMES:
                 self._found.clear()
             self._found[name] = found
-        return found
+        return found[1]
 
     def values(self) -> list[T]:
         """Every value, in order."""
         return [value for _, value in self._entries.values()]
+
+    def _names_of(self, pattern: str, matches: Callable[[str], bool]) -> list[str]:
+        """The names that were looked up and that a pattern matches."""
+        if is_exact(pattern):
+            return [pattern] if pattern in self._found else []
+        return [name for name in self._found if matches(name)]

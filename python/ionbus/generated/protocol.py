@@ -102,6 +102,7 @@ class Limits:
     credit_messages: int = 4_096
     max_queued_bytes: int = 16_777_216
     max_latest_keys: int = 10_000
+    max_newest_rate: int = 262_144
     max_latest_bytes: int = 16_777_216
     stream_credit_bytes: int = 262_144
     stream_credit_messages: int = 64
