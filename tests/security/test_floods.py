@@ -5,8 +5,12 @@ What each of these took before it was bounded is minutes: the time-out of a test
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgpack
@@ -15,6 +19,8 @@ from hypothesis import given, settings, strategies as st
 from pydantic import BaseModel
 
 from ionbus import Broker, Bus, Call, Contract, Event, connect
+from ionbus.broker import agreement
+from ionbus.broker.agreement import Agreements
 from ionbus.channels.memory import MemoryListener
 from ionbus.dispatch.patterns import PatternTable, matcher, pattern_problem
 from ionbus.generated.protocol import Limits, Message
@@ -198,3 +204,105 @@ async def test_a_client_that_refuses_everything_does_not_fill_the_log(
     assert await good.call(Plant.ping) == 1
     lines = [record for record in caplog.records if "has refused an event" in record.message]
     assert 1 <= len(lines) <= 40
+
+
+# Comparing contracts.
+
+
+class Clock:
+    """An event loop's time, which comparing takes of."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.due: list[tuple[float, Callable[[], object]]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, callback: Callable[..., object], *arguments: Any) -> None:
+        self.due.append((when, partial(callback, *arguments)))
+
+    def run_next(self) -> None:
+        when, callback = self.due.pop(0)
+        self.now = max(self.now, when)
+        callback()
+
+
+@dataclass
+class Comparing:
+    """The broker's comparisons, each of which takes a second."""
+
+    clock: Clock
+    agreements: Agreements
+    answers: list[tuple[int, str | None, bool]] = field(default_factory=list)
+
+    def ask(self, number: int) -> None:
+        text = b'{"number": %d}' % number
+        fingerprint = hashlib.sha256(text).hexdigest()[:32]
+        self.agreements.judge_in_turn(
+            ("plant", "1.0", fingerprint),
+            text,
+            lambda problem, is_late: self.answers.append((number, problem, is_late)),
+        )
+
+
+@pytest.fixture
+def comparing(monkeypatch: pytest.MonkeyPatch) -> Comparing:
+    clock = Clock()
+
+    def compare(self: Agreements, name: str, text: bytes) -> None:
+        clock.now += 1.0
+
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: clock)
+    monkeypatch.setattr(Agreements, "_compare", compare)
+    return Comparing(clock, Agreements({"plant": Plant.__contract__}))
+
+
+def test_comparing_contracts_takes_a_fifth_of_the_time_at_most(comparing: Comparing) -> None:
+    for number in range(4):
+        comparing.ask(number)
+    assert comparing.answers == [(0, None, False)]  # the first at once, the others in their turn
+    began = comparing.clock.now
+    while comparing.clock.due:
+        comparing.clock.run_next()
+    assert comparing.answers[1:] == [(1, None, True), (2, None, True), (3, None, True)]
+    assert comparing.clock.now - began == pytest.approx(15.0)  # four seconds of rest before each
+    comparing.clock.now += 4.0
+    comparing.ask(4)
+    assert comparing.answers[-1] == (4, None, False)
+
+
+def test_what_was_compared_is_answered_at_once_also_while_it_rests(comparing: Comparing) -> None:
+    comparing.ask(0)
+    comparing.ask(0)
+    assert comparing.answers == [(0, None, False), (0, None, False)]
+
+
+def test_no_more_wait_than_there_may_be(comparing: Comparing) -> None:
+    for number in range(1_003):
+        comparing.ask(number)
+    assert [answer[0] for answer in comparing.answers] == [0, 1_001, 1_002]
+    assert "too many others are being compared" in (comparing.answers[1][1] or "")
+
+
+async def test_a_client_of_another_form_waits_for_its_turn_and_is_served(
+    plant: tuple[Broker, Bus], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker, good = plant
+    monkeypatch.setattr(agreement, "SHORT", -1.0)  # every comparison counts as long
+    monkeypatch.setattr(agreement, "REST", 300.0)
+    other: Any = make(
+        "Plant",
+        (Contract,),
+        {"__qualname__": "Plant", "ping": Call(None, float)},
+        name="plant",
+        version="0.9",
+    )
+    another: Any = make(
+        "Plant", (Contract,), {"__qualname__": "Plant", "ping": Call(None, int)}, name="plant", version="0.8"
+    )
+    async with connect(broker) as first, connect(broker) as second:
+        assert await first.call(other.ping) == 1
+        answer = asyncio.create_task(second.call(another.ping))
+        assert await good.call(Plant.ping) == 1
+        assert await answer == 1

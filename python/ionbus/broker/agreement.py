@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeAlias
 
 from ionbus.contract.contract import ContractInfo
@@ -32,6 +32,19 @@ LONGEST = 1_000
 MAX_KNOWN = 1_000
 """How many forms of contracts the broker remembers its answer for."""
 
+SHORT = 0.01
+"""Seconds that a comparison takes of an ordinary contract, or less."""
+
+REST = 4.0
+"""For so many times as long as a longer one took the next has to wait: nobody keeps the broker busy with comparing."""
+
+MAX_WAITING = 1_000
+MAX_WAITING_BYTES = 67_108_864
+"""How many comparisons wait for their turn, and the bytes of their descriptions."""
+
+Judged: TypeAlias = Callable[[str | None, bool], None]
+"""Given the problem with a contract, or None, and whether it came late, from the loop."""
+
 
 class Agreements:
     """See the module.
@@ -43,6 +56,9 @@ class Agreements:
     def __init__(self, contracts: Mapping[str, ContractInfo]) -> None:
         self._served = {name: _Served(info) for name, info in contracts.items()}
         self._known: OrderedDict[tuple[str, str], str | None] = OrderedDict()
+        self._waiting: deque[tuple[Triple, bytes, Judged]] = deque()
+        self._waiting_bytes = 0
+        self._rests_until = 0.0
 
     def problem(self, contract: Triple) -> str | None:
         """Why a client that was built with this contract cannot work here, as far as is known, or None."""
@@ -79,6 +95,40 @@ class Agreements:
         if len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
         return None if reason is None else self.differs(contract, reason)
+
+    def judge_in_turn(self, contract: Triple, text: bytes | None, judged: Judged) -> None:
+        """Compare at once, or where comparing has taken long just before, after a rest; then the answer comes from the loop."""
+        loop = asyncio.get_running_loop()
+        name, _, fingerprint = contract
+        if (name, fingerprint) in self._known:  # another client has described it meanwhile
+            judged(self.problem(contract), False)
+        elif text is None:
+            judged(self.judge(contract, text), False)
+        elif not self._waiting and loop.time() >= self._rests_until:
+            judged(self._timed(contract, text, loop), False)
+        elif len(self._waiting) < MAX_WAITING and self._waiting_bytes < MAX_WAITING_BYTES:
+            self._waiting.append((contract, text, judged))
+            self._waiting_bytes += len(text)
+            if len(self._waiting) == 1:
+                loop.call_at(self._rests_until, self._next, loop)
+        else:
+            judged(self.differs(contract, "too many others are being compared"), False)
+
+    def _next(self, loop: asyncio.AbstractEventLoop) -> None:
+        contract, text, judged = self._waiting.popleft()
+        self._waiting_bytes -= len(text)
+        try:
+            judged(self._timed(contract, text, loop), True)
+        finally:
+            if self._waiting:
+                loop.call_at(self._rests_until, self._next, loop)
+
+    def _timed(self, contract: Triple, text: bytes, loop: asyncio.AbstractEventLoop) -> str | None:
+        began = loop.time()
+        problem = self.judge(contract, text)
+        took = loop.time() - began
+        self._rests_until = began + took * (1 + REST) if took > SHORT else 0.0
+        return problem
 
     def differs(self, contract: Triple, reason: str) -> str:
         """The message for a contract that does not fit."""
@@ -126,6 +176,7 @@ class Questions:
         settled: called with a question's answer: the contract, what is wrong with it, whether HELLO told of it, and
             the messages that waited.
         out_of_time: called when descriptions have not come in time; it calls `overdue`.
+        late: called with what settles a question whose answer comes from the loop, and not with a message.
     """
 
     def __init__(
@@ -135,12 +186,14 @@ class Questions:
         contract_of: Callable[[str], str | None],
         settled: Callable[[Triple, str | None, bool, list[Delivered]], None],
         out_of_time: Callable[[], None],
+        late: Callable[[Callable[[], None]], None],
     ) -> None:
         self._agreements = agreements
         self._limits = limits
         self._contract_of = contract_of
         self._settled = settled
         self._out_of_time = out_of_time
+        self._late = late
         self._loop = asyncio.get_running_loop()
         self._open: dict[str, _Question] = {}
         self._requests: dict[int, _Question] = {}
@@ -188,7 +241,8 @@ class Questions:
         """DESCRIPTION has arrived; one that nobody asked for is ignored."""
         for question in list(self._open.values()):
             if question.contract[2] == fingerprint:
-                self._settle(question, self._agreements.judge(question.contract, text))
+                judged = partial(self._judged, question, question.contract)
+                self._agreements.judge_in_turn(question.contract, text, judged)
 
     def overdue(self) -> None:
         """Give up what has not been answered."""
@@ -247,6 +301,15 @@ class Questions:
         if not isinstance(name, str):
             return None
         return self._open.get(self._contract_of(name) or "")
+
+    def _judged(self, question: _Question, contract: Triple, problem: str | None, is_late: bool) -> None:
+        if self._open.get(contract[0]) is not question or question.contract != contract:
+            return  # it was given up meanwhile
+        settle = partial(self._settle, question, problem)
+        if is_late:
+            self._late(settle)
+        else:
+            settle()
 
     def _give_up(self, question: _Question, reason: str) -> None:
         self._settle(question, self._agreements.differs(question.contract, reason))

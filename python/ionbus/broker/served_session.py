@@ -82,7 +82,12 @@ class Session:
         self._newest_given = Rate(serving.limits.max_newest_rate)
         self._refusals_logged = Rate(REFUSALS_LOGGED)
         self._questions = Questions(
-            serving.agreements, serving.limits, serving.contract_of, self._settled, self._out_of_time
+            serving.agreements,
+            serving.limits,
+            serving.contract_of,
+            self._settled,
+            self._out_of_time,
+            self._settle_late,
         )
 
     def __repr__(self) -> str:
@@ -437,9 +442,13 @@ class Session:
     def _out_of_time(self) -> None:
         if not self.is_connected:
             self._questions.wait_again()
-            return
+        else:
+            self._settle_late(self._questions.overdue)
+
+    def _settle_late(self, settle: Callable[[], None]) -> None:
+        """Settle questions when no message has just arrived: what waited for that is taken now."""
         try:
-            self._questions.overdue()
+            settle()
         except MalformedFrame as error:
             self._violated(self._engine.violation(str(error)))
         self._pump.flush_soon()
