@@ -146,6 +146,10 @@ TRIAL = PYTHONPATH=tests $(PY) -m trials
 soak: setup js-shim/dist/.made ## A million events and 100,000 calls over each channel, through a thousand cuts: nothing lost (SOAK_MINUTES=60 for longer)
 	$(TRIAL).soak
 
+.PHONY: every-byte
+every-byte: setup ## A short conversation, cut at each of its bytes in every way: it goes on, and all comes about once
+	$(TRIAL).every_byte
+
 .PHONY: kill-test
 kill-test: setup runtimes js-shim/dist/.made ## Kill Python behind a window, and Electron, Node.js and Python parents, 50 times each: windows recover, nobody is left
 	$(ELECTRON) PYTHONPATH=tests $(SCREEN) $(PY) -m trials.kill
