@@ -6,12 +6,15 @@ import asyncio
 import base64
 import logging
 import secrets
+import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import pytest
 
+from chores import Chores
 from ionbus import (
     Broker,
     Bus,
@@ -27,12 +30,13 @@ from ionbus.broker.access import Access
 from ionbus.broker.builtin import Ionbus, WindowEndpoint, WindowOrigin
 from ionbus.channels.base import Opened
 from ionbus.channels.memory import MemoryListener
+from ionbus.channels.supervisor import LaunchedBroker
 from ionbus.errors import printable
 from ionbus.session.acceptor import Hello
 from raw_client import Raw, hello
 from security.parent import LAUNCH_TOKEN, parent
 from security.vault import Vault, make_vault
-from workshop import eventually
+from workshop import eventually, opened_bus
 
 USERS_TOKEN = "users-own-token-0123456789abcdef"
 
@@ -187,6 +191,23 @@ def test_the_search_finds_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None
     ):
         assert minted.in_text(f"DEBUG ionbus something {leak} and more")
     assert not minted.in_text("DEBUG ionbus something else")
+
+
+# Beside the log.
+
+
+async def test_the_token_of_a_launch_is_in_no_argument_and_in_no_child_of_the_broker() -> None:
+    command = [sys.executable, str(Path(__file__).parents[1] / "chores.py")]
+    async with LaunchedBroker(command) as child, opened_bus(child.open) as bus:
+        token = (await child.open(Raw())).token
+        assert token is not None
+        assert len(token) >= 43
+        assert token not in _of_process(child.pid, "cmdline")
+        assert await bus.call(Chores.environment) == {}  # nor does what it starts inherit it
+
+
+def _of_process(pid: int | None, what: str) -> str:
+    return Path(f"/proc/{pid}/{what}").read_text(errors="replace")
 
 
 # Reprs and errors.

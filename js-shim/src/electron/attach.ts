@@ -289,6 +289,7 @@ function createRelay(port: PortLike, gone: () => void): Relay {
       listenToPort(
         port,
         (message) => {
+          if (isOver) return;
           if (message === CLOSED) closeChannel(false, "closed", "the page closed its port");
           else if (!(message instanceof Uint8Array))
             closeChannel(false, "protocol_error", "a port's message is bytes");

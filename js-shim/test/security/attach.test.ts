@@ -21,10 +21,16 @@ class FakePort extends EventEmitter {
   }
 }
 
+/** Main's ends of the ports that it has made, in order. */
+const mains: FakePort[] = [];
+
 vi.mock("electron", () => ({
   MessageChannelMain: class {
     port1 = new FakePort();
     port2 = new FakePort();
+    constructor() {
+      mains.push(this.port1);
+    }
   },
 }));
 
@@ -391,6 +397,38 @@ describe("several windows and brokers", () => {
     contents.ask();
     await letAll();
     expect(opened).toHaveLength(1);
+  });
+});
+
+describe("what a page says on its port", () => {
+  beforeEach(async () => {
+    mains.length = 0;
+    attach();
+    contents.load(APP);
+    contents.ask();
+    await letAll();
+  });
+  const say = (data: unknown): void => void mains[0]?.emit("message", { data });
+
+  it("goes on to the broker where it is a frame", () => {
+    say(new Uint8Array([1, 2]));
+    expect(opened[0]?.channel.send).toHaveBeenCalledWith(new Uint8Array([1, 2]));
+  });
+
+  it.each([
+    ["a text", "open the door", "protocol_error"],
+    ["an object", { kind: 1, role: "main" }, "protocol_error"],
+    ["nothing", undefined, "protocol_error"],
+    ["a buffer", new ArrayBuffer(8), "protocol_error"],
+    ["too much", new Uint8Array(1_048_577), "too_large"],
+  ])("costs it the channel where it is %s, and nobody else notices", (_, data, code) => {
+    say(data);
+    const [channel] = opened.map(({ channel }) => channel);
+    expect(channel?.send).not.toHaveBeenCalled();
+    expect(channel?.close).toHaveBeenCalledWith(false, code, expect.any(String));
+    expect(mains[0]?.isClosed).toBe(true);
+    say(new Uint8Array([1]));
+    expect(channel?.send).not.toHaveBeenCalled();
   });
 });
 
