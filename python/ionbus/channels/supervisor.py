@@ -10,6 +10,7 @@ import logging
 import os
 import secrets
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
@@ -128,7 +129,7 @@ class LaunchedBroker:
             pid=self.pid,
             restarts=max(0, self._starts - 1),
             deaths=self._deaths,
-            uptime=None if run is None else asyncio.get_running_loop().time() - self._started_at,
+            uptime=None if run is None else time.monotonic() - self._started_at,
             last_exit=self._last_exit,
             last_lines=self._last_lines if run is None else tuple(run.last_lines),
         )
@@ -272,7 +273,7 @@ class LaunchedBroker:
             self._tell_news(failure)
             return run.exit
         self._run = run
-        self._started_at = asyncio.get_running_loop().time()
+        self._started_at = time.monotonic()
         if self._wanted_anew.is_set() or self._state == "stopping":  # meanwhile
             run.end(f"{self._command.text} was stopped")
         self._tell_news()
