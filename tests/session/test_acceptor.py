@@ -13,6 +13,7 @@ from ionbus.generated.protocol import Frame, Limits
 from ionbus.session.acceptor import Acceptor, Hello, Refusal, Welcomed
 from ionbus.session.attended import Attended, Ended
 from ionbus.wire.frames import encode_close, encode_control
+from ionbus.wire.messages import encode_event
 
 PING = b"\x92\x06\x01"
 LIMITS = replace(Limits(), absence_ms=5000, remember_ended_ms=10_000, remember_ended=3)
@@ -143,6 +144,17 @@ def test_an_ended_session_is_remembered_with_its_reason_for_a_while(broker: Brok
     more["fresh"] = [b"C" * 16, b"t" * 32]
     _, welcome = broker.welcomed(now=11_001, **more)
     assert welcome["reason"] == "unknown"
+
+
+def test_what_an_ended_session_missed_is_told_to_its_own_principal_alone(broker: Broker) -> None:
+    attended, _ = broker.welcomed()
+    attended.session.emit(encode_event("secret.news", b"\xc0"), 1, "session")
+    broker.acceptor.end(attended, "absent", 1000)
+    more: dict[str, Any] = {"epoch": broker.acceptor.epoch, "now": 2000}
+    _, welcome = broker.welcomed(principal="another", fresh=[b"B" * 16, b"t" * 32], **more)
+    assert "missed" not in welcome
+    _, welcome = broker.welcomed(fresh=[b"C" * 16, b"t" * 32], **more)
+    assert welcome["missed"] == {"secret.news": 1}
 
 
 def test_no_more_than_so_many_ended_sessions_are_remembered(broker: Broker) -> None:

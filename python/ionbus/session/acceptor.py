@@ -55,11 +55,12 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """Why a session ended, when (milliseconds), and the events that its client had not acknowledged, by name."""
+    """Why a session ended, when (milliseconds), the events that its client had not acknowledged, by name, and whose it was."""
 
     code: str
     at: float
     missed: Mapping[str, int]
+    principal: Hashable
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +177,7 @@ class Acceptor:
             return refusal("protocol_error", str(error))
         target.carrier = carrier
         target.principal = principal
-        ended = None if reason is None else self._ended.get(hello.session)
-        missed = None if ended is None else ended.missed
+        missed = None if reason is None else self._missed(hello.session, principal)
         frame = self._welcome(
             target, next_secret, resumed=reason is None, reason=reason, missed=missed, rights=rights
         )
@@ -191,7 +191,7 @@ class Acceptor:
         undelivered = attended.session.undelivered()
         for name, count in undelivered.items():
             attended.session.dropped[name, code] += count
-        self._ended[attended.id] = Remembered(code, now, _shortened(undelivered))
+        self._ended[attended.id] = Remembered(code, now, _shortened(undelivered), attended.principal)
         self._forget_ended(now)
 
     def tick(self, now: float) -> list[tuple[Attended, Literal["absent", "slow_consumer"]]]:
@@ -235,8 +235,7 @@ class Acceptor:
         attended.greet(hello, secret, 0, next_secret, now)
         attended.carrier = carrier
         self.sessions[session_id] = attended
-        ended = self._ended.get(hello.session)
-        missed = None if ended is None else ended.missed
+        missed = self._missed(hello.session, principal)
         frame = self._welcome(
             attended, next_secret, resumed=False, reason=reason, missed=missed, rights=rights
         )
@@ -273,6 +272,11 @@ class Acceptor:
         if rights is not None:
             welcome["rights"] = rights
         return encode_control(Frame.WELCOME, welcome)
+
+    def _missed(self, session_id: bytes, principal: Hashable) -> Mapping[str, int] | None:
+        """What the session of this id, which has ended, had for its client; told to its own principal alone."""
+        ended = self._ended.get(session_id)
+        return None if ended is None or ended.principal != principal else ended.missed
 
     def _forget_ended(self, now: float) -> None:
         oldest = now - self._limits.remember_ended_ms
