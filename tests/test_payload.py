@@ -13,6 +13,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PrivateAttr, fi
 from pydantic.alias_generators import to_camel
 from typing_extensions import TypedDict
 
+from ionbus import Int64
 from ionbus.contract.payload import Payload
 from ionbus.errors import InvalidPayload
 from ionbus.wire.values import encode
@@ -175,7 +176,8 @@ def _surrogate() -> object:
         (None, lambda: 3, "", "Input should be None"),
         (list[int], lambda: [1, 2**53], "[1]", "an integer outside"),
         (list[int], lambda: [-(2**70)], "[0]", "an integer outside"),
-        (dict[str, set[int]], lambda: {"a": {2**60}}, "a", "an integer outside"),
+        (dict[str, set[int]], lambda: {"a": {2**60}}, "a[0]", "an integer outside"),
+        (int | float, lambda: 2**60, "", "an integer outside"),
         (dict[str, int], lambda: {"__proto__": 1}, "__proto__", "the key `__proto__` is not allowed"),
         (Any, lambda: {"a": [object()]}, "a[0]", "object is not a value that travels"),
     ],
@@ -203,6 +205,12 @@ def test_what_is_wrong_is_refused_before_it_is_sent(
         (int, b"", ""),
         (int, b"\xc1", ""),
         (list[int], b"\x92\x01", "[1]"),
+        (
+            list[int],
+            b"\x91\xcb\x43\x40\0\0\0\0\0\0",
+            "[0]",
+        ),  # 2^53 as JavaScript has it: it may have been 2^53 + 1
+        (list[Int64], b"\x91\xcb\xc3\x40\0\0\0\0\0\0", "[0]"),
     ],
 )
 def test_what_is_wrong_is_refused_on_arrival(form: Any, data: bytes, path: str) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from decimal import InvalidOperation
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
 from pydantic import TypeAdapter
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
@@ -167,7 +167,7 @@ class Payload(Generic[T]):
                     self.where, "", f"{count} problems, more than are told one by one", when
                 ) from None
             problems = error.errors(include_url=False, include_input=False, include_context=False)[:MAX_TOLD]
-            paths = [(path_text(problem["loc"]), shortened(problem["msg"], LONGEST)) for problem in problems]
+            paths = [(path_text(problem["loc"]), _told(problem["msg"])) for problem in problems]
             raise _refusal(self.where, *paths[0], when, paths, count) from error
         except InvalidOperation:  # of a signaling NaN, which no validator expects
             raise _refusal(self.where, "", "a decimal that cannot be compared with anything", when) from None
@@ -199,6 +199,19 @@ def _refusal(
 
 
 _TOO_LARGE_INTEGER = "an integer outside ±(2^53 - 1) loses digits in JavaScript; send it as text"
+
+
+_BEYOND_JAVASCRIPT: Final = frozenset(
+    {
+        f"Input should be less than or equal to {MAX_SAFE}",
+        f"Input should be greater than or equal to {-MAX_SAFE}",
+    }
+)
+"""How pydantic says it."""
+
+
+def _told(problem: str) -> str:
+    return _TOO_LARGE_INTEGER if problem in _BEYOND_JAVASCRIPT else shortened(problem, LONGEST)
 
 
 def path_text(location: tuple[int | str, ...]) -> str:

@@ -1,7 +1,8 @@
 """Pydantic core schemas as payloads use them: what validates what travels, and what makes of a value what travels.
 
 What pydantic writes as text in JSON and the wire has no type for (paths, URLs, IP addresses) travels as text; a mapping
-whose keys are not text travels as one even where it is empty; of a type with 64-bit integers, the others are checked.
+whose keys are not text travels as one even where it is empty; integers are checked to be such that neither side has lost
+digits of them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, Final, cast
 
-from pydantic_core import core_schema
+from pydantic_core import PydanticCustomError, core_schema
 
 from ionbus.contract.collisions import guarded
 from ionbus.wire.values import MAX_SAFE, KeyedMapping
@@ -59,9 +60,7 @@ class ValueForm:
         copier = _ValueCopier(schema)
         copied = copier.copy(schema)
         self.has_wide_integers = copier.has_wide_integers
-        if self.has_wide_integers:
-            copied = _SafeIntegers().copy(copied)
-        self.schema = copied
+        self.schema = _SafeIntegers(even_in_unions=self.has_wide_integers).copy(copied)
         self.has_own_serializers = copier.has_own_serializers
 
 
@@ -142,15 +141,47 @@ class _ValueCopier(_Copier):
 
 
 class _SafeIntegers(_Copier):
-    """Refuses integers that are not declared to have 64 bits and have more than JavaScript's numbers hold."""
+    """Refuses integers that have more than JavaScript's numbers hold, unless they are declared to have 64 bits and came as such.
+
+    Args:
+        even_in_unions: also those that are one option of several. Without 64-bit integers they are left alone: another
+            option, as `float`, would take what this one refuses, and `Payload.encode` looks at what is sent.
+    """
+
+    def __init__(self, *, even_in_unions: bool) -> None:
+        self._even_in_unions = even_in_unions
+
+    def copy(self, schema: object) -> object:
+        if isinstance(schema, dict) and schema.get("type") == "union" and not self._even_in_unions:
+            choices = [
+                each if _option(each).get("type") == "int" else self.copy(each) for each in schema["choices"]
+            ]
+            return {**schema, "choices": choices}
+        return super().copy(schema)
 
     def changed(self, copy: dict[str, Any]) -> dict[str, Any]:
-        if copy.get("type") == "int" and not is_int64(copy):
-            if "gt" not in copy:
-                copy["ge"] = max(copy.get("ge", -MAX_SAFE), -MAX_SAFE)
-            if "lt" not in copy:
-                copy["le"] = min(copy.get("le", MAX_SAFE), MAX_SAFE)
+        if copy.get("type") != "int":
+            return copy
+        if is_int64(copy):
+            return {**core_schema.no_info_before_validator_function(_exact, cast("Any", copy))}
+        if "gt" not in copy:
+            copy["ge"] = max(copy.get("ge", -MAX_SAFE), -MAX_SAFE)
+        if "lt" not in copy:
+            copy["le"] = min(copy.get("le", MAX_SAFE), MAX_SAFE)
         return copy
+
+
+def _option(choice: Any) -> dict[str, Any]:
+    """The schema of one of a union's choices, which may have a label beside it."""
+    option: dict[str, Any] = choice[0] if isinstance(choice, tuple) else choice
+    return option
+
+
+def _exact(value: object) -> object:
+    """Refuse a number of JavaScript that may have been another one before it was rounded."""
+    if isinstance(value, float) and not -MAX_SAFE <= value <= MAX_SAFE:
+        raise PydanticCustomError("rounded", "a number beyond ±(2^53 - 1) has lost digits; send a bigint")
+    return value
 
 
 def is_int64(schema: Mapping[str, Any]) -> bool:
