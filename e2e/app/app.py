@@ -68,6 +68,11 @@ async def pid() -> int:
     return os.getpid()
 
 
+@broker.handle(Probe.sessions)
+async def sessions() -> int:
+    return len(broker.sessions)
+
+
 @broker.handle(Probe.add)
 async def add(request: Sum) -> int:
     return request.a + request.b

@@ -109,6 +109,7 @@ class Probe(Contract, name="probe", version="1.0"):
     said = Event(Said, source="client")
 
     pid = Call(None, int)
+    sessions = Call(None, int, doc="How many there are.")
     add = Call(Sum, int)
     echo = Call(Parcel, Parcel)
     slow = Call(Job, str, timeout=None)

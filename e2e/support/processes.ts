@@ -40,6 +40,30 @@ export function brokersOf(mark: string): FoundProcess[] {
   return processesOf(mark).filter(({ command }) => /python\S* \S*\.py\b/.test(command));
 }
 
+/** Which process has started it. */
+export function parentOf(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
+}
+
+/** The TCP ports of this machine's own address that it listens on. */
+export function portsOf(pid: number): number[] {
+  const sockets = new Set(readdirSync(`/proc/${pid}/fd`).map((fd) => linkOf(`/proc/${pid}/fd/${fd}`)));
+  const [, ...lines] = readFileSync(`/proc/${pid}/net/tcp`, "utf8").trim().split("\n");
+  return lines
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, , , state, , , , , , inode]) => state === "0A" && sockets.has(`socket:[${inode}]`))
+    .map(([, address]) => Number.parseInt(address?.split(":")[1] ?? "", 16));
+}
+
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return ""; // closed meanwhile
+  }
+}
+
 /** Wait until none with that mark is left. */
 export async function allGone(mark: string, timeoutMs?: number): Promise<void> {
   try {
