@@ -1,5 +1,7 @@
 """Record the vectors of `schemas/vectors/` that come from running the Python implementation over written scenarios.
 
+Those of simulated.json have no scenario here: their inputs are what `make simulate` found, and only what they give is recorded.
+
 Run by hand after a deliberate change of the wire: `make vectors`, then read the difference. Tests of
 both languages replay the files; a difference that nobody meant fails them. Inputs and outputs stand as plain data: bytes as
 hexadecimal text, times in milliseconds, infinity as null.
@@ -22,7 +24,16 @@ from ionbus.wire.messages import (
     encode_result,
 )
 from vectors.fates import FATE_CASES, FATES, record_fates
-from vectors.replay import CONNECTIONS, FRAMES, MESSAGES, SESSIONS, ConnectionRun, SessionRun
+from vectors.replay import (
+    CONNECTIONS,
+    FRAMES,
+    MESSAGES,
+    SESSIONS,
+    SIMULATED,
+    ConnectionRun,
+    SessionRun,
+    record_simulated,
+)
 
 Step = dict[str, Any]
 SMALL = {
@@ -737,6 +748,7 @@ def main() -> None:
         (CONNECTIONS, connections),
         (MESSAGES.path, messages),
         (FRAMES.path, frame_cases),
+        (SIMULATED, [record_simulated(case) for case in json.loads(SIMULATED.read_text())]),
         (FATES, [record_fates(case) for case in FATE_CASES]),
     ):
         path.write_text("[\n" + ",\n".join(_lines(case) for case in cases) + "\n]\n")

@@ -1,17 +1,10 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { DEFAULT_LIMITS, Frame, type Limits, Message } from "../src/generated/protocol.js";
-import { Connection, type ConnectionEffect } from "../src/session/connection.js";
-import type { Delivery, Entry } from "../src/session/outbox.js";
-import { type Arrival, Session } from "../src/session/session.js";
-import {
-  closeFields,
-  decodeFrame,
-  encodeClose,
-  encodeControl,
-  encodeData,
-  MalformedFrame,
-} from "../src/wire/frames.js";
+import { DEFAULT_LIMITS, Frame, Message } from "../src/generated/protocol.js";
+import { Connection } from "../src/session/connection.js";
+import type { Entry } from "../src/session/outbox.js";
+import { Session } from "../src/session/session.js";
+import { decodeFrame, encodeControl, encodeData, MalformedFrame } from "../src/wire/frames.js";
 import {
   checkMessage,
   encodeCall,
@@ -21,16 +14,28 @@ import {
   encodeMessage,
   encodeResult,
 } from "../src/wire/messages.js";
-import { Writer } from "../src/wire/msgpack.js";
 import { encodeRecord, MalformedRecord, RecordReader } from "../src/wire/records.js";
+import {
+  CONTRACTS,
+  type ConnectionStep,
+  connectionStep,
+  drain,
+  finite,
+  fromHex,
+  limitsOf,
+  packed,
+  plain,
+  type SessionStep,
+  sessionFacts,
+  sessionStep,
+  type Trace,
+  toHex,
+} from "./replay.js";
 
 function load<Row>(name: string): Row[] {
   const path = new URL(`../../schemas/vectors/${name}.json`, import.meta.url);
   return JSON.parse(readFileSync(path, "utf8")) as Row[];
 }
-
-const toHex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
-const fromHex = (hex: string): Uint8Array => new Uint8Array(Buffer.from(hex, "hex"));
 
 interface Judged {
   name: string;
@@ -54,12 +59,6 @@ describe("frames", () => {
     expect(toHex(encodeData(first, ack, elements.map(packed), elements.length))).toBe(bytes);
   });
 });
-
-function packed(value: unknown): Uint8Array {
-  const writer = new Writer();
-  writer.value(value);
-  return writer.finish();
-}
 
 describe("messages", () => {
   test.each(load<Judged>("messages"))("$name", ({ bytes, is }) => {
@@ -138,198 +137,29 @@ describe("records", () => {
 
 // --- traces of the engines: tests/vectors/replay.py is the same in Python -----------------------------------------
 
-interface Step {
-  at: number;
-  do: string;
-  message?: string;
-  frame?: string;
-  lane?: number;
-  tag?: string;
-  cost?: number;
-  delivery?: Delivery;
-  key?: string;
-  received?: number;
-  credit?: [number, number];
-  token?: string | null;
-  silence_is_fatal?: boolean;
-  code?: string;
-  reason?: string;
-}
-
-interface SessionStep extends Step {
-  gives: unknown;
-  facts: unknown;
-}
-
-interface ConnectionStep extends Step {
-  effects: unknown[];
-  frames: string[];
-  state: string;
-  deadline: number | null;
-}
-
-interface Trace<S> {
-  name: string;
-  limits: Record<string, number>;
-  steps: S[];
-}
-
-function limitsOf(trace: Trace<unknown>): Limits {
-  const camel = (name: string) => name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
-  const given = Object.entries(trace.limits).map(([name, value]) => [camel(name), value]);
-  return { ...DEFAULT_LIMITS, ...Object.fromEntries(given) } as Limits;
-}
-
-/** An arrival or effect as the vectors write it. */
-function plain(thing: Arrival | ConnectionEffect): unknown {
-  switch (thing.type) {
-    case "delivered":
-      return { delivered: thing.seq, message: toHex(packed(thing.message)) };
-    case "rejected":
-      return { rejected: thing.tag ?? null, code: thing.code };
-    case "violation":
-      return { violation: thing.code, over: thing.over };
-    case "open_channel":
-      return { open_channel: true };
-    case "close_channel":
-      return { close_channel: thing.code, over: thing.over };
-    case "state_change":
-      return {
-        from: thing.before,
-        to: thing.after,
-        code: thing.code,
-        outcome: thing.outcome ?? null,
-        replayed: thing.replayed,
-        lost_events: thing.lostEvents,
-        missed: thing.missed ?? null,
-      };
-    case "session_replaced":
-      return {
-        replaced: thing.code,
-        unnumbered: thing.unnumbered.map((entry) => toHex(entry.data)),
-        lost_events: thing.lostEvents,
-        missed: thing.missed ?? null,
-      };
-    case "session_ended":
-      return { ended: thing.code };
-  }
-}
-
-const finite = (time: number): number | null => (time === Number.POSITIVE_INFINITY ? null : time);
-
-function drain(engine: Session | Connection, now: number): string[] {
-  const frames: string[] = [];
-  for (let frame = engine.nextFrame(now); frame !== undefined; frame = engine.nextFrame(now)) {
-    if (frame[1] === Frame.Close) {
-      const [code, , options] = closeFields(decodeFrame(frame)); // its text is for people
-      frame = encodeClose(code, "", options);
-    }
-    frames.push(toHex(frame));
-    expect(frames.length).toBeLessThan(80);
-  }
-  return frames;
-}
-
-function sessionStep(session: Session, tagged: Map<string, Entry | undefined>, step: Step): unknown {
-  const now = step.at;
-  const tag = step.tag ?? "";
-  switch (step.do) {
-    case "send":
-      tagged.set(tag, session.send(fromHex(step.message as string), step.lane, step.tag));
-      return null;
-    case "emit": {
-      const message = fromHex(step.message as string);
-      const entry = session.emit(message, step.cost as number, step.delivery as Delivery, step.key, step.tag);
-      tagged.set(tag, entry);
-      return entry === undefined ? "dropped" : "queued";
-    }
-    case "withdraw":
-      return session.withdraw(tagged.get(tag) as Entry);
-    case "consumed":
-      session.consumed(step.cost as number);
-      return null;
-    case "attach":
-      try {
-        session.attach(step.received as number, step.credit as [number, number], now);
-      } catch (error) {
-        expect(error).toBeInstanceOf(MalformedFrame);
-        return "refused";
-      }
-      return null;
-    case "detach":
-      session.detach();
-      return null;
-    case "receive":
-      return session.receiveBytes(fromHex(step.frame as string), now).map(plain);
-    case "tick":
-      return session.tick(now) ?? null;
-    case "frames":
-      return drain(session, now);
-    default:
-      throw new Error(step.do);
-  }
-}
-
-test.each(load<Trace<SessionStep>>("session"))("session: $name", (trace) => {
-  const limits = limitsOf(trace);
+function replaySession(trace: Trace<SessionStep>): void {
+  const limits = limitsOf(trace.limits);
   const session = new Session(limits);
   session.setHeartbeat(limits.heartbeatMs, limits.silenceMs);
   const tagged = new Map<string, Entry | undefined>();
   for (const [index, step] of trace.steps.entries()) {
     const gives = sessionStep(session, tagged, step);
-    const facts = {
-      received: session.received,
-      sent: session.sent,
-      acked: session.acked,
-      granted: session.granted,
-      accepts_events: session.acceptsEvents,
-      dropped: Object.fromEntries(session.dropped),
-      queued_message_bytes: session.queuedMessageBytes,
-      held_bytes: session.heldBytes,
-      deadline: finite(session.deadline()),
-    };
+    const facts = { ...sessionFacts(session), deadline: finite(session.deadline()) };
     expect({ index, gives, facts }).toStrictEqual({ index, gives: step.gives, facts: step.facts });
   }
-});
+}
 
-test.each(load<Trace<ConnectionStep>>("connection"))("connection: $name", (trace) => {
+function replayConnection(trace: Trace<ConnectionStep>): void {
   let draws = 0;
   const entropy = (size: number) => new Uint8Array(size).fill(++draws);
-  const connection = new Connection(limitsOf(trace), entropy, () => 0.5, "client", [
-    ["a", "1.0", "f".repeat(32)],
-  ]);
+  const connection = new Connection(limitsOf(trace.limits), entropy, () => 0.5, "client", CONTRACTS);
   const tagged = new Map<string, Entry | undefined>();
   for (const [index, step] of trace.steps.entries()) {
-    const now = step.at;
-    switch (step.do) {
-      case "opened":
-        connection.opened(step.token ?? undefined, step.silence_is_fatal as boolean, now);
-        break;
-      case "failed":
-        connection.failed(step.reason as string, now);
-        break;
-      case "lost":
-        connection.lost(step.code as string, step.reason as string, now);
-        break;
-      case "receive":
-        connection.receive(fromHex(step.frame as string), now);
-        break;
-      case "retry":
-        connection.retry(now);
-        break;
-      case "close":
-        connection.close(now);
-        break;
-      case "tick":
-        connection.tick(now);
-        break;
-      default:
-        sessionStep(connection.session, tagged, step);
-    }
+    connectionStep(connection, tagged, step);
     expect({
       index,
       effects: connection.effects().map(plain),
-      frames: drain(connection, now),
+      frames: drain(connection, step.at, step.count),
       state: connection.state,
       deadline: finite(connection.deadline()),
     }).toStrictEqual({
@@ -340,4 +170,16 @@ test.each(load<Trace<ConnectionStep>>("connection"))("connection: $name", (trace
       deadline: step.deadline,
     });
   }
+}
+
+test.each(load<Trace<SessionStep>>("session"))("session: $name", replaySession);
+
+test.each(load<Trace<ConnectionStep>>("connection"))("connection: $name", replayConnection);
+
+/** What `make simulate` has found: traces of either kind. */
+type Simulated = (Trace<SessionStep> & { of: "session" }) | (Trace<ConnectionStep> & { of: "connection" });
+
+test.each(load<Simulated>("simulated"))("simulated: $name", (trace) => {
+  if (trace.of === "session") replaySession(trace);
+  else replayConnection(trace);
 });

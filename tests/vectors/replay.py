@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgpack
 
-from ionbus.generated.protocol import Limits
+from ionbus.generated.protocol import Frame, Limits
 from ionbus.session.connection import (
     CloseChannel,
     Connection,
@@ -27,6 +27,7 @@ from ionbus.wire.messages import check_message
 FOLDER = Path(__file__).resolve().parents[2] / "schemas" / "vectors"
 SESSIONS = FOLDER / "session.json"
 CONNECTIONS = FOLDER / "connection.json"
+SIMULATED = FOLDER / "simulated.json"
 
 Step = dict[str, Any]
 BAD = 80  # past this many frames an engine does not come to rest
@@ -71,13 +72,33 @@ def finite(time: float) -> float | None:
     return None if math.isinf(time) else time
 
 
-def drain(next_frame: Callable[[float], bytes | None], now: float) -> list[str]:
+def frame_text(frame: bytes) -> str:
+    """A frame in hexadecimal; the text of CLOSE is for people, and each implementation has its own words."""
+    if frame[1] == Frame.CLOSE:
+        kind, code, _, *options = msgpack.unpackb(frame)
+        frame = msgpack.packb([kind, code, "", *options])
+    return frame.hex()
+
+
+def session_facts(session: Session) -> dict[str, Any]:
+    """What a session tells of itself."""
+    return {
+        "received": session.received,
+        "sent": session.sent,
+        "acked": session.acked,
+        "granted": list(session.granted),
+        "accepts_events": session.accepts_events,
+        "dropped": {f"{name} {reason}": n for (name, reason), n in sorted(session.dropped.items())},
+        "queued_message_bytes": session.queued_message_bytes,
+        "held_bytes": session.held_bytes,
+    }
+
+
+def drain(next_frame: Callable[[float], bytes | None], now: float, count: int | None = None) -> list[str]:
+    """The frames that an engine gives now, at most `count`: a channel may take no more."""
     frames: list[str] = []
-    while (frame := next_frame(now)) is not None:
-        # A CLOSE's text is for people, and each implementation has its own words for what msgpack says.
-        if frame[1] == 3:
-            frame = msgpack.packb([3, msgpack.unpackb(frame)[1], "", *msgpack.unpackb(frame)[3:]])
-        frames.append(frame.hex())
+    while len(frames) != count and (frame := next_frame(now)) is not None:
+        frames.append(frame_text(frame))
         assert len(frames) < BAD
     return frames
 
@@ -97,18 +118,7 @@ class SessionRun:
     def _with_outputs(self, step: Step) -> Step:
         inputs = {key: value for key, value in step.items() if key not in ("gives", "facts")}
         gives = session_step(self.session, self.tagged, inputs)
-        session = self.session
-        facts = {
-            "received": session.received,
-            "sent": session.sent,
-            "acked": session.acked,
-            "granted": list(session.granted),
-            "accepts_events": session.accepts_events,
-            "dropped": {f"{name} {reason}": n for (name, reason), n in sorted(session.dropped.items())},
-            "queued_message_bytes": session.queued_message_bytes,
-            "held_bytes": session.held_bytes,
-            "deadline": finite(session.deadline()),
-        }
+        facts = {**session_facts(self.session), "deadline": finite(self.session.deadline())}
         return {**inputs, "gives": gives, "facts": facts}
 
 
@@ -144,7 +154,7 @@ def session_step(session: Session, tagged: dict[str, Entry | None], step: Step) 
         case "tick":
             return session.tick(now)
         case "frames":
-            return drain(session.next_frame, now)
+            return drain(session.next_frame, now, step.get("count"))
     raise AssertionError(step)
 
 
@@ -185,15 +195,24 @@ class ConnectionRun:
                 connection.close(now)
             case "tick":
                 connection.tick(now)
+            case "nothing":
+                pass
             case _:
                 session_step(connection.session, self.tagged, inputs)
         return {
             **inputs,
             "effects": [plain(effect) for effect in connection.effects()],
-            "frames": drain(connection.next_frame, now),
+            "frames": drain(connection.next_frame, now, inputs.get("count")),
             "state": str(connection.state),
             "deadline": finite(connection.deadline()),
         }
+
+
+def record_simulated(case: Step) -> Step:
+    """A trace that a simulation found, with what its steps give."""
+    limits = replace(Limits(), **case["limits"])
+    run = SessionRun(limits) if case["of"] == "session" else ConnectionRun(limits)
+    return {**case, "steps": run.record(case["steps"])}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,16 @@ import pytest
 
 from ionbus.generated.protocol import Limits
 from vectors.fates import FATES, record_fates
-from vectors.replay import CONNECTIONS, FRAMES, MESSAGES, SESSIONS, ConnectionRun, SessionRun
+from vectors.replay import (
+    CONNECTIONS,
+    FRAMES,
+    MESSAGES,
+    SESSIONS,
+    SIMULATED,
+    ConnectionRun,
+    SessionRun,
+    record_simulated,
+)
 
 
 def cases(path: Path) -> pytest.MarkDecorator:
@@ -27,6 +36,11 @@ def test_session(case: dict[str, Any]) -> None:
 @cases(CONNECTIONS)
 def test_connection(case: dict[str, Any]) -> None:
     assert ConnectionRun(replace(Limits(), **case["limits"])).record(case["steps"]) == case["steps"]
+
+
+@cases(SIMULATED)
+def test_simulated(case: dict[str, Any]) -> None:
+    assert record_simulated(case) == case
 
 
 @cases(MESSAGES.path)
