@@ -154,6 +154,10 @@ every-byte: setup ## A short conversation, cut at each of its bytes in every way
 kill-test: setup runtimes js-shim/dist/.made ## Kill Python behind a window, and Electron, Node.js and Python parents, 50 times each: windows recover, nobody is left
 	$(ELECTRON) PYTHONPATH=tests $(SCREEN) $(PY) -m trials.kill
 
+.PHONY: simulate
+simulate: setup ## 10,000 seeds of clients, a broker and hostile channels, every step checked, and 500 with the engines in TypeScript
+	$(TRIAL).simulate --typescript
+
 ##@ Measure
 .PHONY: bench
 bench: setup ## A call from Python to Python, over each channel

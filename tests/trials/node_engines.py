@@ -1,0 +1,139 @@
+"""The TypeScript engines beside the Python ones in a simulation: what differs is a finding (js-shim/test/simulator/program.ts)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from ionbus.generated.protocol import Frame, Limits
+from ionbus.session.connection import Connection, ConnectionEffect
+from ionbus.testing.simulator import Broken, Plan, Simulation
+from ionbus.testing.simulator.engines import Draws, Input, as_step
+from vectors.replay import finite, frame_text, plain, session_facts
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+PROGRAM: Final = ROOT / "js-shim" / "test" / "simulator" / "program.ts"
+BUILT: Final = ROOT / "build" / "simulator" / "program.mjs"
+
+
+def build() -> None:
+    """Bundle the program, from the sources of the engines."""
+    command = [
+        str(ROOT / "node_modules/.bin/esbuild"),
+        str(PROGRAM),
+        "--bundle",
+        "--platform=node",
+        "--format=esm",
+    ]
+    subprocess.run([*command, f"--outfile={BUILT}", "--log-level=warning"], check=True)
+
+
+class NodeEngines:
+    """A Node.js process that holds engines.
+
+    Args:
+        process: runs the program.
+    """
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def ask(self, **request: object) -> dict[str, Any]:
+        """Have one thing done; gives what can be seen then."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        told: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return told
+
+    def simulate(self, plan: Plan) -> Simulation:
+        """Run a plan whose clients are the TypeScript engines, with the Python ones beside them."""
+        self.ask(reset=True)
+        limits = plan.limits("client")
+        return Simulation(plan, lambda *followed: Twin(self, limits, *followed))
+
+
+class Twin:
+    """Follows a client's connection with its twin in TypeScript, whose frames are the ones that are sent.
+
+    Args:
+        engines: the process.
+        limits: of the client.
+        index: which of the clients.
+        connection: the Python one.
+        draws: what that draws.
+    """
+
+    def __init__(
+        self, engines: NodeEngines, limits: Limits, index: int, connection: Connection, draws: Draws
+    ) -> None:
+        self._engines = engines
+        self._index = index
+        self._connection = connection
+        self._draws = draws
+        told = self._ask(new=asdict(limits))
+        self._compare("new", told, effects=[{"open_channel": True}])
+
+    def took(self, given: Input, gives: object, effects: list[ConnectionEffect]) -> None:
+        """The Python engine has taken an input: so does the other, and all that can be seen has to be the same."""
+        step = as_step(given)
+        told = self._ask(client=self._index, step=step)
+        self._compare(step, told, gives=gives, effects=[plain(effect) for effect in effects])
+
+    def frame(self, frame: bytes | None, now: float) -> bytes | None:
+        """The Python engine gave a frame, or none."""
+        told = self._ask(client=self._index, frame=now)
+        self._compare("frame", told, frame=None if frame is None else frame_text(frame))
+        is_said_in_words = frame is not None and frame[1] == Frame.CLOSE
+        return frame if frame is None or is_said_in_words else bytes.fromhex(told["frame"])
+
+    def _ask(self, **request: object) -> dict[str, Any]:
+        draws = [drawn.hex() if isinstance(drawn, bytes) else drawn for drawn in self._draws]
+        self._draws.clear()
+        told = self._engines.ask(**request, draws=draws)
+        if "error" in told:
+            raise Broken("difference", f"{request}: {told['error']}", f"client {self._index}")
+        return told
+
+    def _compare(self, what: object, told: dict[str, Any], **more: object) -> None:
+        connection = self._connection
+        session = connection.session
+        seen = {
+            **more,
+            "state": str(connection.state),
+            "deadline": finite(connection.deadline()),
+            "session": {
+                **session_facts(session),
+                "queued_events": session.queued_events,
+                "queued_bytes": session.queued_bytes,
+                "queued_messages": session.queued_messages,
+                "unacknowledged_events": session.unacknowledged_events,
+                "unnumbered": len(session.unnumbered()),
+                "credit": list(session.credit),
+            },
+        }
+        if told != seen:
+            text = f"after {what}: TypeScript {_where(told, seen)}, Python {_where(seen, told)}"
+            raise Broken("difference", text, f"client {self._index}")
+
+
+def _where(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """What of `one` is not in `other`."""
+    return {key: value for key, value in one.items() if other.get(key, ...) != value}
+
+
+@contextmanager
+def node_engines() -> Iterator[NodeEngines]:
+    """A process for as many simulations as one likes; `build` comes first."""
+    with subprocess.Popen(
+        ["node", str(BUILT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield NodeEngines(process)
+        assert process.stdin is not None
+        process.stdin.close()
