@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+import threading
 import time
 
 import pytest
@@ -172,6 +173,26 @@ async def test_threads_are_waited_for() -> None:
             await clock.settle()
             assert call.done()
             assert await call == "x"
+        release = threading.Event()
+        waiting = asyncio.create_task(asyncio.to_thread(release.wait, 10))
+        await clock.settle()
+        assert not waiting.done()
+        release.set()
+        await clock.settle()
+        assert waiting.done()
+
+
+async def test_a_thread_that_waits_for_time_to_pass_does_not_hold_it_up() -> None:
+    with FakeClock() as clock:
+        loop = asyncio.get_running_loop()
+
+        def nap() -> float:
+            began = loop.time()
+            asyncio.run_coroutine_threadsafe(asyncio.sleep(30), loop).result(10)
+            return loop.time() - began
+
+        assert await clock.drive(asyncio.to_thread(nap)) == pytest.approx(30)
+        assert clock.elapsed == pytest.approx(30)
 
 
 async def test_settling_sees_what_comes_over_a_descriptor() -> None:

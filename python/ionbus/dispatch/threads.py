@@ -11,7 +11,11 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Final
+from weakref import WeakSet
+
+UNFINISHED: Final[WeakSet[asyncio.Future[Any]]] = WeakSet()
+"""What threads have to do or do now, and perhaps what is done: for whoever wants to know whether a loop may hear of one."""
 
 
 class _Job:
@@ -50,6 +54,7 @@ class Threads:
     def run(self, function: Callable[[], Any]) -> asyncio.Future[Any]:
         """Run a function; cancelling the future leaves a running one alone, and keeps a waiting one from starting."""
         job = _Job(function, asyncio.get_running_loop())
+        UNFINISHED.add(job.future)
         with self._lock:
             if self._idle:
                 self._idle -= 1

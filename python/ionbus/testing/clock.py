@@ -5,8 +5,9 @@ every time-out, heartbeat, back-off and absence of ionbus. The fake clock puts i
 
 *Settled* is what a test wants between two moments: everything that can run without the time going on has run. The loop
 is settled when no callback waits for its turn and its selector has found nothing to read or write. Where descriptors are watched
-(sockets, pipes) or threads run, more may come from outside without the loop knowing; there all that has to hold for
-`grace` real seconds on end. A loop that goes on and on is an error after `patience` real seconds, and no hang.
+(sockets, pipes) or there are other threads, more may come from outside without the loop knowing; there all that has to hold
+for `grace` real seconds on end, and for `thread_grace` while a thread is at work for the loop (a `def` handler,
+`asyncio.to_thread`): it may be about to answer, or itself wait for what needs time to pass. A loop that goes on and on is an error after `patience` real seconds, and no hang.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import time
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
+
+from ionbus.dispatch.threads import UNFINISHED
 
 T = TypeVar("T")
 
@@ -42,16 +45,19 @@ class FakeClock:
     Args:
         grace: real seconds of quiet by which a loop that watches sockets or pipes, or a process with other threads,
             counts as settled. More where another process has to answer.
+        thread_grace: the same while a thread is at work for the loop.
         patience: real seconds after which a loop that does not settle is an error.
     """
 
-    def __init__(self, *, grace: float = 0.003, patience: float = 10.0) -> None:
+    def __init__(self, *, grace: float = 0.003, thread_grace: float = 0.05, patience: float = 10.0) -> None:
         self.grace = grace
+        self.thread_grace = thread_grace
         self.patience = patience
         self._now = 0.0
         self._began = 0.0
         self._loop: Any = None  # a BaseEventLoop, with the attributes that `_check` has looked for
         self._time_before: Callable[[], float] | None = None
+        self._in_executors: WeakSet[asyncio.Future[Any]] = WeakSet()
         self._settling: _Settling | None = None
 
     def __repr__(self) -> str:
@@ -94,6 +100,7 @@ class FakeClock:
         self._now = self._began = loop.time()
         self._time_before = vars(loop).get("time")
         self._loop.time = self._time
+        self._loop.run_in_executor = self._run_in_executor
         self._settling = _Settling(loop, self)
         _INSTALLED[loop] = self
 
@@ -102,7 +109,7 @@ class FakeClock:
         loop, self._loop = self._loop, None
         if loop is None:
             return
-        del loop.time, _INSTALLED[loop]
+        del loop.time, loop.run_in_executor, _INSTALLED[loop]
         if self._time_before is not None:
             loop.time = self._time_before
         ahead = self._now - loop.time()
@@ -182,7 +189,25 @@ class FakeClock:
         """Go on by a microsecond: for what waits in a loop until a moment that rounding has put just behind its timer."""
         self._now += 1e-6
 
+    def quiet_needed(self) -> float:
+        """Real seconds of quiet by which the loop counts as settled."""
+        loop = self._loop
+        if any(not each.done() for each in self._in_executors) or any(
+            not each.done() and each.get_loop() is loop for each in UNFINISHED
+        ):
+            return max(self.grace, self.thread_grace)
+        return self.grace if _may_hear_from_outside(loop) else 0.0
+
     # Inside.
+
+    def _run_in_executor(
+        self, executor: Any, function: Callable[..., T], *arguments: Any
+    ) -> asyncio.Future[T]:
+        future: asyncio.Future[T] = type(self._loop).run_in_executor(
+            self._loop, executor, function, *arguments
+        )
+        self._in_executors.add(future)
+        return future
 
     def _time(self) -> float:
         return self._now
@@ -269,10 +294,8 @@ class _Settling:
         self._loop.call_soon(self._look)
 
     def _is_quiet(self, now: float) -> bool:
-        if not _may_hear_from_outside(self._loop):
-            return True
         self._quiet_since = self._quiet_since or now
-        if now - self._quiet_since >= self._clock.grace:
+        if now - self._quiet_since >= self._clock.quiet_needed():
             return True
         time.sleep(_NAP)  # nothing else could run here
         return False
