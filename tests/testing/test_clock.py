@@ -164,7 +164,7 @@ async def test_real_sockets_work_while_the_time_stands_still() -> None:
 
 
 async def test_threads_are_waited_for() -> None:
-    with FakeClock() as clock:
+    with FakeClock(thread_grace=0.5) as clock:  # more than a busy machine needs to wake a thread
         async with pair(make_broker()) as at:
             call = asyncio.create_task(at.bus.call(Workshop.block, "x"))
             await clock.settle()
