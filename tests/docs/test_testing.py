@@ -77,7 +77,9 @@ async def run_block(code: str, **names: Any) -> dict[str, Any]:
 
 
 async def test_the_blocks_of_the_reference_run() -> None:
-    pairing, timing, recording, failing, opening, proxying, planning = blocks(part("reference"), "python")
+    pairing, timing, recording, failing, opening, proxying, planning, *others = blocks(
+        part("reference"), "python"
+    )
     broker = conductor()
     shared: dict[str, Any] = {"broker": broker}
     shared |= await run_block(pairing, **shared)
@@ -99,6 +101,8 @@ async def test_the_blocks_of_the_reference_run() -> None:
             connect(proxy.url, token=endpoint.token) as bus,
         ):
             await bus.call(Conductor.ping)
+    for code in others:
+        await run_block(code)
 
 
 @pytest.fixture
