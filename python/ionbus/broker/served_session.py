@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -37,8 +38,6 @@ from ionbus.wire.frames import MalformedFrame, encode_close
 from ionbus.wire.messages import encode_envelope, encode_event, encode_message
 
 if TYPE_CHECKING:
-    import asyncio
-
     from ionbus.broker.carrier import Carrier
     from ionbus.broker.serving import Serving
 
@@ -72,6 +71,7 @@ class Session:
             serving.threads,
             serving.remembered,
             attended.principal,
+            serving.turn,
         )
         self._peer.max_message_bytes = attended.max_message_bytes
         self._subscriptions: PatternTable[int] = PatternTable()
@@ -157,6 +157,8 @@ class Session:
             if self._engine.queued_bytes > self._serving.limits.max_queued_bytes:
                 self.check_bounds()
             await peer.emit(message, len(data), event.delivery, key)
+        elif self._serving.turn.is_long:
+            await asyncio.sleep(0)
 
     async def call(self, call: Any, request: Any = None, *, timeout: Any = UNSET) -> Any:
         """Call this session's client."""
@@ -197,7 +199,7 @@ class Session:
         is_behind = event.delivery != "volatile" and not engine.accepts_events
         engine.emit(message, cost, event.delivery, key)
         self._pump.flush_soon()
-        return is_behind and self.check_bounds()
+        return is_behind and self.check_bounds() and self._peer.took_events(PATIENCE)
 
     def check_bounds(self) -> bool:
         """Look at what waits for it; past a bound its session ends. Whether it goes on."""

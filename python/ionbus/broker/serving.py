@@ -23,6 +23,7 @@ from ionbus.dispatch.handlers import EventListener, Handler
 from ionbus.dispatch.latest import LatestValues, hashable
 from ionbus.dispatch.remembered import Remembered
 from ionbus.dispatch.threads import Threads
+from ionbus.dispatch.turn import Turn
 from ionbus.errors import IonbusError, NotAllowed, SessionLost, SlowConsumer
 from ionbus.generated.protocol import Limits
 from ionbus.session.acceptor import Acceptor, Refusal, refusal
@@ -79,6 +80,7 @@ class Serving:
         self.latest = LatestValues(limits.max_latest_keys, limits.max_latest_bytes)
         self.remembered = Remembered(limits.remember_answers_ms / 1000, limits.remember_answers_bytes)
         self.threads = Threads(limits.max_threads)
+        self.turn = Turn(self.loop)
         self.tokens = OneUseTokens()
         self.builtin: dict[str, Handler] = {}
         self.carriers: set[Carrier] = set()
@@ -144,6 +146,8 @@ class Serving:
         behind = self._publish(event, payload, data, None)
         if behind:
             await asyncio.gather(*(session.wait_while_reading() for session in behind))
+        elif self.turn.is_long:
+            await asyncio.sleep(0)
 
     def check_served(self, event: Event[Any, Any]) -> None:
         """Refuse an event of a contract that is not served here: nobody can have subscribed to it.

@@ -18,6 +18,7 @@ from ionbus.dispatch.listeners import Listeners
 from ionbus.dispatch.remembered import Remembered
 from ionbus.dispatch.requests import Pending, PendingCall, PendingStream, Requests, decode_details
 from ionbus.dispatch.threads import Threads
+from ionbus.dispatch.turn import Turn
 from ionbus.errors import IonbusError, TooLarge, error_from_wire, error_to_wire
 from ionbus.generated.protocol import Limits, Message
 from ionbus.session.outbox import Delivery, Entry
@@ -57,6 +58,7 @@ class Peer:
         threads: where `def` handlers run.
         remembered: the answers of idempotent calls; None: this side runs each anew.
         principal: on whose behalf the other side asks; None at a client.
+        turn: whether an emit lets others go on; None: of its own.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Peer:
         threads: Threads,
         remembered: Remembered | None = None,
         principal: object = None,
+        turn: Turn | None = None,
     ) -> None:
         self.engine = engine
         self.flush_soon = flush_soon
@@ -76,6 +79,7 @@ class Peer:
         self.remembered = remembered
         self.principal = principal
         self.loop = asyncio.get_running_loop()
+        self.turn = turn or Turn(self.loop)
         self.max_message_bytes = limits.max_message_bytes
         """The largest message that the other side takes."""
         self.disconnected: str | None = None
@@ -205,6 +209,8 @@ class Peer:
             self.flush_soon()
             if self._credit_queue:
                 self.credit_changed()
+        if self.turn.is_long:
+            await asyncio.sleep(0)
         if entry is not None and len(message) > self.limits.transfer_threshold_bytes:
             # Else the result of the handler that emits it would pass it while it travels in parts.
             engine = self.engine
@@ -225,6 +231,10 @@ class Peer:
             await watch[1]
         finally:
             self._watches.remove(watch)
+
+    def took_events(self, within: float) -> bool:
+        """Whether the other side has taken events in the last `within` seconds."""
+        return self.loop.time() < self._credit_at + within
 
     async def backlog_gone(self, patience: float, is_reading: Callable[[], bool]) -> None:
         """Wait until all events that are queued have credit, unless none was given for `patience` seconds."""
