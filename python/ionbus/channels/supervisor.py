@@ -26,7 +26,6 @@ from ionbus.channels.health import (
     BrokerStateChange,
     RestartPolicy,
 )
-from ionbus.errors import ConnectionLost
 
 log = logging.getLogger("ionbus")
 
@@ -164,14 +163,13 @@ class LaunchedBroker:
 
         Raises:
             BrokerExited: the start that this waited for has failed; or there will be no other, and `is_final` says so.
-            ConnectionLost: `stop` was called.
         """
         self.start()
         while True:
             if self._failure is not None:
                 raise self._failure
             if self._state in ("stopping", "stopped"):
-                raise ConnectionLost(f"{self._command.text} was stopped")
+                raise _final(BrokerExited(f"{self._command.text} was stopped"))
             run = self._run
             if run is not None and not run.is_over:
                 if not run.has_answered and self._timer is None:
@@ -248,8 +246,7 @@ class LaunchedBroker:
                 await self._wait_for_wish(None)
 
     def _give_up(self, how: BrokerExit) -> None:
-        self._failure = BrokerExited.of(how)
-        self._failure.is_final = True
+        self._failure = _final(BrokerExited.of(how))
         self._tell_news()
         self._become("failed", how.reason)
 
@@ -344,6 +341,11 @@ class LaunchedBroker:
     def _log(self, line: str) -> None:
         for watch in tuple(self._log_watchers) or (_print_to_stderr,):
             _tell(watch, line)
+
+
+def _final(error: BrokerExited) -> BrokerExited:
+    error.is_final = True
+    return error
 
 
 def _print_to_stderr(line: str) -> None:
