@@ -98,6 +98,14 @@ def test_close_proves_nothing(broker: Broker) -> None:
     broker.welcomed(attempt=2)
 
 
+def test_what_a_client_ends_its_session_with_costs_no_memory(broker: Broker) -> None:
+    attended, _ = broker.welcomed()
+    [ended] = attended.receive(encode_close("x" * 1_000, "", {"over": True}), 0)
+    assert ended == Ended("closed", "", over=True)
+    [ended] = attended.receive(encode_close("protocol_violation", "", {"over": True}), 0)
+    assert ended == Ended("protocol_violation", "", over=True)
+
+
 def test_a_session_is_its_principals(broker: Broker) -> None:
     broker.welcomed()
     assert broker.refused(attempt=2, principal="somebody else") == "unauthenticated"

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from hmac import compare_digest
 from math import ceil
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from ionbus.generated.protocol import Frame, Limits
 from ionbus.session.session import Arrival, Session
@@ -15,10 +15,13 @@ from ionbus.wire.frames import MalformedFrame, close_fields, decode_frame
 if TYPE_CHECKING:
     from ionbus.session.acceptor import Hello
 
+_CLIENT_CODES: Final = frozenset(("closed", "protocol_error", "protocol_violation"))
+"""With which a client ends its session. Others are not remembered: they could be of any length, and new ones each time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The client said CLOSE. `over`: the session ends with it."""
+    """The client said CLOSE. `over`: the session ends with it, and `code` is one that a client ends it with."""
 
     code: str
     message: str
@@ -90,7 +93,8 @@ class Attended:
             decoded = decode_frame(frame)
             if decoded[0] == Frame.CLOSE:
                 code, message, options = close_fields(decoded)
-                return [Ended(code, message, options.get("over") is True)]
+                over = options.get("over") is True
+                return [Ended(code if not over or code in _CLIENT_CODES else "closed", message, over)]
         except MalformedFrame as error:
             return [self.session.violation(str(error))]
         if not self._is_proven:  # a later frame proves that WELCOME arrived: only the next secret is good now

@@ -133,7 +133,11 @@ class Tampering:
             lambda: encode_control(Frame.PING, number),
             lambda: encode_control(Frame.HELLO, {}),
             lambda: encode_control(Frame.WELCOME, {}),
-            lambda: encode_close("no_such_code", "lies", {"over": rng.random() < 0.5, "retry_after": 50}),
+            lambda: encode_close(
+                rng.choice(("no_such_code", "x" * 300)),
+                "lies",
+                {"over": rng.random() < 0.5, "retry_after": 50},
+            ),
             lambda: rng.randbytes(rng.randrange(40)),
         )
         return rng.choice(lies)()

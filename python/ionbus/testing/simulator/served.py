@@ -148,6 +148,8 @@ class Served:
             self.side.arrived(self.peer.sender.ledger.arrives(arrival.seq, arrival.message))
 
     def _said_close(self, ended: Ended) -> None:
+        if ended.over:
+            expect(ended.code in CODES, "code", f"a session ends with {ended.code!r:.80}", self.name)
         if self.carrier is not None:
             self.carrier.close(over=ended.over, code=ended.code)
         self.leave()
