@@ -109,6 +109,7 @@ lock: .venv/.made ## Resolve the dependencies anew: requirements/*.txt and packa
 	  --no-emit-index-url --custom-compile-command "make lock" "$$@"; }; \
 	compile pyproject.toml --all-extras --group dev --output-file requirements/dev.txt; \
 	compile --no-deps requirements/node.in --output-file requirements/node.txt; \
+	compile --group fuzz --output-file requirements/fuzz.txt; \
 	compile --no-deps requirements/uv.in --output-file requirements/uv.txt
 	rm -rf node_modules package-lock.json
 	npm install --package-lock-only
@@ -158,6 +159,10 @@ kill-test: setup runtimes js-shim/dist/.made ## Kill Python behind a window, and
 simulate: setup ## 10,000 seeds of clients, a broker and hostile channels, every step checked, and 500 with the engines in TypeScript
 	$(TRIAL).simulate --typescript
 
+.PHONY: fuzz
+fuzz: setup .venv/.fuzz ## Hostile input at each layer, a million a target: no crash, no hang, no growth (FUZZ_INPUTS=10000 for fewer, FUZZ_SEED=7 for others)
+	PYTHONPATH=tests $(PY) -m fuzz
+
 ##@ Measure
 .PHONY: bench
 bench: setup ## A call from Python to Python, over each channel
@@ -189,6 +194,10 @@ clean: ## Remove what was built and installed here (Electron stays in its cache)
 	@echo "installing Python packages into .venv"
 	@$(PIP) install --require-hashes -r requirements/dev.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.fuzz: .venv/.made requirements/fuzz.txt
+	@$(PIP) install --require-hashes -r requirements/fuzz.txt
 	@touch $@
 
 node_modules/.made: .venv/.made requirements/node.txt package-lock.json package.json .npmrc

@@ -1,0 +1,20 @@
+"""The targets by name."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Final
+
+from fuzz.driver import Target
+
+NAMES: Final = (
+    *("payload", "values", "forms", "frames", "messages", "records", "hello", "session", "connection"),
+    *("dispatch", "client", "websocket", "description"),
+)
+"""In the order of the layers, from the wire upwards."""
+
+
+def load(name: str) -> Target:
+    """Make a target; whoever does closes it."""
+    target: Target = importlib.import_module(f"fuzz.targets.{name}").target()
+    return target
