@@ -127,6 +127,40 @@ async def test_a_broker_that_is_still_importing_ends_with_its_parent(mark: Mark,
     await process.communicate()
 
 
+FORKING = """
+import asyncio, os, sys, time
+from ionbus import connect
+from stuck import Stuck
+
+async def main():
+    async with connect(stdio=sys.argv[1:]) as bus:
+        if os.fork() == 0:
+            time.sleep(600)  # it holds whatever this process had, and executes nothing new
+        await bus.call(Stuck.loop)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+async def test_a_process_that_its_parent_has_forked_does_not_keep_it_alive(
+    mark: Mark, tmp_path: Path
+) -> None:
+    (tmp_path / "stuck.py").write_text(BROKER)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "ignore", "-c", FORKING, *DIRECT,
+        cwd=tmp_path, env=mark.env(), stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stderr is not None
+    assert await process.stderr.readline() == b"stuck\n"
+    assert len(mark.found()) == 3
+    process.kill()
+    await eventually(lambda: len(mark.found()) == 1)
+    assert "os.fork" in mark.found()[0].command
+    mark.kill()
+    await process.communicate()
+
+
 @pytest.mark.slow
 async def test_so_it_does_with_a_launcher_in_between_that_is_killed(mark: Mark, tmp_path: Path) -> None:
     async with parent(mark, tmp_path, "thread loop", THROUGH_A_SHELL):

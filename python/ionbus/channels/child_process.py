@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from ionbus.channels.base import Receiver
+from ionbus.channels.forks import keep_from_forks, release
 from ionbus.channels.multiplex import Multiplex, PipeChannel
 from ionbus.wire.records import MalformedRecord
 
@@ -109,6 +110,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
         self._multiplex = Multiplex()
         self._transport: asyncio.SubprocessTransport | None = None
         self._stdin: asyncio.WriteTransport | None = None
+        self._fds = [-1, -1, -1]
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._line = ""
         self._deed = ""  # what it has done, or failed to, to be ended for
@@ -194,6 +196,11 @@ class ChildProcess(asyncio.SubprocessProtocol):
         self._transport = cast("asyncio.SubprocessTransport", transport)
         self._stdin = cast("asyncio.WriteTransport", self._transport.get_pipe_transport(0))
         self._multiplex.use(self)
+        for number in range(3):
+            pipe = self._transport.get_pipe_transport(number)
+            if pipe is not None:
+                self._fds[number] = pipe.get_extra_info("pipe").fileno()
+                keep_from_forks(self._fds[number])
 
     def pause_writing(self) -> None:
         """It does not read as fast as we write."""
@@ -218,6 +225,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
         """One of its pipes is closed."""
+        release(self._fds[fd])
         if fd == 2:
             self._log(self._decoder.decode(b"", final=True) + ("\n" if self._line else ""))
             self._stderr_ended.set()
