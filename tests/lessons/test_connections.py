@@ -357,23 +357,30 @@ async def test_an_unbounded_replay_buffer_grows_for_ever() -> None:
 
 async def test_acks_on_a_1_s_timer_with_a_100_kb_buffer_throttle_throughput() -> None:
     """Ack on a 1 s timer with a 100 kB buffer throttles throughput (SignalR, read from its code)."""
-    limits = Limits(replay_elements=500)  # and 16 MiB
+    limits = Limits(replay_elements=500, replay_bytes=3_000_000)
     with FakeClock() as clock:  # which nobody moves: there is no time that anything could wait for
         async with pair(make_broker(limits), limits=limits) as at:
             recorder = Recorder()
             await recorder.record(at.bus, Workshop.noticed)
 
-            async def emit() -> None:
+            async def emit_there() -> None:
                 for number in numbers(5_000):
                     await at.bus.emit(Workshop.said, number)
+                    if int(number) % 100 == 0:
+                        await asyncio.sleep(0)
+
+            async def emit_here() -> None:
+                for number in numbers(5_000):
                     await at.broker.emit(Workshop.noticed, number)
                     if int(number) % 100 == 0:
                         await asyncio.sleep(0)
 
             began = clock.elapsed
-            emitting = asyncio.create_task(emit())
-            await clock.settle()
-            assert emitting.done()
+            # One after the other: an event in the other direction would bring acknowledgements.
+            for emit in (emit_there, emit_here):
+                emitting = asyncio.create_task(emit())
+                await clock.settle()
+                assert emitting.done()
             assert at.state.heard == [each.payload for each in recorder.events] == numbers(5_000)
 
             data = bytes(20_000_000)
