@@ -28,7 +28,15 @@ if TYPE_CHECKING:
     from ionbus.testing.simulator.world import World
 
 _INNOCENT: Final = frozenset(
-    ("closed", "connection_lost", "handshake_timeout", "session_lost", "slow_consumer", "stopping")
+    (
+        "closed",
+        "connection_lost",
+        "handshake_timeout",
+        "rate_limited",
+        "session_lost",
+        "slow_consumer",
+        "stopping",
+    )
 )
 """Codes with which the channel of a client that does nothing wrong may end."""
 

@@ -14,8 +14,8 @@ from ionbus.wire.messages import encode_call, encode_event, encode_item, encode_
 
 CODES: Final = frozenset(
     (
-        "closed", "evicted", "handshake_timeout", "protocol_error", "protocol_violation", "session_lost",
-        "slow_consumer", "stale_attempt", "stopping", "unauthenticated",
+        "closed", "evicted", "handshake_timeout", "protocol_error", "protocol_violation", "rate_limited",
+        "session_lost", "slow_consumer", "stale_attempt", "stopping", "unauthenticated",
     )
 )  # fmt: skip
 """With which a broker may answer whatever comes (docs/protocol.md, section 9)."""

@@ -59,6 +59,7 @@ _VARIED: Final[dict[str, tuple[int, ...]]] = {
     "max_assembly_bytes": (2_500, 4_000),
     "max_latest_keys": (1, 3, 8),
     "max_queued_bytes": (2_500, 9_000),
+    "max_rate": (20, 60),
     "stream_credit_messages": (1, 5),
 }
 

@@ -81,6 +81,10 @@ class Served:
                         self.side.rejected(arrival, self.client.limits.max_message_bytes)
         if self.ended is None and self.is_trusted and self.peer is not None:
             self.peer.sender.ledger.taken(self.engine.session.received)
+        self.flush()
+        rest = self.attended.must_rest(self.broker.world.clock.now)
+        if rest:
+            self.drop("rate_limited", retry_after=rest, says=True)
 
     def flush(self) -> None:
         """Send what there is, as long as the channel takes it."""
@@ -99,7 +103,7 @@ class Served:
     def tick(self) -> None:
         """Its deadline has come."""
         if self.engine.tick() and self.broker.world.plan.quality.silence_is_fatal:
-            self.drop("connection_lost", over=False)
+            self.drop("connection_lost")
 
     def leave(self) -> None:
         """The channel is gone."""
@@ -107,20 +111,23 @@ class Served:
         self.absent_since = self.broker.world.clock.now
         self.engine.leave()
 
-    def drop(self, code: str, *, over: bool, says: bool = False) -> None:
+    def drop(self, code: str, *, over: bool = False, retry_after: int = 0, says: bool = False) -> None:
         """Close the channel, having said why."""
         carrier = self.carrier
         if carrier is not None:
             if says:
+                self.broker.world.tally[f"closed with {code}"] += 1
                 expect(code in CODES, "code", f"the channel is closed with {code}", self.name)
                 self.flush()
-                carrier.channel.to_client.send(encode_close(code, "", {"over": True} if over else {}))
+                options = {"over": over, "retry_after": retry_after}
+                told = {name: value for name, value in options.items() if value}
+                carrier.channel.to_client.send(encode_close(code, "", told))
             carrier.close(over=over, code=code)
             self.leave()
 
     def expel(self) -> None:
         """The broker closes the channel and keeps the session."""
-        self.drop("stopping", over=False, says=True)
+        self.drop("stopping", says=True)
 
     def end(self, code: str) -> None:
         """It is over."""
@@ -183,7 +190,6 @@ class Carrier:
         if served is not None:
             self._broker.world.touch(served)
             served.receive(frame)
-            served.flush()
             return
         hello = self._broker.acceptor.read_hello(frame)
         answer = hello if isinstance(hello, Refusal) else self._broker.welcome(hello, self)
