@@ -13,7 +13,8 @@ from typing import Any, Final
 from ionbus.generated.protocol import Frame, Limits
 from ionbus.session.connection import Connection, ConnectionEffect
 from ionbus.testing.simulator import Broken, Plan, Simulation
-from ionbus.testing.simulator.engines import Draws, Input, as_step
+from ionbus.testing.simulator.engines import Draws, Follower, Input, as_step
+from ionbus.testing.simulator.world import FollowClient, FollowSession
 from vectors.replay import finite, frame_text, plain, session_facts
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -52,11 +53,21 @@ class NodeEngines:
         told: dict[str, Any] = json.loads(self._process.stdout.readline())
         return told
 
-    def simulate(self, plan: Plan) -> Simulation:
-        """Run a plan whose clients are the TypeScript engines, with the Python ones beside them."""
+    def simulate(
+        self,
+        plan: Plan,
+        follow_client: FollowClient = lambda *_: None,
+        follow_session: FollowSession = lambda _: None,
+        /,
+    ) -> Simulation:
+        """Make a simulation whose clients are the TypeScript engines, with the Python ones beside them."""
         self.ask(reset=True)
         limits = plan.limits("client")
-        return Simulation(plan, lambda *followed: Twin(self, limits, *followed))
+        return Simulation(
+            plan,
+            lambda *followed: Twin(self, limits, follow_client(*followed), *followed),
+            follow_session,
+        )
 
 
 class Twin:
@@ -65,14 +76,22 @@ class Twin:
     Args:
         engines: the process.
         limits: of the client.
+        also: another follower, told first.
         index: which of the clients.
         connection: the Python one.
         draws: what that draws.
     """
 
     def __init__(
-        self, engines: NodeEngines, limits: Limits, index: int, connection: Connection, draws: Draws
+        self,
+        engines: NodeEngines,
+        limits: Limits,
+        also: Follower | None,
+        index: int,
+        connection: Connection,
+        draws: Draws,
     ) -> None:
+        self._also = also
         self._engines = engines
         self._index = index
         self._connection = connection
@@ -82,12 +101,16 @@ class Twin:
 
     def took(self, given: Input, gives: object, effects: list[ConnectionEffect]) -> None:
         """The Python engine has taken an input: so does the other, and all that can be seen has to be the same."""
+        if self._also is not None:
+            self._also.took(given, gives, effects)
         step = as_step(given)
         told = self._ask(client=self._index, step=step)
         self._compare(step, told, gives=gives, effects=[plain(effect) for effect in effects])
 
     def frame(self, frame: bytes | None, now: float) -> bytes | None:
         """The Python engine gave a frame, or none."""
+        if self._also is not None:
+            self._also.frame(frame, now)
         told = self._ask(client=self._index, frame=now)
         self._compare("frame", told, frame=None if frame is None else frame_text(frame))
         is_said_in_words = frame is not None and frame[1] == Frame.CLOSE

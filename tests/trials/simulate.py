@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ionbus.testing.simulator import Broken, Plan, Simulation, as_vector, draw, shrink
+from ionbus.testing.simulator.record import SimulateFollowed
 from trials.node_engines import ROOT, NodeEngines, build, node_engines
 from trials.report import Report, conclude, say
 from vectors.replay import SIMULATED, record_simulated
@@ -29,6 +30,8 @@ SEEDS, STEPS, TYPESCRIPT_SEEDS = 10_000, 1_000_000, 500
 """What `make simulate` does at least."""
 _BLOCK: Final = 100
 """So many seeds are given to a process at once."""
+_RUNS: Final = 2_000
+"""So many plans are tried to cut one down."""
 _SHRUNK: Final = 5
 """So many failing seeds are cut down; that more fail is told."""
 
@@ -74,17 +77,6 @@ def run_block(with_typescript: bool, seeds: range) -> Found:
         return run_seeds(seeds, stack.enter_context(node_engines()) if with_typescript else None)
 
 
-def shrunk(plan: Plan, rule: str, engines: NodeEngines | None) -> Plan:
-    """A failing plan cut down to what breaks the same rule."""
-
-    def fails(candidate: Plan) -> bool:
-        simulation = Simulation(candidate) if engines is None else engines.simulate(candidate)
-        found = simulation.run()
-        return found is not None and found.rule == rule
-
-    return shrink(plan, runs=2_000, fails=fails)
-
-
 def simulate(
     report: Report, name: str, first: int, seeds: int, steps: int, processes: int, *, with_typescript: bool
 ) -> None:
@@ -106,15 +98,15 @@ def simulate(
     for number, (seed, broken) in enumerate(found.broken):
         text = f"{name}: seed {seed}: {broken}"
         if number < _SHRUNK:
-            text += f"; repeat it with --plan {leave(seed, broken, with_typescript)}"
+            text += f"; repeat it with --plan {leave(seed, with_typescript=with_typescript)}"
         report.violated(text)
 
 
-def leave(seed: int, broken: Broken, with_typescript: bool) -> Path:
+def leave(seed: int, *, with_typescript: bool) -> Path:
     """Cut a failing seed down and write it where it can be repeated from."""
     with ExitStack() as stack:
-        engines = stack.enter_context(node_engines()) if with_typescript else None
-        plan = shrunk(draw(seed), broken.rule, engines)
+        run = stack.enter_context(node_engines()).simulate if with_typescript else Simulation
+        plan = shrink(draw(seed), runs=_RUNS, simulate=run)
     LEFT.mkdir(parents=True, exist_ok=True)
     path = LEFT / f"seed-{seed}{'-typescript' if with_typescript else ''}.json"
     path.write_text(plan_text(plan))
@@ -131,22 +123,20 @@ def plan_text(plan: Plan) -> str:
 def repeat(report: Report, plan: Plan, *, with_typescript: bool, vector: str | None) -> None:
     """Simulate one plan, cut it down and tell it; or make a vector of it."""
     with ExitStack() as stack:
-        engines = None
+        run: SimulateFollowed = Simulation
         if with_typescript:
             build()
-            engines = stack.enter_context(node_engines())
-        broken = (Simulation(plan) if engines is None else engines.simulate(plan)).run()
+            run = stack.enter_context(node_engines()).simulate
+        broken = run(plan).run()
         if broken is None:
             say("it does not fail")
             return
         report.violated(str(broken))
-        plan = shrunk(plan, broken.rule, engines)
-    say(plan_text(plan))
-    if vector is not None:
-        add_vector(as_vector(plan, vector))
-        say(
-            f"added to {SIMULATED.relative_to(ROOT)}; mend the engines, then `make vectors` records what is right"
-        )
+        plan = shrink(plan, runs=_RUNS, simulate=run)
+        say(plan_text(plan))
+        if vector is not None:
+            add_vector(as_vector(plan, vector, simulate=run))
+            say(f"added to {SIMULATED.relative_to(ROOT)}; mend the engines, then make vectors")
 
 
 def add_vector(case: dict[str, Any]) -> None:

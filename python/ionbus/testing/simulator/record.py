@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 from ionbus.generated.protocol import Limits
 from ionbus.session.connection import ConnectionEffect
-from ionbus.testing.simulator.broken import Broken
 from ionbus.testing.simulator.engines import Input, as_step
 from ionbus.testing.simulator.plan import Plan
-from ionbus.testing.simulator.shrink import shrink
+from ionbus.testing.simulator.shrink import Simulate, failing, shrink
 from ionbus.testing.simulator.simulation import Simulation
+from ionbus.testing.simulator.world import FollowClient, FollowSession
+
+
+class SimulateFollowed(Protocol):
+    """`Simulation`, or what makes one that has more engines take part."""
+
+    def __call__(
+        self, plan: Plan, follow_client: FollowClient = ..., follow_session: FollowSession = ..., /
+    ) -> Simulation: ...
+
 
 _OTHER_SEEDS: Final = 300
 """How many seeds are tried where a failure does not outlast the randomness of the vectors."""
@@ -53,34 +62,35 @@ class Recording:
         return frame
 
 
-def as_vector(plan: Plan, name: str, culprit: str = "") -> dict[str, Any]:
+def as_vector(
+    plan: Plan, name: str, *, culprit: str = "", simulate: SimulateFollowed = Simulation
+) -> dict[str, Any]:
     """A failing plan as the inputs of one engine; what they give is recorded once the engine is right.
 
     Args:
         plan: one that fails, shrunk or not.
         name: of the vector.
         culprit: whose engine, as "client 0" or "broker 0"; by default whose was found.
+        simulate: makes the simulation of a plan, with followers of clients and sessions.
 
     Raises:
         ValueError: the plan does not fail, or only with the randomness of the simulation, which vectors do not have.
     """
-    broken = Simulation(plan).run()
-    if broken is None:
-        raise ValueError("the plan does not fail")
+    broken = failing(plan, simulate)
     role, _, number = (culprit or broken.culprit).partition(" ")
     index = int(number)
     if role == "client":
-        plan = _with_plain_chance(plan, broken, index)
+        plan = _with_plain_chance(plan, broken.rule, index, simulate)
     recordings: list[Recording] = []
 
-    def follow(of: Literal["session", "connection"], whose: int) -> Recording | None:
+    def record(of: Literal["session", "connection"], whose: int) -> Recording | None:
         if whose != index or (role == "client") != (of == "connection"):
             return None
         recordings.append(Recording(of))
         return recordings[-1]
 
-    simulation = Simulation(
-        plan, lambda whose, *_: follow("connection", whose), lambda whose: follow("session", whose)
+    simulation = simulate(
+        plan, lambda whose, *_: record("connection", whose), lambda whose: record("session", whose)
     )
     simulation.run()
     until = simulation.calm_since + _CALM
@@ -94,15 +104,11 @@ def as_vector(plan: Plan, name: str, culprit: str = "") -> dict[str, Any]:
     }
 
 
-def _with_plain_chance(plan: Plan, broken: Broken, client: int) -> Plan:
+def _with_plain_chance(plan: Plan, rule: str, client: int, simulate: Simulate) -> Plan:
     """The plan, or one like it, that fails in the same way where this client's chance is that of the vectors."""
-
-    def fails(candidate: Plan) -> bool:
-        found = Simulation(candidate).run()
-        return found is not None and found.rule == broken.rule
-
     for seed in range(plan.seed, plan.seed + _OTHER_SEEDS):
         candidate = replace(plan, seed=seed, plain_chance=client)
-        if fails(candidate):
-            return shrink(candidate, fails=fails)
-    raise ValueError(f"it does not fail with the randomness of the vectors: {broken}")
+        broken = simulate(candidate).run()
+        if broken is not None and broken.rule == rule:
+            return shrink(candidate, simulate=simulate)
+    raise ValueError(f"it does not break {rule} with the randomness of the vectors")

@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, fields, replace
 from typing import Final
 
+from ionbus.testing.simulator.broken import Broken
 from ionbus.testing.simulator.plan import Plan, Quality, Step
 from ionbus.testing.simulator.simulation import Simulation
 
 Fails = Callable[[Plan], bool]
+Simulate = Callable[[Plan], Simulation]
+"""Makes the simulation of a plan: `Simulation` itself, or one that has more engines take part."""
 
 _SMALLER: Final[dict[str, tuple[int, ...]]] = {
     "size": (0, 1, 10, 60, 230, 300, 700),
@@ -18,22 +21,23 @@ _SMALLER: Final[dict[str, tuple[int, ...]]] = {
 }
 
 
-def shrink(plan: Plan, *, runs: int = 3_000, fails: Fails | None = None) -> Plan:
+def shrink(plan: Plan, *, runs: int = 3_000, simulate: Simulate = Simulation) -> Plan:
     """The smallest plan found that breaks the same rule.
 
     Args:
         plan: one that fails.
         runs: so many plans are tried at most.
-        fails: whether a plan fails in the same way; by default, whether its simulation breaks the rule that `plan` breaks.
+        simulate: makes the simulation of a plan.
 
     Raises:
         ValueError: `plan` does not fail.
     """
-    if fails is None:
-        broken = Simulation(plan).run()
-        if broken is None:
-            raise ValueError("the plan does not fail")
-        fails = _breaks(broken.rule)
+    rule = failing(plan, simulate).rule
+
+    def fails(candidate: Plan) -> bool:
+        broken = simulate(candidate).run()
+        return broken is not None and broken.rule == rule
+
     tries = _Tries(fails, runs)
     while True:
         before = plan
@@ -44,12 +48,16 @@ def shrink(plan: Plan, *, runs: int = 3_000, fails: Fails | None = None) -> Plan
             return plan
 
 
-def _breaks(rule: str) -> Fails:
-    def fails(plan: Plan) -> bool:
-        broken = Simulation(plan).run()
-        return broken is not None and broken.rule == rule
+def failing(plan: Plan, simulate: Simulate = Simulation) -> Broken:
+    """What a plan breaks.
 
-    return fails
+    Raises:
+        ValueError: nothing.
+    """
+    broken = simulate(plan).run()
+    if broken is None:
+        raise ValueError("the plan does not fail")
+    return broken
 
 
 class _Tries:
