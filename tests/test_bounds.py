@@ -355,3 +355,20 @@ async def test_a_client_that_answers_as_if_it_stopped_is_not_waited_for() -> Non
         raw.send(0, 1, 0, [4, 1, "stopping", "not begun"])
         with pytest.raises(IonbusError, match="not begun"):
             await call
+
+
+async def test_who_grants_without_end_and_does_not_read_is_ended_at_the_bound_all_the_same() -> None:
+    async with depot(max_queued_bytes=20 * PARCEL, replay_bytes=5 * PARCEL) as scene:
+        raw = await scene.raw(credit=[2**50, 2**50])
+        raw.send(0, 1, 0, [10, 1, "depot.seen"])
+        await eventually(partial(has_received, raw, 1))
+        scene.wire.to_client.hold()
+        [session] = [each for each in scene.broker.sessions if each.id == "73" * 16]
+        for _ in range(60):
+            await scene.broker.emit(Depot.seen, bytes(PARCEL))
+            if session.is_ended:
+                break
+        assert session.is_ended
+        assert (
+            scene.broker.dropped["depot.seen"]["slow_consumer"] <= 30
+        )  # what waited, and what was not acknowledged

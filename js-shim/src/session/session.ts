@@ -178,10 +178,11 @@ export class Session {
     this.control.set(Frame.Credit, encodeControl(Frame.Credit, ...this.granted));
   }
 
-  /** Whether an event emitted now has credit and waits for nothing but its turn. */
+  /** Whether an event emitted now has credit and waits for nothing but its turn; not where much waits whatever was granted. */
   get acceptsEvents(): boolean {
     const { outbox } = this;
     return (
+      outbox.queuedBytes * 2 <= this.limits.maxQueuedBytes &&
       this.spentBytes + outbox.queuedBytes < this.creditBytes &&
       this.spentEvents + outbox.queuedEvents < this.creditEvents
     );

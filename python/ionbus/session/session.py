@@ -159,9 +159,9 @@ class Session:
 
     @property
     def accepts_events(self) -> bool:
-        """Whether an event emitted now has credit and waits for nothing but its turn."""
+        """Whether an event emitted now has credit and waits for nothing but its turn; not where much waits whatever was granted."""
         outbox = self._outbox
-        return (
+        return outbox.queued_bytes * 2 <= self._limits.max_queued_bytes and (
             self._spent[0] + outbox.queued_bytes < self._credit[0]
             and self._spent[1] + outbox.queued_events < self._credit[1]
         )
