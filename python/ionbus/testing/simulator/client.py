@@ -249,7 +249,7 @@ class Client:
             was = "none" if old is None else f"one that is {old.ended or 'live'}"
             raise Broken("outcome", f"{change.outcome} is told; its session was {was}", self.name)
         if change.outcome == "lost" and old is not None:
-            self._world.broker.judge_loss(old, change)
+            new.broker.judge_loss(old, change)
         self.served = new
         new.peer = side
         received = self.engine.connection.welcome["received"]

@@ -81,7 +81,7 @@ class Step:
     direction: Direction = "to_broker"
     noticed: Noticed = "both"
     is_right: bool = True
-    """Whether a request ends well."""
+    """Whether a request, or the broker's process, ends in good order."""
 
     def to_json(self) -> dict[str, Any]:
         """Only what differs from the default."""

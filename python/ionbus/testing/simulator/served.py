@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ionbus.session.acceptor import Hello, Refusal, Welcomed, refusal
 from ionbus.session.attended import Attended, Ended
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ionbus.testing.simulator.broker import Broker
     from ionbus.testing.simulator.channel import Channel
     from ionbus.testing.simulator.client import Client
+
+_RETRY_AFTER: Final = 50
 
 
 class Served:
@@ -127,7 +129,7 @@ class Served:
 
     def expel(self) -> None:
         """The broker closes the channel and keeps the session."""
-        self.drop("stopping", says=True)
+        self.drop("stopping", retry_after=_RETRY_AFTER, says=True)
 
     def end(self, code: str) -> None:
         """It is over."""

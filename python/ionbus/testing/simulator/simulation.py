@@ -104,7 +104,7 @@ def do(world: World, step: Step) -> None:
             world.touch(client)
             client.close()
         case "restart":
-            world.restart()
+            world.restart(in_good_order=step.is_right)
         case "publish":
             for served in list(world.broker.live.values()):
                 _use(world, served, step)

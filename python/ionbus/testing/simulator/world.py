@@ -12,6 +12,7 @@ from typing import Final
 
 from ionbus.generated.protocol import Limits
 from ionbus.generated.states import ConnectionState
+from ionbus.session.acceptor import refusal
 from ionbus.session.connection import Connection
 from ionbus.testing.simulator.broken import Broken, expect
 from ionbus.testing.simulator.broker import Broker
@@ -21,7 +22,7 @@ from ionbus.testing.simulator.clock import Clock
 from ionbus.testing.simulator.engines import ConnectionEngine, Draws, Follower, Outlet
 from ionbus.testing.simulator.hostile import Tampering
 from ionbus.testing.simulator.plan import Plan, Quality
-from ionbus.testing.simulator.served import Served
+from ionbus.testing.simulator.served import Carrier, Served
 from ionbus.testing.simulator.side import Side
 from ionbus.testing.simulator.stranger import Stranger
 
@@ -134,11 +135,20 @@ class World:
             if owner is client:
                 channel.resume()
 
-    def restart(self) -> None:
-        """The broker's process is killed, and another is there: a new epoch."""
+    def restart(self, *, in_good_order: bool) -> None:
+        """The broker's process ends, having said so to everybody or without a word, and another is there: a new epoch."""
+        if in_good_order:
+            for served in list(self.broker.live.values()):
+                self.touch(served)
+                served.expel()
+            self._end_turn()
         self.broker.stop()
         for channel in list(self._channels):
-            channel.cut(0, "both", 0)
+            carrier = channel.to_broker.receiver
+            if not in_good_order:
+                channel.cut(0, "both", 0)
+            elif isinstance(carrier, Carrier):
+                carrier.refuse(refusal("stopping", "the broker stops"))
         self.broker = Broker(self)
 
     def advance(self, milliseconds: float) -> None:
