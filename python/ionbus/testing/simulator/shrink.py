@@ -41,9 +41,9 @@ def shrink(plan: Plan, *, runs: int = 3_000, simulate: Simulate = Simulation) ->
     tries = _Tries(fails, runs)
     while True:
         before = plan
+        plan = _first_that_fails(plan, _simpler_plans, tries)
         plan = _fewer_steps(plan, tries)
-        for simpler in (_simpler_plans, _simpler_steps):
-            plan = _first_that_fails(plan, simpler, tries)
+        plan = _first_that_fails(plan, _simpler_steps, tries)
         if plan == before or tries.left <= 0:
             return plan
 
