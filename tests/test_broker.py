@@ -22,6 +22,7 @@ from ionbus import (
     InvalidPayload,
     Received,
     SessionLost,
+    SlowConsumer,
     Stream,
     ThreadContext,
     Unauthenticated,
@@ -532,3 +533,52 @@ async def test_a_def_listener_runs_on_a_thread_with_its_context() -> None:
         await eventually(lambda: noticed == ["heard hey"])
         assert seen[0][:2] == ("hey", False)
         assert seen[0][2] == broker.sessions[0].id
+
+
+@pytest.mark.parametrize(
+    "ending", ["the client closes", "the client closes and the broker stops", "the session is lost"]
+)
+async def test_events_that_came_before_the_end_of_a_session_are_listened_to(ending: str) -> None:
+    broker = make_broker(Limits(max_listeners=4))
+    heard: list[str] = []
+
+    @broker.on(Workshop.said)
+    async def listen(text: str) -> None:
+        await asyncio.sleep(0.0001)
+        heard.append(text)
+
+    async with broker.opened():
+        listener = MemoryListener(broker.accept_local())
+        async with opened_bus(listener.open) as bus:
+            for number in range(200):
+                await bus.emit(Workshop.said, str(number))
+            await bus.call(Workshop.add, Pair(left=1, right=1))  # they have arrived
+            if ending == "the session is lost":
+                serving = broker._serving
+                assert serving is not None
+                [session] = broker.sessions
+                session.close_channel("slow_consumer", "in a test", over=True)
+                serving.end(session, "slow_consumer", SlowConsumer("in a test"))
+        if ending == "the client closes and the broker stops":
+            await broker.stop()
+        await eventually(lambda: len(heard) == 200)
+        assert heard == [str(number) for number in range(200)]
+
+
+async def test_a_listener_that_does_not_end_is_cancelled_when_the_broker_stops() -> None:
+    broker = make_broker()
+    ends: list[str] = []
+
+    @broker.on(Workshop.said)
+    async def listen(text: str) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ends.append(text)
+
+    with FakeClock() as clock:
+        async with pair(broker) as at:
+            await at.bus.emit(Workshop.said, "for ever")
+            await at.bus.call(Workshop.add, Pair(left=1, right=1))
+            await clock.drive(broker.stop())
+            assert ends == ["for ever"]

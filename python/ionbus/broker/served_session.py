@@ -317,9 +317,13 @@ class Session:
             await self._peer.until(lambda: engine.is_at_rest and not self.answering)
 
     @property
-    def tasks(self) -> set[asyncio.Future[Any]]:
-        """What runs for it."""
-        return {*self._peer.answers.tasks, *self._peer.listeners.running}
+    def is_listening(self) -> bool:
+        """Whether listeners run for it."""
+        return bool(self._peer.listeners.running)
+
+    async def finish_listening(self) -> None:
+        """Wait until the events that came before its end have been listened to."""
+        await self._peer.listeners.finish()
 
     # What its peer asks.
 

@@ -35,7 +35,7 @@ TICK = 1.0
 """Seconds between two looks at the sessions that are absent, or do not read."""
 
 FAREWELL = 1.0
-"""Seconds that a broker that stops waits at least until its last answers have been taken."""
+"""Seconds that a broker that stops waits for its last answers to be taken, and for listeners to end by themselves."""
 
 
 class Serving:
@@ -89,6 +89,7 @@ class Serving:
         self._sessions: dict[bytes, Session] = {}
         self._subscribers: dict[str, tuple[Session, ...]] = {}
         self._finishing: set[asyncio.Future[Any]] = set()
+        self._listening: set[asyncio.Task[None]] = set()
         self._dropped: Counter[tuple[str, str]] = Counter()  # of the sessions that have ended
         self.held_bytes = 0
         """What is kept for all sessions."""
@@ -246,9 +247,13 @@ class Serving:
         session.held_bytes = 0
         self.subscriptions_changed()
         session.end(error)
-        for task in session.tasks:
+        for task in session.answering:
             self._finishing.add(task)
             task.add_done_callback(self._finishing.discard)
+        if session.is_listening:
+            listening = self.loop.create_task(session.finish_listening())
+            self._listening.add(listening)
+            listening.add_done_callback(self._listening.discard)
 
     def release(self, token: str) -> None:
         """The page that had this one-use token is gone: end the session that it opened."""
@@ -303,9 +308,14 @@ class Serving:
             await carrier.finish()
         for task in self._finishing:
             task.cancel()
+        if self._listening:  # events that were accepted are listened to, where that does not take for ever
+            await asyncio.wait(self._listening, timeout=FAREWELL)
+        for listening in self._listening:
+            listening.cancel()
+        ending: set[asyncio.Future[Any]] = {*self._finishing, *self._listening}
         left: set[asyncio.Future[Any]] = set()
-        if self._finishing:
-            _, left = await asyncio.wait(self._finishing, timeout=grace)
+        if ending:
+            _, left = await asyncio.wait(ending, timeout=grace)
         is_quiet = await self.threads.stop(grace)
         return is_quiet and not left
 

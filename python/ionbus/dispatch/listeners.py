@@ -85,8 +85,22 @@ class Listeners:
         if not handout.takers and handout.cost is not None:
             self._consumed(handout.cost)
 
+    async def finish(self) -> None:
+        """The session has ended: hand out what had arrived before, and wait for all of it. Cancelled, drop what waits and cancel what runs."""
+        try:
+            while self._running:
+                await asyncio.wait(self._running)
+        except asyncio.CancelledError:
+            self.clear()
+            running = set(self._running)
+            for future in running:
+                future.cancel()
+            if running:
+                await asyncio.wait(running)
+            raise
+
     def clear(self) -> None:
-        """Drop what waits: the session has ended."""
+        """Drop what waits."""
         self._waiting.clear()
         self.waiting_bytes = 0
 

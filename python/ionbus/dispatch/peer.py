@@ -291,7 +291,8 @@ class Peer:
         self.requests.fail_all(error)
         self._fail_waiters(error)
         self.answers.stop_all("lost")
-        self.listeners.clear()
+        if self.is_client:  # a broker still owes its listeners what clients sent before
+            self.listeners.clear()
 
     async def close(self) -> None:
         """After `end`: wait for the handlers and listeners that still run, listeners cancelled."""
