@@ -169,6 +169,8 @@ export function sessionStep(session: Session, tagged: Map<string, Entry | undefi
       return null;
     case "receive":
       return session.receiveBytes(fromHex(step.frame as string), now).map(plain);
+    case "violation":
+      return plain(session.violation(step.reason as string));
     case "tick":
       return session.tick(now) ?? null;
     case "frames":

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from ionbus.generated.protocol import Frame, Limits
 from ionbus.session.connection import Connection, ConnectionEffect
+from ionbus.session.session import Session, Violation
 from ionbus.testing.simulator import Broken, Plan, Simulation
 from ionbus.testing.simulator.engines import Draws, Follower, Input, as_step
 from ionbus.testing.simulator.world import FollowClient, FollowSession
@@ -43,6 +44,7 @@ class NodeEngines:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
+        self._count = 0
 
     def ask(self, **request: object) -> dict[str, Any]:
         """Have one thing done; gives what can be seen then."""
@@ -57,61 +59,72 @@ class NodeEngines:
         self,
         plan: Plan,
         follow_client: FollowClient = lambda *_: None,
-        follow_session: FollowSession = lambda _: None,
+        follow_session: FollowSession = lambda *_: None,
         /,
     ) -> Simulation:
-        """Make a simulation whose clients are the TypeScript engines, with the Python ones beside them."""
+        """Make a simulation whose engines are those in TypeScript, with the Python ones beside them; the acceptor is Python's."""
         self.ask(reset=True)
-        limits = plan.limits("client")
-        return Simulation(
-            plan,
-            lambda *followed: Twin(self, limits, follow_client(*followed), *followed),
-            follow_session,
-        )
+        self._count = 0
+
+        def client(index: int, connection: Connection, draws: Draws) -> Twin:
+            also = follow_client(index, connection, draws)
+            return Twin(self, f"client {index}", plan.limits("client"), also, connection, draws)
+
+        def session(index: int, engine: Session) -> Twin:
+            return Twin(
+                self, f"broker {index}", plan.limits("broker"), follow_session(index, engine), engine, []
+            )
+
+        return Simulation(plan, client, session)
+
+    def add(self) -> int:
+        """The number of the next engine."""
+        self._count += 1
+        return self._count - 1
 
 
 class Twin:
-    """Follows a client's connection with its twin in TypeScript, whose frames are the ones that are sent.
+    """Follows an engine with its twin in TypeScript, whose frames are the ones that are sent.
 
     Args:
         engines: the process.
-        limits: of the client.
+        owner: whose engine it is.
+        limits: of its side.
         also: another follower, told first.
-        index: which of the clients.
-        connection: the Python one.
+        engine: the Python one.
         draws: what that draws.
     """
 
     def __init__(
         self,
         engines: NodeEngines,
+        owner: str,
         limits: Limits,
         also: Follower | None,
-        index: int,
-        connection: Connection,
+        engine: Connection | Session,
         draws: Draws,
     ) -> None:
-        self._also = also
         self._engines = engines
-        self._index = index
-        self._connection = connection
+        self._owner = owner
+        self._also = also
+        self._engine = engine
         self._draws = draws
-        told = self._ask(new=asdict(limits))
-        self._compare("new", told, effects=[{"open_channel": True}])
+        self._number = engines.add()
+        self._ask(new="client" if isinstance(engine, Connection) else "session", limits=asdict(limits))
 
     def took(self, given: Input, gives: object, effects: list[ConnectionEffect]) -> None:
         """The Python engine has taken an input: so does the other, and all that can be seen has to be the same."""
         if self._also is not None:
             self._also.took(given, gives, effects)
         step = as_step(given)
-        told = self._ask(client=self._index, step=step)
-        self._compare(step, told, gives=gives, effects=[plain(effect) for effect in effects])
+        told = self._ask(step=step)
+        self._compare(step, told, gives=_plain(gives), effects=_plain(effects))
 
     def frame(self, frame: bytes | None, now: float) -> bytes | None:
         """The Python engine gave a frame, or none."""
         if self._also is not None:
             self._also.frame(frame, now)
-        told = self._ask(client=self._index, frame=now)
+        told = self._ask(frame=now)
         self._compare("frame", told, frame=None if frame is None else frame_text(frame))
         is_said_in_words = frame is not None and frame[1] == Frame.CLOSE
         return frame if frame is None or is_said_in_words else bytes.fromhex(told["frame"])
@@ -119,18 +132,18 @@ class Twin:
     def _ask(self, **request: object) -> dict[str, Any]:
         draws = [drawn.hex() if isinstance(drawn, bytes) else drawn for drawn in self._draws]
         self._draws.clear()
-        told = self._engines.ask(**request, draws=draws)
+        told = self._engines.ask(engine=self._number, **request, draws=draws)
         if "error" in told:
-            raise Broken("difference", f"{request}: {told['error']}", f"client {self._index}")
+            raise Broken("difference", f"{request}: {told['error']}", self._owner)
         return told
 
     def _compare(self, what: object, told: dict[str, Any], **more: object) -> None:
-        connection = self._connection
-        session = connection.session
+        engine = self._engine
+        session = engine.session if isinstance(engine, Connection) else engine
         seen = {
             **more,
-            "state": str(connection.state),
-            "deadline": finite(connection.deadline()),
+            "state": str(engine.state) if isinstance(engine, Connection) else None,
+            "deadline": finite(engine.deadline()),
             "session": {
                 **session_facts(session),
                 "queued_events": session.queued_events,
@@ -143,7 +156,13 @@ class Twin:
         }
         if told != seen:
             text = f"after {what}: TypeScript {_where(told, seen)}, Python {_where(seen, told)}"
-            raise Broken("difference", text, f"client {self._index}")
+            raise Broken("difference", text, self._owner)
+
+
+def _plain(gives: object) -> object:
+    if isinstance(gives, list):
+        return [plain(each) for each in gives]
+    return plain(gives) if isinstance(gives, Violation) else gives
 
 
 def _where(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`make simulate`: seeds by the thousand, Python engines against each other and against those in TypeScript, every step checked.
+"""`make simulate`: seeds by the thousand, Python engines against each other and beside those in TypeScript, every step checked.
 
 A seed that fails is cut down to a few steps, and left as JSON in build/simulate; `--seed N` repeats one, `--plan FILE`
 what was left, and `--vector NAME` makes of either a vector in schemas/vectors/simulated.json.
@@ -56,7 +56,7 @@ class Found:
 
 
 def run_seeds(seeds: Sequence[int], engines: NodeEngines | None = None) -> Found:
-    """Simulate each seed; `engines`: with the clients' engines in TypeScript."""
+    """Simulate each seed; `engines`: with the engines in TypeScript."""
     found = Found()
     for seed in seeds:
         plan = draw(seed)
@@ -163,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         nargs="?",
         const=TYPESCRIPT_SEEDS,
         default=0,
-        help="so many seeds with the clients' engines in TypeScript too; with --seed or --plan: that one",
+        help="so many seeds with the engines in TypeScript too; with --seed or --plan: that one",
     )
     parser.add_argument("--seed", type=int, help="repeat one seed, cut down to the steps that it takes")
     parser.add_argument("--plan", type=Path, help="repeat what a failing run has left")

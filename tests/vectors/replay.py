@@ -151,6 +151,8 @@ def session_step(session: Session, tagged: dict[str, Entry | None], step: Step) 
             return session.detach()
         case "receive":
             return [plain(arrival) for arrival in session.receive_bytes(bytes.fromhex(step["frame"]), now)]
+        case "violation":
+            return plain(session.violation(step["reason"]))
         case "tick":
             return session.tick(now)
         case "frames":

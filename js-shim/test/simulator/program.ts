@@ -1,14 +1,16 @@
 /**
  * The TypeScript engines at the simulator's command (tests/trials/node_engines.py): one JSON object a line in, one a line out.
  *
- * `{"new": {limits}, "draws": […]}` begins a client; `{"client": n, "step": {…}, "draws": […]}` does a step of a
- * trace and tells all that can be seen then; `{"client": n, "frame": now}` takes one frame. Chance comes from the
- * simulator: what the Python engine drew in this step has to be drawn here, neither more nor less.
+ * `{"engine": n, "new": "client" or "session", "limits": {…}}` makes the nth engine; `{"engine": n, "step": {…}}` does a
+ * step of a trace with it and tells all that can be seen then; `{"engine": n, "frame": now}` takes one frame. Chance
+ * comes from the simulator: the `draws` of the Python engine in this step have to be drawn here, neither more nor fewer.
  */
 
 import { createInterface } from "node:readline";
+import type { Limits } from "../../src/generated/protocol.js";
 import { Connection } from "../../src/session/connection.js";
 import type { Entry } from "../../src/session/outbox.js";
+import { Session } from "../../src/session/session.js";
 import {
   CONTRACTS,
   connectionStep,
@@ -19,26 +21,28 @@ import {
   plain,
   type Step,
   sessionFacts,
+  sessionStep,
 } from "../replay.js";
 
-interface Client {
-  readonly connection: Connection;
+interface Engine {
+  readonly engine: Connection | Session;
   readonly tagged: Map<string, Entry | undefined>;
 }
 
 type Draw = string | number;
 
 interface Request {
-  /** Forget all clients: another seed begins. */
+  /** Forget all engines: another seed begins. */
   readonly reset?: true;
-  readonly new?: Record<string, number>;
-  readonly client?: number;
+  readonly engine?: number;
+  readonly new?: "client" | "session";
+  readonly limits?: Record<string, number>;
   readonly step?: Step;
   readonly frame?: number;
   readonly draws?: readonly Draw[];
 }
 
-let clients: Client[] = [];
+let engines: Engine[] = [];
 let draws: Draw[] = [];
 
 function entropy(size: number): Uint8Array {
@@ -54,12 +58,19 @@ function random(): number {
   return draw;
 }
 
-function seen({ connection }: Client, more: Record<string, unknown>): Record<string, unknown> {
-  const { session } = connection;
+function make(kind: "client" | "session", limits: Limits): Connection | Session {
+  if (kind === "session") return new Session(limits);
+  const connection = new Connection(limits, entropy, random, "client", CONTRACTS);
+  connection.effects(); // to open a channel: the simulator knows
+  return connection;
+}
+
+function seen({ engine }: Engine, more: Record<string, unknown>): Record<string, unknown> {
+  const session = engine instanceof Connection ? engine.session : engine;
   return {
     ...more,
-    state: connection.state,
-    deadline: finite(connection.deadline()),
+    state: engine instanceof Connection ? engine.state : null,
+    deadline: finite(engine.deadline()),
     session: {
       ...sessionFacts(session),
       queued_events: session.queuedEvents,
@@ -75,23 +86,25 @@ function seen({ connection }: Client, more: Record<string, unknown>): Record<str
 function answer(request: Request): Record<string, unknown> {
   draws = [...(request.draws ?? [])];
   if (request.reset) {
-    clients = [];
+    engines = [];
     return {};
   }
+  const number = request.engine as number;
   if (request.new !== undefined) {
-    const connection = new Connection(limitsOf(request.new), entropy, random, "client", CONTRACTS);
-    const client = { connection, tagged: new Map<string, Entry | undefined>() };
-    clients.push(client);
-    return seen(client, { effects: connection.effects().map(plain) });
+    engines[number] = { engine: make(request.new, limitsOf(request.limits ?? {})), tagged: new Map() };
+    return {};
   }
-  const client = clients[request.client as number] as Client;
-  const { connection, tagged } = client;
+  const asked = engines[number] as Engine;
+  const { engine, tagged } = asked;
   if (request.frame !== undefined) {
-    const frame = connection.nextFrame(request.frame);
-    return seen(client, { frame: frame === undefined ? null : frameText(frame) });
+    const frame = engine.nextFrame(request.frame);
+    return seen(asked, { frame: frame === undefined ? null : frameText(frame) });
   }
-  const gives = connectionStep(connection, tagged, request.step as Step);
-  return seen(client, { gives, effects: connection.effects().map(plain) });
+  const step = request.step as Step;
+  if (engine instanceof Session)
+    return seen(asked, { gives: sessionStep(engine, tagged, step), effects: [] });
+  const gives = connectionStep(engine, tagged, step);
+  return seen(asked, { gives, effects: engine.effects().map(plain) });
 }
 
 for await (const line of createInterface({ input: process.stdin })) {

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ionbus.generated.protocol import Limits
+from ionbus.generated.protocol import Frame, Limits
 from ionbus.generated.states import ConnectionState
 from ionbus.session.attended import Attended, Ended
 from ionbus.session.connection import Connection, ConnectionEffect
 from ionbus.session.outbox import Delivery, Entry
-from ionbus.session.session import Arrival, Session
+from ionbus.session.session import Arrival, Session, Violation
+from ionbus.testing.simulator.channel import kind_of
 from ionbus.testing.simulator.clock import Clock
 
 Input = dict[str, Any]
@@ -116,8 +117,12 @@ class SessionEngine:
     def receive(self, frame: bytes) -> list[Arrival | Ended]:
         """A frame has arrived."""
         arrivals = self.attended.receive(frame, self._clock.now)
-        if not any(isinstance(arrival, Ended) for arrival in arrivals):  # CLOSE is not for the session
+        if kind_of(frame) != Frame.CLOSE:
             self._follow({"do": "receive", "frame": frame}, arrivals)
+        else:  # it is not for the session, unless it is malformed
+            for violation in arrivals:
+                if isinstance(violation, Violation):
+                    self._follow({"do": "violation", "reason": violation.message}, violation)
         return arrivals
 
     def tick(self) -> bool:

@@ -90,7 +90,7 @@ def as_vector(
         return recordings[-1]
 
     simulation = simulate(
-        plan, lambda whose, *_: record("connection", whose), lambda whose: record("session", whose)
+        plan, lambda whose, *_: record("connection", whose), lambda whose, _: record("session", whose)
     )
     simulation.run()
     until = simulation.calm_since + _CALM

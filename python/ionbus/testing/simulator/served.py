@@ -46,7 +46,9 @@ class Served:
         self.attended = attended
         self.name = f"broker {client.index}"
         world = broker.world
-        self.engine = SessionEngine(attended, world.clock, world.follow_session(client.index))
+        self.engine = SessionEngine(
+            attended, world.clock, world.follow_session(client.index, attended.session)
+        )
         self.broker = broker
         self._limits = world.plan.limits("broker")
         self.side = world.make_side(self.name, self.engine.outlet, self._limits, is_trusted=client.is_trusted)

@@ -32,7 +32,7 @@ class Simulation:
         self,
         plan: Plan,
         follow_client: FollowClient = lambda *_: None,
-        follow_session: FollowSession = lambda _: None,
+        follow_session: FollowSession = lambda *_: None,
     ) -> None:
         self.plan = plan
         self.broken: Broken | None = None

@@ -14,6 +14,7 @@ from ionbus.generated.protocol import Limits
 from ionbus.generated.states import ConnectionState
 from ionbus.session.acceptor import refusal
 from ionbus.session.connection import Connection
+from ionbus.session.session import Session
 from ionbus.testing.simulator.broken import Broken, expect
 from ionbus.testing.simulator.broker import Broker
 from ionbus.testing.simulator.channel import Channel
@@ -33,7 +34,7 @@ _STORM: Final = 20_000
 
 Actor = Client | Served
 FollowClient = Callable[[int, Connection, Draws], Follower | None]
-FollowSession = Callable[[int], Follower | None]
+FollowSession = Callable[[int, Session], Follower | None]
 
 
 class World:
@@ -42,14 +43,14 @@ class World:
     Args:
         plan: who is there, and how they behave.
         follow_client: given a client's number, its connection and what that draws, makes its follower.
-        follow_session: given a client's number, makes the follower of a session that the broker opens for it.
+        follow_session: given a client's number and the session that the broker opens for it, makes its follower.
     """
 
     def __init__(
         self,
         plan: Plan,
         follow_client: FollowClient = lambda *_: None,
-        follow_session: FollowSession = lambda _: None,
+        follow_session: FollowSession = lambda *_: None,
     ) -> None:
         self.plan = plan
         self.rng = random.Random(plan.seed)  # noqa: S311 - a seed is the point of it
