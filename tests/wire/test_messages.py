@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import tracemalloc
 
-from ionbus.wire.messages import encode_result
+import msgpack
+import pytest
+
+from ionbus.wire import values
+from ionbus.wire.messages import encode_call, encode_event, encode_result
+
+MEBIBYTE = 1_048_576
 
 
 def test_a_large_message_leaves_no_large_buffer_behind() -> None:
@@ -16,3 +22,15 @@ def test_a_large_message_leaves_no_large_buffer_behind() -> None:
     finally:
         tracemalloc.stop()
     assert kept < 2_000_000
+
+
+@pytest.mark.parametrize("size", [MEBIBYTE - 1, MEBIBYTE, MEBIBYTE + 1, 3 * MEBIBYTE])
+def test_large_payloads_have_the_bytes_that_small_ones_have(size: int) -> None:
+    payload = bytes(range(256)) * (size // 256) + bytes(size % 256)
+    options = {"deadline": 5, "trace": "t"}
+    assert encode_result(7, payload) == msgpack.packb([3, 7, payload])
+    assert encode_call(300, "a.call", payload) == msgpack.packb([2, 300, "a.call", payload])
+    assert encode_call(1, "a.call", payload, options) == msgpack.packb([2, 1, "a.call", payload, options])
+    assert encode_event("a.event", payload) == msgpack.packb([1, "a.event", payload])
+    assert encode_event(9, payload, options) == msgpack.packb([1, 9, payload, options])
+    assert values.encode(payload) == msgpack.packb(payload)

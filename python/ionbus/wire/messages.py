@@ -9,7 +9,7 @@ import msgpack
 
 from ionbus.generated.protocol import FIELDS, Limits, Message
 from ionbus.wire.frames import MAX_UINT, MalformedFrame, is_deeper_than
-from ionbus.wire.values import KEPT_BUFFER_BYTES
+from ionbus.wire.values import KEPT_BUFFER_BYTES, large_bin_header
 
 Name = str | int
 Options = Mapping[str, object]
@@ -44,16 +44,22 @@ def encode_message(kind: Message, *fields: object) -> bytes:
 
 def encode_event(name: Name, payload: bytes, options: Options | None = None) -> bytes:
     """EVENT."""
+    if len(payload) > KEPT_BUFFER_BYTES:
+        return _around((_EVENT, name), payload, options)
     return _pack((_EVENT, name, payload, options) if options else (_EVENT, name, payload))
 
 
 def encode_call(request: int, name: Name, payload: bytes, options: Options | None = None) -> bytes:
     """CALL; `request` is its id."""
+    if len(payload) > KEPT_BUFFER_BYTES:
+        return _around((_CALL, request, name), payload, options)
     return _pack((_CALL, request, name, payload, options) if options else (_CALL, request, name, payload))
 
 
 def encode_result(request: int, payload: bytes) -> bytes:
     """RESULT of the call with this id."""
+    if len(payload) > KEPT_BUFFER_BYTES:
+        return _around((_RESULT, request), payload)
     return _pack((_RESULT, request, payload))
 
 
@@ -66,6 +72,13 @@ def encode_envelope(numbers: Sequence[int], event: bytes) -> bytes:
     """ENVELOPE around the bytes of an EVENT, which are shared with all sessions."""
     head = _pack([int(Message.ENVELOPE), list(numbers)])
     return b"\x93" + head[1:] + event
+
+
+def _around(fields: tuple[object, ...], payload: bytes, options: Options | None = None) -> bytes:
+    """A message with a large payload, copied once."""
+    last = (_pack(options),) if options else ()
+    head = bytes([0x91 + len(fields) + len(last)]) + _pack(fields)[1:]
+    return b"".join((head, large_bin_header(payload), payload, *last))
 
 
 def event_name(message: bytes) -> str:
