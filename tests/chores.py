@@ -17,6 +17,7 @@ class Chores(Contract, name="chores", version="1.0"):
 
     pid = Call(None, int)
     add = Call(list[int], int)
+    echo = Call(bytes, bytes)
     say = Call(str, None)
     ask_child = Call(None, str)
     environment = Call(None, dict[str, str])
@@ -41,6 +42,11 @@ async def pid() -> int:
 @broker.handle(Chores.add)
 async def add(numbers: list[int]) -> int:
     return sum(numbers)
+
+
+@broker.handle(Chores.echo)
+async def echo(data: bytes) -> bytes:
+    return data
 
 
 @broker.handle(Chores.say)

@@ -38,6 +38,15 @@ async def test_a_child_serves_and_ends_with_its_client() -> None:
     await eventually(lambda: not is_alive(pid))
 
 
+async def test_a_payload_larger_than_all_that_may_wait_for_the_pipe() -> None:
+    changes: list[str] = []
+    data = os.urandom(1_000_000) * 40
+    async with connect(stdio=COMMAND) as bus:
+        bus.on_state(lambda change: changes.append(change.reason))
+        assert await bus.call(Chores.echo, data) == data
+        assert changes == []
+
+
 async def test_what_a_handler_prints_harms_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     async with connect(stdio=COMMAND) as bus:
         await bus.call(Chores.say, "hello")

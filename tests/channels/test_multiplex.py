@@ -218,6 +218,29 @@ def test_answers_to_one_read_leave_in_one_write(accepted: type[Accepted]) -> Non
     assert [body for _, _, body in broker.pipe.records()] == [b"%d" % number for number in range(10)]
 
 
+def test_what_answers_one_read_is_no_more_than_the_pipe_takes(broker: Broker) -> None:
+    broker.open(1)
+    [channel], [receiver] = broker.accepted.channels, broker.accepted.receivers
+    channel.max_frame_bytes = 1_048_576
+    sent: list[bytes] = []
+
+    def send_all(_: bytes) -> None:
+        while channel.is_writable and len(sent) < 400:
+            channel.send(bytes(50_000))
+            sent.append(b"")
+
+    receiver.answer = send_all
+    broker.pipe.is_writable = False
+    broker.record(Kind.DATA, 1, b"everything")
+    assert len(sent) == 2
+    assert receiver.writables == 0
+    assert receiver.ends == []
+    broker.pipe.is_writable = True
+    broker.multiplex.pump()
+    assert receiver.writables == 1
+    assert channel.is_writable
+
+
 def test_a_writer_takes_turns_while_the_pipe_is_behind(broker: Broker) -> None:
     broker.open(1, 2, 3)
     one, two, three = broker.accepted.channels

@@ -294,6 +294,27 @@ async def test_back_pressure(serve: Serve) -> None:
         assert channel.is_writable
 
 
+async def test_what_answers_one_read_is_no_more_than_the_socket_takes(serve: Serve) -> None:
+    server, broker = await serve()
+    async with raw_connect(server.url, subprotocols=[SUBPROTOCOL], max_size=None, max_queue=1) as peer:
+        await broker.count(1)
+        channel, receiver = broker.channels[0], broker.receivers[0]
+        sent: list[int] = []
+
+        def send_all(_: bytes) -> None:
+            while channel.is_writable and len(sent) < 2_000:
+                channel.send(bytes(65_536))
+                sent.append(65_536)
+
+        receiver.answer = send_all
+        await peer.send(b"everything")
+        await receiver.until(lambda: sent)
+        assert not channel.is_writable
+        assert len(sent) < 2_000
+        for _ in range(len(sent)):
+            await peer.recv()
+
+
 async def test_a_peer_that_never_reads_loses_its_channel(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -161,7 +161,11 @@ class Multiplex:
             self._drop(
                 channel, "connection_lost", f"more than {MAX_QUEUED_BYTES} bytes wait and nobody reads them"
             )
-        elif not self._is_feeding:
+        elif (
+            self._is_feeding
+        ):  # what answers one read is written together, but no more is taken than the pipe would take
+            channel.is_behind = channel.waiting_bytes > WRITE_BYTES
+        else:
             self.pump()
             channel.is_behind = bool(channel.waiting)
 

@@ -25,6 +25,9 @@ CLOSE_TIMEOUT: Final = 3.0
 MAX_BUFFERED_BYTES: Final = 16 * 2**20
 """A peer that reads so little that more than this waits for it has lost its channel."""
 
+CORKED_BYTES: Final = 65_536
+"""Answers to what came in with one read are written together, up to so many bytes."""
+
 quiet = logging.getLogger("ionbus.channels.websocket.protocol")
 quiet.setLevel(logging.WARNING)  # at DEBUG, websockets would log frames, and HELLO holds secrets
 
@@ -58,6 +61,7 @@ class WebSocketChannel(asyncio.Protocol):
         self._partial: bytearray | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_corked = False
+        self._corked_bytes = 0
         self._is_over = False
 
     # The channel's side.
@@ -80,7 +84,8 @@ class WebSocketChannel(asyncio.Protocol):
         if self._is_over or self._protocol.state is not State.OPEN:
             return
         self._protocol.send_binary(frame)
-        if not self._is_corked:
+        self._corked_bytes += len(frame)
+        if not self._is_corked or self._corked_bytes > CORKED_BYTES:  # the transport says when it is behind
             self._flush()
 
     def close(self, over: bool = False, code: str = "closed", message: str = "") -> None:
@@ -209,6 +214,7 @@ class WebSocketChannel(asyncio.Protocol):
         return f"a frame of {size} bytes; at most {self.max_frame_bytes} are taken"
 
     def _flush(self) -> None:
+        self._corked_bytes = 0
         writes = self._protocol.data_to_send()
         transport = self._transport
         if not writes or transport is None or transport.is_closing():
