@@ -162,6 +162,26 @@ async def test_clients_on_websocket_go_elsewhere_and_come_back_there() -> None:
         assert second.sessions == [session]
 
 
+async def test_a_large_answer_is_there_before_the_broker_goes() -> None:
+    broker = make_broker()
+    started, gate = asyncio.Event(), asyncio.Event()
+
+    async def large(_: bytes) -> bytes:
+        started.set()
+        await gate.wait()
+        return bytes(30_000_000)
+
+    async with served(broker) as url, connect(url, token="secret", limits=BRISK) as bus:
+        with broker.override(Workshop.echo, large):
+            asking = asyncio.create_task(bus.call(Workshop.echo, b"", timeout=15))
+            await started.wait()
+            stopping = asyncio.create_task(broker.stop(drain=10))
+            await asyncio.sleep(0)
+            gate.set()
+            assert len(await asking) == 30_000_000
+            await stopping
+
+
 async def test_where_nobody_answers_elsewhere_a_client_returns() -> None:
     broker, again = make_broker(), make_broker()
     opener = websocket_opener("ws://127.0.0.1:1", "secret")

@@ -227,3 +227,17 @@ def test_what_is_held_is_known_to_the_byte() -> None:
         pass
     session.receive_bytes(encode_control(Frame.ACK, session.sent), 0)
     assert (session.queued_message_bytes, session.held_bytes) == (0, 7)
+
+
+def test_who_takes_the_beginning_of_a_large_message_and_never_grants_the_rest_is_a_slow_consumer() -> None:
+    broker = acceptor(slow_consumer_ms=3_000)
+    attended = opened(broker)
+    session = attended.session
+    session.send(bytes(300_000))
+    while session.next_frame(0):
+        pass
+    attended.receive(encode_control(Frame.ACK, session.sent), 0)
+    assert session.sent == session.acked
+    assert not session.is_at_rest
+    ended = [code for now in range(0, 6_000, 1_000) for _, code in broker.tick(now)]
+    assert ended[:1] == ["slow_consumer"]

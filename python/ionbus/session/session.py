@@ -208,7 +208,8 @@ class Session:
     @property
     def is_at_rest(self) -> bool:
         """Whether nothing waits here for the other side to take it."""
-        return self.sent == self.acked and not (self.queued_events or self.queued_messages or self.awaited)
+        waits = self.queued_events or self.queued_messages or self._outgoing.queued_bytes or self.awaited
+        return self.sent == self.acked and not waits
 
     @property
     def sent(self) -> int:
