@@ -18,7 +18,7 @@ from ionbus.broker import serving
 from ionbus.channels.memory import MemoryListener, MemoryWire
 from ionbus.generated.protocol import Limits
 from raw_client import Raw, hello
-from workshop import Pair, Workshop, eventually, make_broker, opened_bus
+from workshop import Pair, Progress, Workshop, eventually, make_broker, opened_bus, rig
 
 PARCEL = 100_000
 
@@ -372,3 +372,23 @@ async def test_who_grants_without_end_and_does_not_read_is_ended_at_the_bound_al
         assert (
             scene.broker.dropped["depot.seen"]["slow_consumer"] <= 30
         )  # what waited, and what was not acknowledged
+
+
+async def test_all_who_wait_for_credit_go_on_with_one_grant_of_it() -> None:
+    async with (
+        rig(limits=Limits(credit_messages=4)) as at,
+        at.bus.events(Workshop.noticed) as noticed,
+        at.bus.events(Workshop.progress),
+    ):
+        [session] = at.broker.sessions
+        for number in range(4):
+            await session.emit(Workshop.noticed, str(number))
+        waiting = [
+            asyncio.create_task(session.emit(Workshop.progress, Progress(job="a", percent=number)))
+            for number in range(20)
+        ]
+        await asyncio.sleep(0)
+        assert not any(task.done() for task in waiting)
+        for _ in range(4):
+            await anext(noticed)
+        await asyncio.wait_for(asyncio.gather(*waiting), 4)  # without a heartbeat in between

@@ -29,11 +29,12 @@ from ionbus import (
     NotFound,
     Stream,
     ThreadContext,
+    TooLarge,
     Unauthenticated,
     connect,
 )
 from ionbus.generated.protocol import Limits
-from workshop import Workshop, eventually, rig
+from workshop import Pair, Workshop, eventually, rig
 
 
 class Odd(ContractError):
@@ -265,6 +266,21 @@ async def test_a_turn_that_is_not_taken_is_the_next_ones() -> None:
         assert await asyncio.wait_for(third, 5) == 0
         assert await first == "x"
         await asyncio.gather(second, return_exceptions=True)
+
+
+async def test_a_request_that_is_too_large_when_its_turn_comes_leaves_it_to_the_next_one() -> None:
+    async with rig(limits=Limits(max_requests=1)) as at:
+        first = asyncio.create_task(at.bus.call(Workshop.wait, "x"))
+        await eventually(lambda: at.bench.started == ["x"])
+        at.bus._session.peer.max_message_bytes = 300_000
+        second = asyncio.create_task(at.bus.call(Workshop.echo, bytes(400_000)))
+        third = asyncio.create_task(at.bus.call(Workshop.add, Pair(left=1, right=2)))
+        await asyncio.sleep(0)
+        at.bench.gate("x").set()
+        assert await asyncio.wait_for(third, 5) == 3
+        assert await first == "x"
+        with pytest.raises(TooLarge):
+            await second
 
 
 async def _nothing(_: int) -> AsyncIterator[int]:

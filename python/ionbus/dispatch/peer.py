@@ -207,8 +207,8 @@ class Peer:
                 await self._credit()
             entry = self.engine.emit(message, cost, delivery, key, tag)
             self.flush_soon()
-            if self._credit_queue:
-                self.credit_changed()
+        if self._credit_queue:
+            self.credit_changed()
         if self.turn.is_long:
             await asyncio.sleep(0)
         if entry is not None and len(message) > self.limits.transfer_threshold_bytes:
@@ -369,15 +369,20 @@ class Peer:
         engine.awaited += 1
         try:
             await waiter
+        except asyncio.CancelledError:
+            self._leave_credit_queue(waiter)
+            self.credit_changed()  # it may have been woken, and does not go on: the next one's turn
+            raise
         finally:
             engine.awaited -= 1
-            queue = self._credit_queue
-            if queue and queue[0] is waiter:  # whoever was woken stands first
-                queue.popleft()
-            elif waiter in queue:
-                queue.remove(waiter)
-            if waiter.cancelled():
-                self.credit_changed()
+            self._leave_credit_queue(waiter)
+
+    def _leave_credit_queue(self, waiter: asyncio.Future[None]) -> None:
+        queue = self._credit_queue
+        if queue and queue[0] is waiter:  # whoever was woken stands first
+            queue.popleft()
+        elif waiter in queue:
+            queue.remove(waiter)
 
     def _look_again(self) -> None:
         for is_so, waiter in self._watches:

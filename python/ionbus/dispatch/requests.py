@@ -168,8 +168,7 @@ class Requests:
             options["key"] = uuid4().hex
         self._last = number = self._last + 1
         request = PendingCall(number, name, loop.create_future(), raises, is_idempotent)
-        request.entry = peer.send(encode_call(number, name, payload, options), number, request)
-        self._pending[number] = request
+        self._send(request, encode_call(number, name, payload, options))
         timer = None
         if timeout is not None:
             timer = loop.call_later(timeout, self._time_out, request, timeout)
@@ -194,9 +193,7 @@ class Requests:
             options["deadline"] = max(1, int(timeout * 1000))
         self._last = number = self._last + 1
         request = PendingStream(number, name, raises, window, self._held)
-        message = encode_message(Message.STREAM, number, name, payload, options)
-        request.entry = peer.send(message, number, request)
-        self._pending[number] = request
+        self._send(request, encode_message(Message.STREAM, number, name, payload, options))
         if timeout is not None:
             request.timer = peer.loop.call_later(timeout, self._time_out, request, timeout)
         return request
@@ -286,6 +283,14 @@ class Requests:
         for request in pending.values():
             request.fail(type(error)(error.message) if len(pending) > 1 else error)
         self._make_room()
+
+    def _send(self, request: Pending, message: bytes) -> None:
+        try:
+            request.entry = self._peer.send(message, request.id, request)
+        except IonbusError:
+            self._make_room()  # it may have been this one's turn: the next one's now
+            raise
+        self._pending[request.id] = request
 
     def _time_out(self, request: Pending, timeout: float) -> None:
         if request.id in self._pending:
