@@ -151,6 +151,18 @@ soak: setup js-shim/dist/.made ## A million events and 100,000 calls over each c
 every-byte: setup ## A short conversation, cut at each of its bytes in every way: it goes on, and all comes about once
 	$(TRIAL).every_byte
 
+.PHONY: stalled
+stalled: setup ## One client among 200 that reads nothing, while a million events are emitted: the others' calls, the broker's memory
+	$(TRIAL).stalled
+
+.PHONY: capacity
+capacity: setup ## 10,000 calls under way in one session; 5,000 sessions at one broker, all answering; what an idle one costs
+	$(TRIAL).capacity
+
+.PHONY: fairness
+fairness: setup ## Other sessions' calls while 200 MB travel each way, events flood, and a neighbour reads nothing
+	$(TRIAL).fairness
+
 .PHONY: kill-test
 kill-test: setup runtimes js-shim/dist/.made ## Kill Python behind a window, and Electron, Node.js and Python parents, 50 times each: windows recover, nobody is left
 	$(ELECTRON) PYTHONPATH=tests $(SCREEN) $(PY) -m trials.kill

@@ -1,0 +1,252 @@
+"""`make stalled`: one client among 200 reads nothing, while a million events are emitted: the others do not notice, and memory is bounded.
+
+Phases without and with a stalled client take turns, under the same load, so that whatever else the machine does concerns both.
+A client that reads nothing is ended after a while, since what the broker keeps for it is bounded; the next one takes its place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import statistics
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+from ionbus import Bus, connect
+from trials.loading import Facts, Flood, Load, MostResident, Served, broker_process, timed_ping
+from trials.report import Report, conclude, environment_of_trials, percentiles, say
+
+MAX_BROKER_BYTES = 64 * 2**20
+"""What the broker is told to keep at most, for all clients."""
+
+WORST_RATIO = 1.5
+"""So many times of their own baseline may the others' 99th percentile be."""
+
+RESTALL_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much there is to do. Each pair of phases emits its part of the events."""
+
+    events: int = 1_000_000
+    clients: int = 200
+    pairs: int = 6
+    per_second: int = 10_000
+    size: int = 500
+    think_seconds: float = 0.2
+    judges_times: bool = True
+
+
+@dataclass
+class Others:
+    """The clients that read."""
+
+    buses: list[Bus]
+    ticks: int = 0
+    gaps: int = 0
+    news: int = 0
+    latencies: list[float] = field(default_factory=list)
+
+    def tick(self, data: bytes) -> None:
+        """An event of the flood has come to the first of them; each flood counts from 0."""
+        number = int.from_bytes(data[:8], "big")
+        self.gaps += number not in (0, self._next)
+        self._next = number + 1
+        self.ticks += 1
+
+    _next: int = 0
+
+    async def call_on(self, bus: Bus, think_seconds: float) -> None:
+        """Call again and again, with pauses."""
+        while True:
+            await asyncio.sleep(random.random() * 2 * think_seconds)
+            self.latencies.append(await timed_ping(bus))
+
+    def count_news(self, _: int) -> None:
+        """News has come."""
+        self.news += 1
+
+
+@asynccontextmanager
+async def others_of(served: Served, count: int) -> AsyncIterator[Others]:
+    """So many clients; all get the news, the first one the flood."""
+    async with AsyncExitStack() as stack:
+        buses: list[Bus] = []
+        for _ in range(count):
+            connecting = connect(served.url, token=served.token)
+            buses.append(await stack.enter_async_context(connecting))
+        others = Others(buses)
+        await buses[0].on(Load.tick, others.tick).confirmed()
+        for bus in buses:
+            await bus.on(Load.news, others.count_news).confirmed()
+        yield others
+
+
+class Stalling:
+    """The process whose sessions read nothing."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._stdin, self._stdout = process.stdin, process.stdout
+        self.sessions = 0
+
+    async def stall(self) -> None:
+        """Begin; there is one when this returns."""
+        self._stdin.write(f"stall {RESTALL_SECONDS}\n".encode())
+        await self._until(b"stalled")
+        self.sessions += 1
+
+    async def rest(self) -> None:
+        """End them all."""
+        self._stdin.write(b"rest\n")
+        await self._until(b"rests")
+
+    async def ready(self) -> None:
+        """It has started."""
+        await self._until(b"ready")
+
+    async def _until(self, wanted: bytes) -> None:
+        while (said := (await self._stdout.readline()).strip()) != wanted:
+            if not said:
+                raise RuntimeError("the stalling process has ended")
+            self.sessions += said == b"stalled"
+
+
+@asynccontextmanager
+async def stalling_process(served: Served) -> AsyncIterator[Stalling]:
+    """It runs as long as the block does."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "trials.stalling",
+        served.url,
+        served.token,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env=environment_of_trials(),
+    )
+    try:
+        stalling = Stalling(process)
+        await stalling.ready()
+        yield stalling
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def phase(others: Others, flood: Flood, think_seconds: float) -> tuple[list[float], float]:
+    """One flood: how long the others' calls took, and how long the flood."""
+    others.latencies = []
+    calling = [asyncio.create_task(others.call_on(bus, think_seconds)) for bus in others.buses]
+    took = await others.buses[0].call(Load.flood, flood)
+    for task in calling:
+        task.cancel()
+    await asyncio.gather(*calling, return_exceptions=True)
+    return others.latencies, took
+
+
+async def stalled(scale: Scale) -> Report:
+    """Run it."""
+    report = Report("stalled")
+    flood = Flood(
+        events=scale.events // (2 * scale.pairs),
+        per_second=scale.per_second,
+        size=scale.size,
+        news_every=scale.per_second // 10,
+    )
+    async with (
+        broker_process(max_broker_bytes=MAX_BROKER_BYTES) as served,
+        stalling_process(served) as stalling,
+        others_of(served, scale.clients - 1) as others,
+    ):
+        warm_up = flood.model_copy(update={"events": flood.events // 4})
+        await phase(others, warm_up, scale.think_seconds)
+        gc.collect()
+        gc.freeze()
+        alone: list[list[float]] = []
+        beside: list[list[float]] = []
+        seconds = 0.0
+        async with MostResident(served) as resident:
+            for number in range(scale.pairs):
+                latencies, took = await phase(others, flood, scale.think_seconds)
+                alone.append(latencies)
+                seconds += took
+                await stalling.stall()
+                latencies, took = await phase(others, flood, scale.think_seconds)
+                beside.append(latencies)
+                seconds += took
+                await stalling.rest()
+                say(
+                    f"stalled: pair {number + 1} of {scale.pairs}: {percentiles(alone[-1])} {percentiles(beside[-1])}"
+                )
+            facts = await others.buses[1].call(Load.facts)
+        conclude_from(report, scale, flood, others, facts, alone, beside)
+        emitted = flood.events * scale.pairs * 2
+        report.counts |= {
+            "events_emitted": emitted,
+            "events_a_second": round(emitted / seconds),
+            "stalled_sessions": stalling.sessions,
+            "broker_resident_mib": round(resident.first / 2**20, 1),
+            "broker_growth_mib": round(resident.growth / 2**20, 1),
+        }
+        report.check(
+            resident.growth < MAX_BROKER_BYTES,
+            f"the broker grew by {resident.growth} bytes; its bound is {MAX_BROKER_BYTES}",
+        )
+    return report
+
+
+def conclude_from(
+    report: Report,
+    scale: Scale,
+    flood: Flood,
+    others: Others,
+    facts: Facts,
+    alone: list[list[float]],
+    beside: list[list[float]],
+) -> None:
+    """What was measured, and what of it is a violation."""
+    ratios = [
+        percentiles(two)["p99_ms"] / percentiles(one)["p99_ms"]
+        for one, two in zip(alone, beside, strict=True)
+    ]
+    ratio = statistics.median(ratios)
+    report.counts |= {
+        "clients": scale.clients,
+        "calls_alone": percentiles([each for phase in alone for each in phase]),
+        "calls_beside_a_stalled_one": percentiles([each for phase in beside for each in phase]),
+        "p99_ratio_of_each_pair": [round(each, 2) for each in ratios],
+        "p99_ratio": round(ratio, 2),
+        "bound_mib": MAX_BROKER_BYTES // 2**20,
+        "most_held_mib": round(facts.most_held_bytes / 2**20, 1),
+        "events_dropped": facts.dropped,
+    }
+    if scale.judges_times:
+        report.check(ratio <= WORST_RATIO, f"the others' p99 is {ratio:.2f} times of their own")
+    check_counts(report, scale, flood, others, facts)
+
+
+def check_counts(report: Report, scale: Scale, flood: Flood, others: Others, facts: Facts) -> None:
+    """Nothing was lost for those that read, the bound holds, and what the stalled ones cost is counted."""
+    warm_up = flood.events // 4
+    ticks = flood.events * scale.pairs * 2 + warm_up
+    news = sum(-(-events // flood.news_every) for events in [flood.events] * scale.pairs * 2 + [warm_up])
+    report.check(others.ticks == ticks, f"{others.ticks} events of {ticks} have come to one that reads")
+    report.check(others.gaps == 0, f"{others.gaps} events were not the ones that were due")
+    wanted = news * len(others.buses)
+    report.check(others.news == wanted, f"{others.news} news of {wanted} have come")
+    report.check(
+        facts.most_held_bytes <= MAX_BROKER_BYTES,
+        f"{facts.most_held_bytes} bytes were kept; the bound is {MAX_BROKER_BYTES}",
+    )
+    report.check(facts.sessions == len(others.buses), f"{facts.sessions} sessions are left")
+
+
+if __name__ == "__main__":
+    conclude(asyncio.run(stalled(Scale())))
