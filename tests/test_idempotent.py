@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import tracemalloc
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -125,6 +127,23 @@ async def test_another_principal_does_not_get_the_answer(at: Scene) -> None:
     await ask(first, 1, "k", "apples")
     await ask(second, 1, "k", "apples")
     assert at.runs == ["apples", "apples"]
+
+
+async def test_a_long_key_takes_no_more_memory_than_a_short_one(at: Scene) -> None:
+    raw = await at.raw(b"a")
+    await ask(raw, 1, "warm up", "apples")
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(2, 32):
+            await ask(raw, number, f"{number} {'k' * 200_000}", "apples")
+        raw.frames.clear()
+        gc.collect()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(at.runs) == 31
+    assert after - before < 2_000_000
 
 
 async def test_a_declared_error_is_an_answer_and_a_failure_is_none(at: Scene) -> None:

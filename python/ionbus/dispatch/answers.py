@@ -207,7 +207,8 @@ class Answers:
         """What tells an idempotent call from all others; None: it is none, or nothing is remembered on this side."""
         if self._peer.remembered is None or not isinstance(key, str) or not handler.member.idempotent:
             return None
-        return hashable(self._peer.principal), handler.member.name, key, sha256(payload).digest()
+        digests = sha256(key.encode()).digest(), sha256(payload).digest()  # a key may be of any length
+        return hashable(self._peer.principal), handler.member.name, *digests
 
     def _first_credit(self, credit: Any) -> tuple[int, int]:
         limits = self._peer.limits
