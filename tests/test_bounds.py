@@ -222,6 +222,18 @@ async def test_what_is_kept_for_a_session_is_given_back_when_it_ends() -> None:
         assert scene.broker.held_bytes < PARCEL
 
 
+async def test_the_newest_values_of_one_session_are_a_part_of_what_is_kept_for_it() -> None:
+    async with depot() as scene:
+        raw = await scene.raw()
+        [session] = [each for each in scene.broker.sessions if each.id == (b"s" * 16).hex()]
+        for number in range(5):
+            await session.emit(Depot.shelf, Shelf(name=str(number), things=bytes(PARCEL)))
+        raw.send(6, 1)
+        await eventually(lambda: scene.broker.held_bytes > 5 * PARCEL)
+        raw.send(3, "closed", "", {"over": True, "final": True})
+        await eventually(lambda: scene.broker.held_bytes < PARCEL)
+
+
 async def test_a_client_that_takes_nothing_for_too_long_is_ended_as_a_slow_consumer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

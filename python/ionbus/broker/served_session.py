@@ -220,7 +220,8 @@ class Session:
             if waiting > most:
                 self._serving.drop_slow(self, f"more than {most} {what} wait for this client")
                 return False
-        self._serving.account(self, engine.held_bytes + self._peer.held_bytes + self._questions.held_bytes)
+        held = (engine, self._peer, self._questions, self._latest)
+        self._serving.account(self, sum(each.held_bytes for each in held))
         return not self.is_ended
 
     async def wait_while_reading(self) -> None:
