@@ -39,19 +39,14 @@ class EndpointFile:
         """
         text = json.dumps({"url": url, "token": token, "pid": os.getpid()}) + "\n"
         unfinished = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}")
-        made = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, 0o600)
         try:
-            with os.fdopen(made, "w", encoding="utf-8") as file:
-                if os.name == "posix":
-                    os.fchmod(made, 0o600)  # whatever the umask took away
-                file.write(text)
-                file.flush()
-                status = os.fstat(made)
+            self._written = _write_own(unfinished, text)
             unfinished.replace(self.path)
-        except BaseException:
+        except OSError as error:  # whose text names a file that nobody has asked for
+            why = f"the endpoint file cannot be written: {error.strerror}; name a file in a folder that exists and is yours"
+            raise OSError(error.errno, why, os.fspath(self.path)) from error
+        finally:
             unfinished.unlink(missing_ok=True)
-            raise
-        self._written = (status.st_dev, status.st_ino)
 
     def remove(self) -> None:
         """Remove the file, unless another broker has put its own there."""
@@ -88,6 +83,18 @@ def read_endpoint_file(path: str | os.PathLike[str]) -> tuple[str, str | None]:
     if not isinstance(url, str) or not isinstance(token, str | None):
         raise ConnectionLost(f"{where}: it holds no endpoint; a broker writes it, see --endpoint-file")
     return url, token
+
+
+def _write_own(path: Path, text: str) -> tuple[int, int]:
+    """Write a new file that nobody else can read; give its device and inode."""
+    made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, 0o600)
+    with os.fdopen(made, "w", encoding="utf-8") as file:
+        if os.name == "posix":
+            os.fchmod(made, 0o600)  # whatever the umask took away
+        file.write(text)
+        file.flush()
+        status = os.fstat(made)
+    return status.st_dev, status.st_ino
 
 
 def _is_link(path: str) -> bool:

@@ -106,10 +106,11 @@ def test_the_file_of_another_broker_is_left(tmp_path: Path) -> None:
 
 async def test_where_it_cannot_be_written_nothing_is_served(tmp_path: Path) -> None:
     broker, _ = make_vault()
-    for path in (tmp_path / "nowhere" / "endpoint.json", tmp_path):
-        with pytest.raises(OSError, match=r"nowhere|Is a directory"):
+    for path, why in ((tmp_path / "nowhere" / "endpoint.json", "No such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(OSError, match=f"cannot be written: {why}.*; name a file in a folder") as told:
             async with broker.serve("ws://127.0.0.1:0", endpoint_file=path):
                 pass
+        assert (told.value.filename, told.value.filename2) == (str(path), None)  # not the unfinished one
     assert names_in(tmp_path) == []
 
 
@@ -242,6 +243,22 @@ async def test_a_refused_file_is_told_by_connect(tmp_path: Path, monkeypatch: py
     with pytest.raises(ConnectionLost, match="others may read or write it"):
         async with connect():
             pass
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1", "stdio:sh -c true", "ws://127.0.0.1:99999", "ws://a@b"]
+)
+async def test_a_url_in_it_that_is_no_brokers_is_told_with_the_file_and_no_traceback(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    file = tmp_path / "endpoint.json"
+    EndpointFile(file).write(url, "secret")
+    monkeypatch.delenv("IONBUS_URL", raising=False)
+    monkeypatch.setenv("IONBUS_ENDPOINT_FILE", str(file))
+    with pytest.raises(ConnectionLost, match=r"endpoint\.json: it holds no endpoint: .*broker"):
+        async with connect():
+            pass
+    assert caplog.text == ""
 
 
 # As a program.

@@ -187,7 +187,11 @@ def endpoint_file_opener(
 
     async def open_endpoint(receiver: Receiver) -> Opened:
         url, told = read_endpoint_file(path)
-        return await websocket_opener(url, told if token is None else token, ssl=ssl)(receiver)
+        try:
+            opener = websocket_opener(url, told if token is None else token, ssl=ssl)
+        except ValueError as error:
+            raise ConnectionLost(f"{os.fspath(path)}: it holds no endpoint: {error}") from None
+        return await opener(receiver)
 
     return open_endpoint
 
