@@ -10,6 +10,7 @@ from ionbus.channels.memory import MemoryListener
 from ionbus.generated.protocol import Limits
 from ionbus.session.connection import StateChange
 from ionbus.session.session import Session
+from ionbus.wire.messages import encode_event
 from workshop import Bench, Pair, Progress, Rig, Workshop, eventually, make_broker, opened_bus, rig
 
 BRISK = Limits(retry_base_ms=1, retry_cap_ms=5)
@@ -140,6 +141,47 @@ async def test_a_discontinuity_comes_through_patterns_and_readers_too_and_costs_
                 assert (await anext(discontinuities)).reason == "slow_consumer"
         assert [each.name for each in told] == ["ionbus.discontinuity"] * 3
         assert session_of(at.bus).granted == granted
+
+
+async def test_what_is_taken_after_its_session_is_gone_is_no_credit_for_the_next_one() -> None:
+    async with rig(limits=Limits(retry_base_ms=1, retry_cap_ms=5, credit_messages=4)) as at:
+        told: list[Discontinuity] = []
+        at.bus.on(Ionbus.discontinuity, told.append)
+        async with at.bus.events(Workshop.noticed) as events:
+            for number in range(3):
+                await at.broker.emit(Workshop.noticed, str(number))
+            assert await at.bus.call(Workshop.add, Pair(left=1, right=1)) == 2
+            end_session(at)
+            await eventually(lambda: told)
+            assert [await anext(events) for _ in range(3)] == ["0", "1", "2"]
+            assert session_of(at.bus).granted[1] == 4
+
+
+async def test_what_is_not_valid_and_is_looked_at_after_its_session_is_gone_is_not_refused_in_the_next_one() -> (
+    None
+):
+    async with rig(limits=Limits(retry_base_ms=1, retry_cap_ms=5, max_listeners=1)) as at:
+        changes: list[StateChange] = []
+        heard: list[str] = []
+        gate = asyncio.Event()
+
+        async def slow(text: str) -> None:
+            heard.append(text)
+            await gate.wait()
+
+        await at.bus.on(Workshop.noticed, slow).confirmed()
+        for number in range(20):
+            await at.broker.emit(Workshop.noticed, str(number))
+        [session] = at.broker.sessions
+        session.attended.session.emit(encode_event("workshop.noticed", b"\xc1"), 1, "session")
+        assert await at.bus.call(Workshop.add, Pair(left=1, right=1)) == 2
+        at.bus.on_state(changes.append)
+        end_session(at)
+        await eventually(lambda: outcomes(changes))
+        gate.set()
+        await eventually(lambda: len(heard) == 20)
+        assert await at.bus.call(Workshop.add, Pair(left=1, right=1)) == 2
+        assert [change.outcome for change in outcomes(changes)] == ["lost"]
 
 
 def session_of(bus: Bus) -> Session:

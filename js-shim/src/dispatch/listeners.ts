@@ -17,6 +17,8 @@ interface Arrival {
   readonly targets: Iterable<Target>;
   /** Whether its credit returns: not that of an event that this side made itself. */
   readonly costs: boolean;
+  /** Which of this side's sessions it came in; the other side forgets its numbers with the session. */
+  readonly session: number;
 }
 
 /** Starts listeners in order, at most so many at a time; what exceeds them waits, and costs its sender credit. */
@@ -24,6 +26,7 @@ export class Listeners {
   readonly #maxRunning: number;
   readonly #consumed: (cost: number) => void;
   readonly #refuse: (seq: number, error: unknown) => void;
+  #session = 0;
   #running = 0;
   #waiting: Arrival[] = [];
 
@@ -44,12 +47,17 @@ export class Listeners {
 
   /** An event has arrived for `targets`. */
   arrive(seq: number, name: string, payload: Uint8Array, targets: Iterable<Target>): void {
-    this.#take({ seq, name, payload, targets, costs: true });
+    this.#take({ seq, name, payload, targets, costs: true, session: this.#session });
   }
 
   /** An event of this side's own making, behind those that arrived before. */
   arriveFromHere(name: string, payload: Uint8Array, targets: Iterable<Target>): void {
-    this.#take({ seq: 0, name, payload, targets, costs: false });
+    this.#take({ seq: 0, name, payload, targets, costs: false, session: this.#session });
+  }
+
+  /** The session is a new one: it owes no credit and no refusal for what came in the one before. */
+  beginAnew(): void {
+    this.#session += 1;
   }
 
   /** Drop what waits: the session has ended. */
@@ -62,15 +70,17 @@ export class Listeners {
     else this.#hand(arrival);
   }
 
-  #hand({ seq, name, payload, targets, costs }: Arrival): void {
+  #hand({ seq, name, payload, targets, costs, session }: Arrival): void {
+    const isOwed = session === this.#session;
     try {
       // Each gets a value of its own, so that no listener sees what another did to it.
       const handed = [...targets].map((target) => [target, target.decode(name, payload)] as const);
       for (const [target, value] of handed) this.#start(target, name, value);
     } catch (error) {
-      this.#refuse(seq, error);
+      if (isOwed) this.#refuse(seq, error);
+      else reportListenerError(name, error);
     }
-    if (costs) this.#consumed(payload.length);
+    if (costs && isOwed) this.#consumed(payload.length);
   }
 
   #start(target: Target, name: string, value: unknown): void {

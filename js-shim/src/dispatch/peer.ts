@@ -263,6 +263,7 @@ export class Peer {
    */
   replace(engine: Session, unnumbered: readonly Entry[], error: IonbusError, renew: () => void): number {
     this.answers.stopAll();
+    this.listeners.beginAnew();
     this.engine = engine;
     this.#eventsReceived = [0, 0];
     renew();

@@ -9,6 +9,7 @@ import { CallCancelled, CallTimeout, IonbusError, SessionLost } from "../../src/
 import { DEFAULT_LIMITS } from "../../src/generated/protocol.js";
 import { createAcceptor } from "../../src/testing/acceptor.js";
 import { type FakeBroker, fakeBroker } from "../../src/testing/index.js";
+import { encodeEvent } from "../../src/wire/messages.js";
 import { decode, encode } from "../../src/wire/values.js";
 import { Conductor } from "../conductor.js";
 
@@ -79,6 +80,61 @@ test("a session that goes on is none, and tells how much is sent again", async (
   await vi.waitFor(() => expect(told).toHaveLength(2));
   expect(told[1]).toMatchObject({ outcome: "resumed", resumed: true, lostEvents: 0, missed: undefined });
   expect(heard).toEqual([]);
+});
+
+test("what came in a session that is gone is neither refused nor paid for in the next one", async () => {
+  const acceptor = createAcceptor(DEFAULT_LIMITS, () => ({
+    findHandler: () => new IonbusError("nothing is handled here"),
+    event() {},
+    other: () => true,
+    refused: (error) => refusals.push(error),
+  }));
+  const refusals: unknown[] = [];
+  const printed = vi.spyOn(console, "error").mockImplementation(() => {});
+  const listener = new MemoryListener(acceptor.accept);
+  const bus = createBus(
+    { open: listener.open, mayRenewToken: false },
+    {
+      limits: { ...limits, maxListeners: 1, creditMessages: 8 },
+      validators: {
+        "conductor.finished": {
+          event: (payload) => ((payload as { files: number }).files < 0 ? [["files", "is wrong"]] : []),
+        },
+      },
+    },
+  );
+  const told = outcomes(bus);
+  let heard = 0;
+  let free: (() => void) | undefined;
+  const gate = new Promise<void>((resolve) => {
+    free = resolve;
+  });
+  bus.on(Conductor.finished, () => {
+    heard += 1;
+    return gate;
+  });
+  await vi.waitFor(() => expect(told).toHaveLength(1));
+  for (const files of [1, 2, 3, 4, 5, -1]) {
+    const payload = encode({ files });
+    void acceptor.sessions[0]?.peer.emit(
+      encodeEvent("conductor.finished", payload),
+      payload.length,
+      "session",
+    );
+  }
+  await vi.waitFor(() => expect(heard).toBe(1));
+  acceptor.restart();
+  listener.wire?.cut();
+  await vi.waitFor(() => expect(told).toHaveLength(2));
+  free?.();
+  await vi.waitFor(() => expect(printed).toHaveBeenCalledTimes(1));
+  expect(heard).toBe(5);
+  await expect(bus.call(Conductor.ping)).rejects.toThrow("nothing is handled here");
+  expect(refusals).toEqual([]);
+  expect(told.map(({ outcome }) => outcome)).toEqual(["fresh", "lost"]);
+  expect(acceptor.sessions[0]?.peer.engine.credit[1]).toBe(8);
+  printed.mockRestore();
+  await bus.close();
 });
 
 test("events that will never arrive are counted by name and reason", async () => {

@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from ionbus.errors import printable
+
 log = logging.getLogger("ionbus")
 
 
@@ -17,12 +19,14 @@ class Handout:
 
     Args:
         cost: in credit; None for an event that this side made itself.
+        session: which of this side's sessions it came in; the other side forgets its numbers with the session.
     """
 
-    __slots__ = ("cost", "takers")
+    __slots__ = ("cost", "session", "takers")
 
-    def __init__(self, cost: int | None) -> None:
+    def __init__(self, cost: int | None, session: int) -> None:
         self.cost = cost
+        self.session = session
         self.takers = 1
 
 
@@ -61,6 +65,7 @@ class Listeners:
         self._max_running = max_running
         self._consumed = consumed
         self._refuse = refuse
+        self._session = 0
         self._running: set[asyncio.Future[Any]] = set()
         self._waiting: deque[tuple[int, str, bytes, Sequence[Target], Handout]] = deque()
         self.waiting_bytes = 0
@@ -73,17 +78,21 @@ class Listeners:
 
     def arrive(self, seq: int, name: str, payload: bytes, targets: Sequence[Target]) -> None:
         """An event has arrived for `targets`."""
-        self._take(seq, name, payload, targets, Handout(len(payload)))
+        self._take(seq, name, payload, targets, Handout(len(payload), self._session))
 
     def arrive_from_here(self, name: str, payload: bytes, targets: Sequence[Target]) -> None:
         """An event of this side's own making, behind those that arrived before."""
-        self._take(0, name, payload, targets, Handout(None))
+        self._take(0, name, payload, targets, Handout(None, self._session))
 
     def taken(self, handout: Handout) -> None:
         """One of those who share an event has taken it."""
         handout.takers -= 1
-        if not handout.takers and handout.cost is not None:
+        if not handout.takers and handout.cost is not None and handout.session == self._session:
             self._consumed(handout.cost)
+
+    def begin_anew(self) -> None:
+        """The session is a new one: it owes no credit and no refusal for what came in the one before."""
+        self._session += 1
 
     async def finish(self) -> None:
         """The session has ended: hand out what had arrived before, and wait for all of it. Cancelled, drop what waits and cancel what runs."""
@@ -115,7 +124,10 @@ class Listeners:
         try:
             values = [target.decode(name, payload) for target in targets]
         except Exception as error:  # noqa: BLE001 - InvalidPayload, or a validator of the user's that failed
-            self._refuse(seq, error)
+            if handout.session == self._session:
+                self._refuse(seq, error)
+            else:
+                log.warning("an event of a session that is gone was not valid: %s", printable(error))
             self.taken(handout)
             return
         for target, value in zip(targets, values, strict=True):

@@ -317,6 +317,7 @@ class Peer:
         """
         self.answers.stop_all("lost")
         self.answers.forget()
+        self.listeners.begin_anew()
         self.engine = engine
         self._events_received = (0, 0)
         introduce()
