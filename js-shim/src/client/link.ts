@@ -185,10 +185,15 @@ export function createLink(
   }
 
   function closeChannel(over: boolean, code: string, message: string): void {
-    flush();
     const closing = channel;
     forgetChannel();
-    closing?.close(over, code, message);
+    if (closing === undefined) return;
+    const time = now();
+    // CLOSE leaves also where the channel is behind.
+    for (let last = connection.nextFrame(time); last !== undefined; last = connection.nextFrame(time)) {
+      closing.send(last);
+    }
+    closing.close(over, code, message);
   }
 
   function take(frame: Uint8Array): void {

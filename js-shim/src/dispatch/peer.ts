@@ -201,9 +201,10 @@ export class Peer {
     return this.until(() => entry.isNumbered || entry.isDropped || this.engine !== engine);
   }
 
-  /** Wait until something is so; it is looked at whenever a frame has arrived. Rejects when the session ends. */
+  /** Wait until something is so; it is looked at now, and whenever a frame has arrived. Rejects when the session ends. */
   until(isSo: () => boolean): Promise<void> {
     if (this.endedWith !== undefined) return Promise.reject(this.endedWith);
+    if (isSo()) return Promise.resolve();
     return new Promise((resolve, fail) => {
       this.#watches.add({ isSo, resolve, fail });
     });

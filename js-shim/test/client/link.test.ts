@@ -9,9 +9,10 @@ import { createAcceptor } from "../../src/testing/acceptor.js";
 import { decodeFrame } from "../../src/wire/frames.js";
 import { Conductor } from "../conductor.js";
 
-/** A bus that answers every ping, and the number of elements in each DATA frame that it sends. */
+/** A bus that answers every ping, the number of elements in each DATA frame that it sends, and the codes of its CLOSE. */
 function countingBus() {
   const batches: number[] = [];
+  const closes: unknown[] = [];
   const acceptor = createAcceptor(DEFAULT_LIMITS, () => ({
     findHandler: (name) => ({
       kind: "call",
@@ -32,11 +33,12 @@ function countingBus() {
       frameReceived(frame) {
         const decoded = decodeFrame(frame);
         if (decoded[0] === Frame.Data) batches.push(decoded.length - 3);
+        if (decoded[0] === Frame.Close) closes.push(decoded[1]);
         receiver.frameReceived(frame);
       },
     };
   });
-  return { bus: createBus({ open: listener.open, mayRenewToken: false }), batches, listener };
+  return { bus: createBus({ open: listener.open, mayRenewToken: false }), batches, closes, listener };
 }
 
 it("sends what one turn makes in one frame", async () => {
@@ -73,6 +75,14 @@ it("sends a lone message before the event loop turns", async () => {
   expect(hasTurned).toBe(false);
   expect(batches).toEqual([1]);
   await bus.close();
+});
+
+it("ends its session when it is closed, also while its channel is behind", async () => {
+  const { bus, closes, listener } = countingBus();
+  await bus.call(Conductor.ping);
+  if (listener.wire !== undefined) listener.wire.toBroker.isWritable = false;
+  await bus.close();
+  await expect.poll(() => closes).toEqual(["closed"]);
 });
 
 it("ignores what an abandoned attempt still brings", async () => {

@@ -246,7 +246,9 @@ class Link:
     def _close_channel(self, effect: CloseChannel) -> None:
         channel = self.pump.channel
         if channel is not None:
-            self.pump.flush()
+            now = self.pump.now()
+            while (last := self.connection.next_frame(now)) is not None:  # CLOSE, also where the channel is behind
+                channel.send(last)
             self._drop()
             channel.close(effect.over, effect.code, effect.message)
             self._application.attempt_failed(effect.code, effect.message)
