@@ -246,8 +246,8 @@ class Link:
     def _close_channel(self, effect: CloseChannel) -> None:
         channel = self.pump.channel
         if channel is not None:
-            now = self.pump.now()
-            while (last := self.connection.next_frame(now)) is not None:  # CLOSE, also where the channel is behind
+            now = self.pump.now()  # CLOSE leaves also where the channel is behind
+            while (last := self.connection.next_frame(now)) is not None:
                 channel.send(last)
             self._drop()
             channel.close(effect.over, effect.code, effect.message)
