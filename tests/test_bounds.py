@@ -17,6 +17,7 @@ from ionbus import Broker, Bus, Call, Context, Contract, Event, IonbusError, Slo
 from ionbus.broker import serving
 from ionbus.channels.memory import MemoryListener, MemoryWire
 from ionbus.generated.protocol import Limits
+from ionbus.testing import FakeClock
 from raw_client import Raw, hello
 from workshop import Pair, Progress, Workshop, eventually, make_broker, opened_bus, rig
 
@@ -404,3 +405,25 @@ async def test_all_who_wait_for_credit_go_on_with_one_grant_of_it() -> None:
         for _ in range(4):
             await anext(noticed)
         await asyncio.wait_for(asyncio.gather(*waiting), 4)  # without a heartbeat in between
+
+
+async def test_a_client_that_was_idle_is_waited_for_like_one_that_was_not() -> None:
+    limits = Limits(credit_messages=8, replay_elements=64)
+    with FakeClock() as clock:
+        async with rig(make_broker(limits), limits) as at:
+            heard: list[str] = []
+            await at.bus.on(Workshop.noticed, heard.append).confirmed()
+            await clock.advance(2)
+            at.wire.to_client.hold()  # it is busy for a moment
+
+            async def emit() -> None:
+                for number in range(200):
+                    await at.broker.emit(Workshop.noticed, str(number))
+
+            emitting = asyncio.create_task(emit())
+            for _ in range(300):
+                await asyncio.sleep(0)
+            at.wire.to_client.release()
+            await clock.drive(emitting)
+            await clock.drive(eventually(lambda: len(heard) == 200))
+            assert at.broker.dropped == {}

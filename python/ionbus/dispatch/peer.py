@@ -96,7 +96,8 @@ class Peer:
         self._credit_queue: deque[asyncio.Future[None]] = deque()
         self._watches: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
         self._credit_seen = (0, 0)
-        self._credit_at = 0.0  # seconds: when the other side last took events
+        self._credit_at = 0.0  # seconds: when the other side last took events, or fell behind
+        self._behind_with: tuple[int, int] | None = None  # the credit that it had when it did
         self._events_received = (0, 0)  # bytes, events: what the granted totals bound
         self._routes: dict[int, Callable[[list[Any]], None]] = {
             Message.CALL: self.answers.call,
@@ -233,8 +234,11 @@ class Peer:
             self._watches.remove(watch)
 
     def took_events(self, within: float) -> bool:
-        """Whether the other side has taken events in the last `within` seconds."""
-        return self.loop.time() < self._credit_at + within
+        """Of who is behind: whether it has taken events in the last `within` seconds, or had no reason to, since it was not behind."""
+        credit, now = self.engine.credit, self.loop.time()
+        if self._behind_with != credit:
+            self._behind_with, self._credit_at = credit, now
+        return now < self._credit_at + within
 
     async def backlog_gone(self, patience: float, is_reading: Callable[[], bool]) -> None:
         """Wait until all events that are queued have credit, unless none was given for `patience` seconds."""
