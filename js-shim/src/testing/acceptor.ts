@@ -38,7 +38,14 @@ interface Live extends Accepted {
 /** @param ownerOf - who a new session belongs to. */
 export function createAcceptor(limits: Limits, ownerOf: (session: Accepted) => Owner): Acceptor {
   let live = new Map<string, Live>();
+  /** The codes with which sessions of this epoch have ended. */
+  let ended = new Map<string, string>();
   let epoch = entropy(16);
+
+  /** Why a session that a client had is not resumed. */
+  function reasonFor(id: Uint8Array, itsEpoch: Uint8Array): string {
+    return toHex(itsEpoch) === toHex(epoch) ? (ended.get(toHex(id)) ?? "unknown") : "new_epoch";
+  }
 
   function createLive(id: string): Live {
     const engine = new Session(limits);
@@ -103,7 +110,7 @@ export function createAcceptor(limits: Limits, ownerOf: (session: Accepted) => O
         agent: "ionbus-js/fake",
         session: id,
         resumed,
-        ...(hello.epoch !== undefined && !resumed ? { reason: "new_epoch" } : {}),
+        ...(hello.epoch !== undefined && !resumed ? { reason: reasonFor(hello.session, hello.epoch) } : {}),
         epoch,
         secret: entropy(32),
         received: engine.received,
@@ -116,8 +123,9 @@ export function createAcceptor(limits: Limits, ownerOf: (session: Accepted) => O
     return session;
   }
 
-  function end(session: Live): void {
+  function end(session: Live, code: string): void {
     live.delete(session.id);
+    ended.set(session.id, code);
     forgetChannel(session);
     session.peer.end(new ConnectionLost("the client has ended the session"));
   }
@@ -136,8 +144,11 @@ export function createAcceptor(limits: Limits, ownerOf: (session: Accepted) => O
         session.flush();
         return;
       }
-      if (decodeFrame(frame)[0] === Frame.Close) {
-        end(session);
+      const [kind, code, , options] = decodeFrame(frame);
+      if (kind === Frame.Close) {
+        // A client that has met something wrong leaves the channel, and comes back to its session.
+        if ((options as { over?: boolean } | undefined)?.over) end(session, String(code));
+        else lost();
         return;
       }
       for (const arrival of session.engine.receiveBytes(frame, now())) {
@@ -184,6 +195,7 @@ export function createAcceptor(limits: Limits, ownerOf: (session: Accepted) => O
         channel?.close(false, "connection_lost", "the broker was restarted");
       }
       live = new Map();
+      ended = new Map();
       epoch = entropy(16);
     },
   };

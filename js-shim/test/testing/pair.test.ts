@@ -175,4 +175,22 @@ describe("a pair", () => {
     expect(numbers).toEqual(Array.from({ length: 200 }, (_, number) => number));
     expect(faults.counts.drop).toBeGreaterThan(2);
   });
+
+  it.each([
+    [1, ["reconnecting", "resumed"]],
+    [2, ["reconnecting", "resumed", "reconnecting", "lost protocol_violation"]],
+  ])("is to a client that is sent half a frame %i times what a broker is", async (times, outcomes) => {
+    const faults = new Faults({ seed: 1 });
+    await make({ faults, limits: { retryBaseMs: 10, retryCapMs: 100 } });
+    const told: string[] = [];
+    at.bus.onState(({ to, outcome, code }) => {
+      told.push(outcome === "lost" ? `lost ${code}` : (outcome ?? to));
+      if (faults.counts.truncate === times) faults.set({ truncate: 0 });
+    });
+    faults.set({ truncate: 1, after: 1, directions: ["toClient"] }); // WELCOME comes first
+    const running = at.bus.call(Conductor.execute, { flow: "abc" });
+    if (times === 1) expect(await running).toEqual({ files: 3 });
+    else await expect(running).rejects.toBeInstanceOf(SessionLost);
+    expect(told).toEqual(outcomes);
+  });
 });
