@@ -200,7 +200,7 @@ function isState(what: What): what is ConnectionState {
   return typeof what === "string" && STATES.has(what);
 }
 
-function isEvent(what: unknown): what is AnyEvent {
+export function isEvent(what: unknown): what is AnyEvent {
   return typeof what === "object" && what !== null && "kind" in what && what.kind === "event";
 }
 
@@ -208,6 +208,6 @@ function isContract(what: unknown): what is ContractNamespace {
   return typeof what === "object" && what !== null && "__contract__" in what;
 }
 
-function patternOf(what: ContractNamespace | string): string {
+export function patternOf(what: ContractNamespace | string): string {
   return typeof what === "string" ? what : `${what.__contract__.name}.**`;
 }

@@ -2,6 +2,7 @@
 
 import type { Bus, StateChange } from "../client/bus.js";
 import type { AnyEvent, ContractNamespace, Received } from "../contract.js";
+import { matcher } from "../dispatch/patterns.js";
 import type { EventSubscription, Subscription } from "../dispatch/subscription.js";
 import { now } from "../time.js";
 import { NotInTime } from "./clock.js";
@@ -11,8 +12,10 @@ import {
   findInOrder,
   given,
   instead,
+  isEvent,
   isMetBy,
   nameOf,
+  patternOf,
   type Recorded,
   type ValueOf,
   type WantedOptions,
@@ -22,7 +25,7 @@ import {
 import { Watched, within } from "./waiting.js";
 
 /** How long a wait takes at most unless it is told otherwise, in milliseconds. */
-const TIMEOUT_MS = 5_000;
+const TIMEOUT_MS = 4_000; // vitest gives a test 5,000 and would then say nothing of what was recorded
 
 /** What a test waited for did not happen, or what must not happen did. The message shows what was recorded. */
 export class NotRecorded extends Error {
@@ -32,7 +35,7 @@ export class NotRecorded extends Error {
 export interface WaitOptions {
   /** From this mark on; from the beginning where it is left out. */
   readonly since?: number | undefined;
-  /** Default: 5,000. By the time of ionbus, which a `FakeClock` lets pass while we wait; else in real time. */
+  /** Default: 4,000. By the time of ionbus, which a `FakeClock` lets pass while we wait; else in real time. */
   readonly timeoutMs?: number | undefined;
 }
 
@@ -61,6 +64,8 @@ export class Recorder {
   /** Everything, in the order in which it was heard. */
   readonly recorded: Recorded[] = [];
   readonly #labels = new Map<Bus, string>();
+  /** Whether an event of this name is listened to. */
+  readonly #hears: ((name: string) => boolean)[] = [];
   readonly #recordings: Recording[] = [];
   readonly #changes = new Watched();
   readonly #began = now();
@@ -94,6 +99,8 @@ export class Recorder {
       const event: AnyEvent = each;
       return bus.on(event, (payload: unknown) => this.#heard("event", bus, event.name, payload));
     });
+    for (const each of what)
+      this.#hears.push(isEvent(each) ? (name) => name === each.name : matcher(patternOf(each)));
     const states: Subscription = bus.onState((change) => this.#heard("state", bus, "state", change));
     const recording: Recording = {
       confirmed: async () => {
@@ -218,13 +225,18 @@ export class Recorder {
     return new NotRecorded(`not recorded within ${timeoutMs} ms: ${names}. ${heard}`);
   }
 
-  /** Refuse to wait on a bus that is not recorded at all. */
+  /** Refuse to wait for what no recording can hear. */
   #checkRecorded(wish: AnyWanted): void {
     if (this.#labels.size === 0)
       throw new TypeError(`nothing is recorded: recorder.record(bus, …) before waiting for ${nameOf(wish)}`);
     if (wish.bus !== undefined && !this.#labels.has(wish.bus))
       throw new TypeError(
         `that bus is not recorded: recorder.record(bus, …) before waiting for ${nameOf(wish)}`,
+      );
+    const what = wish.wanted;
+    if (isEvent(what) && !this.#hears.some((hears) => hears(what.name)))
+      throw new TypeError(
+        `${what.name} is not recorded: name it in recorder.record(bus, …), then wait for it`,
       );
   }
 
