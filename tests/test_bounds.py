@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -427,3 +427,24 @@ async def test_a_client_that_was_idle_is_waited_for_like_one_that_was_not() -> N
             await clock.drive(emitting)
             await clock.drive(eventually(lambda: len(heard) == 200))
             assert at.broker.dropped == {}
+
+
+@pytest.mark.parametrize("kind", ["async", "on a thread"])
+async def test_an_item_that_its_reader_does_not_take_ends_the_stream_with_that_reason(kind: str) -> None:
+    broker = Broker(Depot)
+
+    async def parcels(count: int) -> AsyncIterator[bytes]:
+        yield bytes(count)
+
+    def parcels_on_thread(count: int) -> Iterator[bytes]:
+        yield bytes(count)
+
+    broker.handle(Depot.parcels)(parcels if kind == "async" else parcels_on_thread)
+    async with broker.opened():
+        listener = MemoryListener(broker.accept_local())
+        async with (
+            opened_bus(listener.open, Limits(max_message_bytes=300_000)) as bus,
+            bus.stream(Depot.parcels, 400_000) as items,
+        ):
+            with pytest.raises(TooLarge):
+                await anext(items)

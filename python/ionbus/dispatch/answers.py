@@ -325,7 +325,10 @@ class Answers:
             engine, enough = peer.engine, peer.limits.credit_bytes
             await peer.until(lambda: engine.queued_message_bytes <= enough or peer.engine is not engine)
         answer.sent = (answer.sent[0] + len(payload), answer.sent[1] + 1)
-        self._peer.send(encode_item(answer.id, payload), -answer.id, answer)
+        try:
+            peer.send(encode_item(answer.id, payload), -answer.id, answer)
+        except TooLarge as error:
+            raise _Refused(error) from error
 
     def _fail(self, answer: Answer, handler: Handler, error: BaseException) -> None:
         if answer.reason == "lost":
@@ -403,9 +406,9 @@ def _encode_outcome(number: int, outcome: Outcome) -> bytes:
 
 
 class _Refused(Exception):
-    """The request's payload is not valid: that is what its caller is told."""
+    """The request is not valid, or an item not taken: that is what its caller is told, and no failure of the handler's."""
 
-    def __init__(self, told: InvalidPayload) -> None:
+    def __init__(self, told: IonbusError) -> None:
         super().__init__(told)
         self.told = told
 
