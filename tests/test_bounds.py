@@ -448,3 +448,29 @@ async def test_an_item_that_its_reader_does_not_take_ends_the_stream_with_that_r
         ):
             with pytest.raises(TooLarge):
                 await anext(items)
+
+
+def has_answer(raw: Raw) -> bool:
+    return bool(raw.frames)
+
+
+async def test_what_stands_behind_the_message_that_ended_a_session_is_not_begun() -> None:
+    broker = make_broker(Limits(max_broker_bytes=5 * PARCEL))
+    async with broker.opened():
+        listener = MemoryListener(broker.accept_local())
+        sender, reader = Raw(), Raw()
+        for raw, session, credit in ((sender, b"s", [1 << 30, 1 << 20]), (reader, b"r", [0, 0])):
+            raw.channel = (await listener.open(raw)).channel
+            raw.send(1, hello(session=session * 16, credit=credit))
+            await eventually(partial(has_answer, raw))
+        reader.send(0, 1, 0, [10, 1, "workshop.shouted"])
+        sender.send(0, 1, 0, [2, 1, "workshop.wait", packed("x" * 3 * PARCEL)])
+        await eventually(lambda: broker.state.started and len(reader.frames) > 1)
+        shout, late = [1, "workshop.shouted", packed("!" * 240_000)], [2, 2, "workshop.wait", packed("y")]
+        sender.send(0, 2, 0, shout, late)
+        await eventually(lambda: sender.end or reader.end)
+        assert sender.end is not None
+        assert reader.end is None
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert len(broker.state.started) == 1

@@ -118,6 +118,8 @@ class Peer:
         Raises:
             MalformedFrame: it breaks the protocol.
         """
+        if self._end is not None:  # what stood before it in the same frame has ended the session
+            return
         if isinstance(arrived, Rejected):
             self._rejected(arrived)
             return
