@@ -15,7 +15,9 @@ import {
   isMap,
   isUint,
   MalformedFrame,
+  shortened,
 } from "../wire/frames.js";
+import { nameOf } from "../wire/msgpack.js";
 import type { Entry } from "./outbox.js";
 import {
   type Counts,
@@ -474,10 +476,14 @@ function checkedWelcome(welcome: Readonly<Record<string, unknown>>): Welcome {
     ["heartbeat", isPair(heartbeat) && Math.min(...heartbeat) > 0],
   ];
   for (const [name, isRight] of needed) {
-    if (!isRight)
-      throw new MalformedFrame(`WELCOME: ${name} is missing or wrong: ${String(welcome[name]).slice(0, 60)}`);
+    if (!isRight) throw new MalformedFrame(`WELCOME: ${name} is missing or wrong: ${told(welcome[name])}`);
   }
   return welcome as unknown as Welcome; // its fields were checked one by one
+}
+
+/** A value of the other side's, for a message: what is no scalar may not let itself be made a text. */
+function told(value: unknown): string {
+  return typeof value === "object" && value !== null ? nameOf(value) : shortened(String(value), 60);
 }
 
 function areCounts(value: unknown): boolean {

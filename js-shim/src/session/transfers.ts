@@ -3,7 +3,6 @@
 import { type Limits, Message } from "../generated/protocol.js";
 import { MalformedFrame } from "../wire/frames.js";
 import { encodeMessage } from "../wire/messages.js";
-import { Deque } from "./deque.js";
 import type { Entry } from "./outbox.js";
 
 /** One message that is being sent in parts. */
@@ -24,7 +23,8 @@ export class Sending {
 export class Outgoing {
   private readonly partBytes: number;
   private last = 0;
-  private readonly turns = new Deque<Sending>();
+  /** Those that may go on, in the order of their turns. */
+  private readonly turns = new Map<number, Sending>();
   private readonly underWay = new Map<number, Sending>();
   /** Bytes of the messages under way. */
   queuedBytes = 0;
@@ -37,33 +37,25 @@ export class Outgoing {
   begin(entry: Entry): void {
     const sending = new Sending(++this.last, entry, this.partBytes);
     this.underWay.set(sending.number, sending);
-    this.turns.push(sending);
+    this.turns.set(sending.number, sending);
     this.queuedBytes += entry.data.length;
   }
 
   /** The next element to send, with the message's entry where it is its last part; undefined while no transfer may go on. */
   nextPart(): readonly [element: Uint8Array, entry: Entry | undefined] | undefined {
-    for (let turn = this.turns.length; turn > 0; turn--) {
-      const sending = this.turns.shift() as Sending;
-      if (this.underWay.get(sending.number) !== sending) continue;
+    for (const [number, sending] of this.turns) {
+      this.turns.delete(number);
       const { data } = sending.entry;
       const { offset } = sending;
-      const part = data.subarray(
-        offset,
-        Math.max(offset, Math.min(offset + this.partBytes, sending.granted)),
-      );
-      if (part.length === 0) {
-        this.turns.push(sending);
-        continue;
-      }
+      const part = data.subarray(offset, Math.min(offset + this.partBytes, sending.granted));
       sending.offset += part.length;
       const isLast = sending.offset === data.length;
       if (isLast) this.forget(sending);
-      else this.turns.push(sending);
+      else if (sending.offset < sending.granted) this.turns.set(number, sending);
       const element =
         offset > 0
-          ? encodeMessage(Message.Chunk, sending.number, part)
-          : encodeMessage(Message.Begin, sending.number, data.length, part);
+          ? encodeMessage(Message.Chunk, number, part)
+          : encodeMessage(Message.Begin, number, data.length, part);
       return [element, isLast ? sending.entry : undefined];
     }
     return undefined;
@@ -72,7 +64,9 @@ export class Outgoing {
   /** The receiver takes parts up to `total` bytes. */
   grant(number: number, total: number): void {
     const sending = this.find(number, "GRANT");
-    if (sending !== undefined) sending.granted = Math.max(sending.granted, total);
+    if (sending === undefined || total <= sending.granted) return;
+    sending.granted = total;
+    if (!this.turns.has(number)) this.turns.set(number, sending);
   }
 
   /** The receiver refuses the transfer; gives the entry unless it had ended before. */
@@ -96,8 +90,7 @@ export class Outgoing {
 
   /** Whether a transfer may go on now. */
   get hasPart(): boolean {
-    for (const { offset, granted } of this.underWay.values()) if (offset < granted) return true;
-    return false;
+    return this.turns.size > 0;
   }
 
   /** The messages that are under way. */
@@ -107,6 +100,7 @@ export class Outgoing {
 
   private forget(sending: Sending): void {
     this.underWay.delete(sending.number);
+    this.turns.delete(sending.number);
     this.queuedBytes -= sending.entry.data.length;
   }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final
 
 from ionbus.generated.protocol import Limits, Message
@@ -32,7 +31,7 @@ class Outgoing:
     def __init__(self, part_bytes: int) -> None:
         self._part_bytes = part_bytes
         self._last = 0
-        self._turns: deque[Sending] = deque()
+        self._turns: dict[int, Sending] = {}  # those that may go on, in the order of their turns
         self._under_way: dict[int, Sending] = {}
         self.queued_bytes = 0
         """Bytes of the messages under way."""
@@ -42,38 +41,34 @@ class Outgoing:
         self._last += 1
         self.queued_bytes += len(entry.data)
         sending = Sending(self._last, entry, self._part_bytes)
-        self._under_way[self._last] = sending
-        self._turns.append(sending)
+        self._under_way[self._last] = self._turns[self._last] = sending
 
     def next_part(self) -> tuple[bytes, Entry | None] | None:
         """The next element to send, with the message's entry where it is its last part; None while no transfer may go on."""
-        for _ in range(len(self._turns)):
-            sending = self._turns.popleft()
-            if self._under_way.get(sending.number) is not sending:
-                continue
-            data, offset = sending.entry.data, sending.offset
-            part = data[offset : min(offset + self._part_bytes, sending.granted)]
-            if not part:
-                self._turns.append(sending)
-                continue
-            sending.offset += len(part)
-            is_last = sending.offset == len(data)
-            if is_last:
-                self._forget(sending)
-            else:
-                self._turns.append(sending)
-            if offset:
-                element = encode_message(Message.CHUNK, sending.number, part)
-            else:
-                element = encode_message(Message.BEGIN, sending.number, len(data), part)
-            return element, sending.entry if is_last else None
-        return None
+        if not self._turns:
+            return None
+        number = next(iter(self._turns))
+        sending = self._turns.pop(number)
+        data, offset = sending.entry.data, sending.offset
+        part = data[offset : min(offset + self._part_bytes, sending.granted)]
+        sending.offset += len(part)
+        is_last = sending.offset == len(data)
+        if is_last:
+            self._forget(sending)
+        elif sending.offset < sending.granted:
+            self._turns[number] = sending
+        if offset:
+            element = encode_message(Message.CHUNK, number, part)
+        else:
+            element = encode_message(Message.BEGIN, number, len(data), part)
+        return element, sending.entry if is_last else None
 
     def grant(self, number: int, total: int) -> None:
         """The receiver takes parts up to `total` bytes."""
         sending = self._find(number, "GRANT")
-        if sending is not None:
-            sending.granted = max(sending.granted, total)
+        if sending is not None and total > sending.granted:
+            sending.granted = total
+            self._turns.setdefault(number, sending)
 
     def reject(self, number: int) -> Entry | None:
         """The receiver refuses the transfer; gives the entry unless it had ended before."""
@@ -94,7 +89,7 @@ class Outgoing:
     @property
     def has_part(self) -> bool:
         """Whether a transfer may go on now."""
-        return any(sending.offset < sending.granted for sending in self._under_way.values())
+        return bool(self._turns)
 
     def entries(self) -> list[Entry]:
         """The messages that are under way."""
@@ -102,6 +97,7 @@ class Outgoing:
 
     def _forget(self, sending: Sending) -> None:
         del self._under_way[sending.number]
+        self._turns.pop(sending.number, None)
         self.queued_bytes -= len(sending.entry.data)
 
     def _find(self, number: int, what: str) -> Sending | None:

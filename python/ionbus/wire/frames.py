@@ -18,6 +18,9 @@ MAX_DEPTH: Final = Limits().max_frame_depth
 LONGEST_REASON: Final = 1_000
 """Characters of CLOSE's message: it may repeat what the other side sent, and has to fit where little is taken yet."""
 
+_TIMESTAMPS: Final = (b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff")
+"""How an extension of type -1 begins."""
+
 _pack: Callable[[object], bytes] = msgpack.Packer(use_bin_type=True).pack
 
 
@@ -54,6 +57,8 @@ def decode_frame(frame: bytes | bytearray) -> list[Any]:
         raise
     except (ValueError, msgpack.UnpackException, RecursionError, TypeError) as error:
         raise MalformedFrame(f"not a msgpack frame: {type(error).__name__}: {error}") from None
+    if any(mark in frame for mark in _TIMESTAMPS) and _holds_timestamp(decoded):
+        raise MalformedFrame("extension type -1 outside a payload")
     if type(decoded) is not list or not decoded or not is_uint(decoded[0]):
         raise MalformedFrame("a frame is an array that starts with its kind")
     if decoded[0] != Frame.DATA and is_deeper_than(decoded, MAX_DEPTH):  # elements are checked one by one
@@ -67,6 +72,13 @@ def _text_map(pairs: list[tuple[object, object]]) -> dict[object, object]:
         if type(key) is not str:
             raise MalformedFrame("a map's keys are text")
     return dict(pairs)
+
+
+def _holds_timestamp(part: object) -> bool:
+    """Whether msgpack has read what it takes for a time: that does not come to the hook for extension types."""
+    if isinstance(part, (list, dict)):
+        return any(map(_holds_timestamp, _items(part)))
+    return isinstance(part, msgpack.Timestamp)
 
 
 def _refuse_extension(code: int, data: bytes) -> object:
