@@ -172,8 +172,8 @@ simulate: setup ## 10,000 seeds of clients, a broker and hostile channels, every
 	$(TRIAL).simulate --typescript
 
 .PHONY: fuzz
-fuzz: setup .venv/.fuzz ## Hostile input at each layer, a million a target: no crash, no hang, no growth (FUZZ_INPUTS=10000 for fewer, FUZZ_SEED=7 for others)
-	PYTHONPATH=tests $(PY) -m fuzz
+fuzz: setup .venv/.fuzz build/fuzz/fuzz.mjs ## Hostile input at each layer, a million a target: no crash, no hang, no growth (FUZZ_INPUTS=10000 for fewer, FUZZ_SEED=7 for others)
+	@PYTHONPATH=tests $(PY) -m fuzz
 
 ##@ Measure
 .PHONY: bench
@@ -207,6 +207,9 @@ clean: ## Remove what was built and installed here (Electron stays in its cache)
 	@$(PIP) install --require-hashes -r requirements/dev.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
+
+build/fuzz/fuzz.mjs: node_modules/.made $(shell find js-shim/src js-shim/test/fuzz) js-shim/test/replay.ts
+	@esbuild js-shim/test/fuzz/main.ts --bundle --platform=node --format=esm --outfile=$@ --log-level=warning
 
 .venv/.fuzz: .venv/.made requirements/fuzz.txt
 	@$(PIP) install --require-hashes -r requirements/fuzz.txt

@@ -25,6 +25,7 @@ from typing import Any, Final
 
 from fuzz import registry
 from fuzz.board import Board
+from fuzz.differential import NAMES as DIFFERENTIAL
 from fuzz.driver import Finding, judge
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -44,6 +45,7 @@ class Job:
     name: str
     command: list[str]
     target: str
+    has_board: bool = True
     report: dict[str, Any] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
@@ -100,15 +102,20 @@ def _jobs(options: argparse.Namespace) -> list[Job]:
         ]
     else:
         print("atheris is not installed: nothing is guided by coverage", file=sys.stderr)
-    if JAVASCRIPT.exists():
+    if JAVASCRIPT.exists():  # `make fuzz` bundles it; that program watches itself
         listed = subprocess.run(["node", JAVASCRIPT, "--list"], check=True, capture_output=True, text=True)
         jobs += [
-            Job(f"typescript {name}", ["node", str(JAVASCRIPT), name, seed, str(inputs)], name)
+            Job(
+                f"typescript {name}",
+                ["node", str(JAVASCRIPT), name, seed, str(inputs)],
+                name,
+                has_board=False,
+            )
             for name in listed.stdout.split()
         ]
         jobs += [
             Job(f"both {name}", [sys.executable, "-m", "fuzz.differential", name, seed, str(inputs)], name)
-            for name in ("values", "frames", "session", "connection")
+            for name in DIFFERENTIAL
         ]
     return [
         job
@@ -136,7 +143,7 @@ def _run(job: Job, folder: Path) -> Job:
             count, data = board.read()
             if count != seen:
                 seen, seen_at = count, time.monotonic()
-            elif time.monotonic() - seen_at > SILENT_SECONDS and not job.findings:
+            elif job.has_board and time.monotonic() - seen_at > SILENT_SECONDS and not job.findings:
                 process.kill()
                 job.findings.append(Finding(job.target, "hung", f"no end after {SILENT_SECONDS:g} s", data))
         stdout, stderr = output.result()

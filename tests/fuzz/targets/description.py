@@ -57,8 +57,7 @@ class Described(Contract, name="described", version="1.0"):
 
     grow = Call(Tree, list[Tree], raises=[Failed])
     feed = Call(Cat | Dog, Level)
-    options = Call(Options, dict[int, list[float]])
-    count = Stream(int, tuple[int, str])
+    count = Stream(Options, tuple[int, str])
     grown = Event(Tree, delivery="latest", key="id")
     heard = Event(str, source="any")
 

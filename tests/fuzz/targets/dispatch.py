@@ -40,6 +40,7 @@ LIMITS: Final = replace(
     max_listeners=4,
     max_threads=4,
     max_rate=10_000_000,
+    remember_ended=200,
 )
 # Not `report`: it emits as often as it is told, and never waits where nobody has subscribed.
 NAMES: Final = tuple(
@@ -181,6 +182,9 @@ class Scene:
                 if session.carrier is not self.good:
                     self.serving.end(session, "absent", SessionLost("the client is absent"))
         await self._is_at_rest()
+        bench = self.serving.state  # the handlers of tests/workshop.py remember all that they saw
+        for seen in (bench.started, bench.ended, bench.heard, bench.contexts, bench.gates):
+            seen.clear()
         if self.runs % 8 == 0:
             await self._neighbour_calls()
         if self.mistakes.found:
@@ -195,7 +199,7 @@ class Scene:
         known = Known(NAMES, PAYLOADS, (262_145, 300_000, 2**28), wrong=200)
         sent = received = 0
         asked: Counter[Any] = Counter()
-        said_close = False
+        said_close = is_damaged = False
         while not choices.is_over and sent < LONGEST and channel.end is None:
             sent += 1
             elements = [self._message(choices, known, channel) for _ in range(choices.below(4) + 1)]
@@ -208,7 +212,7 @@ class Scene:
                 frame = pack(control(choices, known, self._sent_to(channel)))
                 received -= len(elements)
             elif choices.one_in(100):
-                frame = damaged(choices, frame)
+                frame, is_damaged = damaged(choices, frame), True
             said_close = frame[1:2] == b"\x03"
             carrier.frame_received(frame)
             if choices.one_in(4):
@@ -217,7 +221,7 @@ class Scene:
                     carrier.writable()
             for _ in range(choices.below(4)):
                 await asyncio.sleep(0)
-        self._check_frames(channel, asked)
+        self._check_frames(channel, None if is_damaged else asked)
         closed = any(frame[0] == 3 for frame in channel.frames)
         check(channel.end is None or closed or said_close, "a channel that was closed without CLOSE")
         return sent
@@ -246,8 +250,8 @@ class Scene:
         return max((frame[1] + len(frame) - 4 for frame in channel.frames if frame[0] == 0), default=0)
 
     @staticmethod
-    def _check_frames(channel: Channel, asked: Counter[Any]) -> None:
-        """Numbers without a gap, and no request answered more often than it was asked."""
+    def _check_frames(channel: Channel, asked: Counter[Any] | None) -> None:
+        """Numbers without a gap, and no request answered more often than it was asked, where that is known."""
         next_seq = 1
         answered: Counter[Any] = Counter()
         for frame in channel.frames:
@@ -256,7 +260,7 @@ class Scene:
             check(frame[1] == next_seq, f"element {frame[1]} where {next_seq} is due")
             next_seq += len(frame) - 3
             answered.update(each[1] for each in frame[3:] if each is not None and each[0] in ENDS)
-        check(not answered - asked, f"answered {answered - asked} too often")
+        check(asked is None or not answered - asked, f"answered {answered} of {asked}")
 
     async def _is_at_rest(self) -> None:
         """Nothing is left of the client that has gone."""

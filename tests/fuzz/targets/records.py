@@ -90,8 +90,8 @@ def stream(choices: Choices) -> bytes:
         else:
             body = (
                 choices.blob(choices.below(30))
-                if not choices.one_in(8)
-                else bytes(choices.pick((16_384, 16_385, 70_000)))
+                if not choices.one_in(20)
+                else bytes(choices.pick((16_384, 16_385)))
             )
         if choices.one_in(12):
             channel = choices.number(last) & 0xFFFFFFFF
@@ -109,7 +109,8 @@ def run(data: bytes) -> Outcome:
     choices = Choices(data[:1])
     how = choices.byte()
     whole = data[1:] if how & 1 else stream(Choices(data[1:]))
-    size = (1, 3, 8, 9, 50, 1_000, 65_536, 1 << 20)[how >> 1 & 7] if len(whole) < 2_000 else 4_096
+    sizes = (1, 3, 8, 9, 50, 1_000, 65_536, 1 << 20) if len(whole) < 200 else (50, 99, 1_000, 1 << 20)
+    size = sizes[(how >> 1) % len(sizes)]
     chunks = [whole[at : at + size] for at in range(0, len(whole), size)]
     expected = _records([whole])
     found = _records(chunks)
