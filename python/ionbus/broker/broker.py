@@ -192,7 +192,8 @@ class Broker(Handlers, Generic[StateT]):
         that run may finish; at the deadline they are cancelled, and their callers are told so.
 
         Args:
-            drain: seconds that requests under way have to finish.
+            drain: seconds that requests under way have to finish. 0: their callers hear of them when they are in their next
+                session, by `SessionLost`; calls that are idempotent are sent again there.
             retry_after: seconds after which clients shall come back; at once, with their usual back-off, if left out.
             elsewhere: URL of the broker that takes over; clients on WebSocket go there (docs/protocol.md, section 8.7).
 
