@@ -15,10 +15,13 @@ const CLOSE_CODES = { protocolError: 4002, text: 4003, tooLarge: 4009 };
 /**
  * Open a WebSocket to a broker.
  *
- * @throws NotFound there is no WebSocket; @throws ConnectionLost the broker cannot be reached or refuses.
+ * @throws NotFound there is no WebSocket; @throws ConnectionLost `url` is no broker's, or the
+ *   broker cannot be reached or refuses.
  */
 export function openWebSocket(url: string, receiver: Receiver): Promise<Channel> {
   return new Promise((resolve, reject) => {
+    const problem = urlProblem(url);
+    if (problem !== undefined) throw new ConnectionLost(problem);
     const WebSocketClass = findWebSocket();
     const socket = new WebSocketClass(url, SUBPROTOCOL);
     socket.binaryType = "arraybuffer";
@@ -101,6 +104,24 @@ export function openWebSocket(url: string, receiver: Receiver): Promise<Channel>
       );
     });
   });
+}
+
+/** What is wrong with a broker's URL, without what may be secret in it. */
+export function urlProblem(url: string): string | undefined {
+  if (/^[^/?#]*\/\/[^/?#]*@/.test(url))
+    return "a broker's URL holds no user name and no password; pass `token` instead";
+  if (/^wss?:\/\//i.test(url) && isReadable(url)) return undefined;
+  return `"${withoutQuery(url)}" is no URL of a broker, as ws://127.0.0.1:8765`;
+}
+
+/** What `URL.canParse` says, which Electron 22 does not have. */
+function isReadable(url: string): boolean {
+  try {
+    new URL(url);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** An address without what may hold a secret. */

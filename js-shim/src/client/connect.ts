@@ -1,7 +1,7 @@
 /** `connect`: finds a channel wherever it runs, and makes a bus over it. */
 
 import type { Opener } from "../channels/base.js";
-import { openWebSocket } from "../channels/websocket.js";
+import { openWebSocket, urlProblem } from "../channels/websocket.js";
 import { electronOpener, hasPreload } from "../electron/page.js";
 import { ConnectionLost } from "../errors.js";
 import { readEndpointFile } from "../platform.js";
@@ -72,6 +72,8 @@ function fileRoute(path: string, token: Source<string | undefined> | undefined):
 }
 
 function webSocketRoute(url: Source<string>, token: Source<string | undefined> | undefined): Route {
+  const problem = typeof url === "string" ? urlProblem(url) : undefined;
+  if (problem !== undefined) throw new TypeError(problem);
   let elsewhere: string | undefined;
   let isSecure = true; // until a channel without TLS was open: then there is nothing to give away
   return {

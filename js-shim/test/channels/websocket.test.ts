@@ -123,6 +123,19 @@ describe("a WebSocket", () => {
     await expect(openWebSocket(url, hear())).rejects.toBeInstanceOf(ConnectionLost);
   });
 
+  it.each([
+    ["http://127.0.0.1:1/?secret", '"http://127.0.0.1:1/" is no URL of a broker'],
+    ["ws://127.0.0.1:99999?secret", '"ws://127.0.0.1:99999" is no URL of a broker'],
+    ["nonsense", '"nonsense" is no URL of a broker, as ws://127.0.0.1:8765'],
+    ["ws://anna:secret@127.0.0.1:1", "holds no user name and no password; pass `token`"],
+  ])("does not open %s, and shows no secret of it", async (wrong, problem) => {
+    const told = await openWebSocket(wrong, hear()).catch((error: unknown) => error);
+    expect(told).toBeInstanceOf(ConnectionLost);
+    expect(String(told)).toContain(problem);
+    expect(String(told)).not.toContain("secret");
+    expect(() => connect({ url: wrong })).toThrow(TypeError);
+  });
+
   it("says what to install where there is none", async () => {
     vi.stubGlobal("WebSocket", undefined);
     setSubstitutes({
