@@ -126,6 +126,15 @@ def test_what_cannot_be_made_is_told(arguments: list[str], status: int, message:
     assert message in done.output
 
 
+def test_what_cannot_be_written_is_told_by_its_name(folder: Path) -> None:
+    (folder / "taken").write_text("no folder")
+    result = CliRunner().invoke(main, ["codegen", "flow_contract", "--typescript", "taken/ts"])
+    assert result.exit_code == 1
+    assert re.search(
+        r"Error: taken/ts/flow\S*: it cannot be written: .*; name a folder that is yours", result.output
+    )
+
+
 def test_a_document_holds_one_contract(folder: Path) -> None:
     other = CONTRACT.replace('name="flow"', 'name="other"').replace("class Flow", "class Other")
     (folder / "other_contract.py").write_text(other, encoding="utf-8")

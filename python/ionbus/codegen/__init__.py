@@ -121,13 +121,21 @@ def plan(sources: Sequence[str], outputs: Outputs) -> list[Change]:
 
 
 def apply(changes: Sequence[Change]) -> None:
-    """Write the files that a plan names, and remove those that nothing generates any more."""
+    """Write the files that a plan names, and remove those that nothing generates any more.
+
+    Raises:
+        CodegenError: one cannot be written; those before it were.
+    """
     for change in changes:
-        if change.new is None:
-            change.path.unlink()
-        else:
-            change.path.parent.mkdir(parents=True, exist_ok=True)
-            change.path.write_text(change.new, encoding="utf-8", newline="\n")
+        try:
+            if change.new is None:
+                change.path.unlink()
+            else:
+                change.path.parent.mkdir(parents=True, exist_ok=True)
+                change.path.write_text(change.new, encoding="utf-8", newline="\n")
+        except OSError as error:
+            why = f"it cannot be written: {error.strerror}; name a folder that is yours to write to"
+            raise CodegenError(f"{change.path}: {why}") from error
 
 
 def generate(sources: Sequence[str]) -> dict[str, str]:
