@@ -226,7 +226,8 @@ class Client:
             raise Broken("violation", f"{effect.code}: {effect.message}", self.name)
         channel = self.channel
         if channel is not None:
-            self.flush()
+            while (last := self.engine.next_frame()) is not None:  # CLOSE, also where the channel is full
+                channel.to_broker.send(last)
             self._drop()
             channel.to_broker.close(effect.over, effect.code)
 
