@@ -474,3 +474,17 @@ async def test_what_stands_behind_the_message_that_ended_a_session_is_not_begun(
         for _ in range(20):
             await asyncio.sleep(0)
         assert len(broker.state.started) == 1
+
+
+async def test_an_item_that_its_reader_rejects_ends_the_stream() -> None:
+    async with depot(transfer_threshold_bytes=PARCEL // 2, credit_bytes=5 * PARCEL) as scene:
+        raw = await scene.raw()
+        raw.send(0, 1, 0, [6, 1, "depot.parcels", packed(1000), {"credit": [2**50, 2**50]}])
+        await eventually(lambda: len(scene.sent) == 5)  # the first is in transfer, the others wait behind it
+        raw.send(0, 2, 0, [22, 1, "too_large", "not as large"])
+        await eventually(lambda: answers(raw))
+        assert answers(raw) == {1: "too_large"}
+        sent = len(scene.sent)
+        raw.send(0, 3, 0, [2, 2, "depot.fetch", packed(1)])
+        await eventually(lambda: len(answers(raw)) == 2)
+        assert len(scene.sent) == sent

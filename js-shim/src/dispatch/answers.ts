@@ -119,9 +119,14 @@ export class Answers {
     this.#alarm.stop(); // a timer that nobody needs would keep Node.js alive
   }
 
-  /** The other side does not take the answer's message. */
+  /** The other side does not take the message of the result, or of an item: that ends a stream. */
   rejected(answer: Answer, error: IonbusError): void {
     this.#sendError(answer.id, error);
+    if (answer.isAnswered) return;
+    answer.isAnswered = true;
+    answer.reason = "cancelled";
+    answer.controller.abort(error);
+    answer.wake?.();
   }
 
   async #run(answer: Answer, handler: Handler, payload: Uint8Array): Promise<void> {

@@ -154,7 +154,9 @@ class Answers:
         self._streams = self.held_bytes = 0
 
     def rejected(self, answer: Answer, error: IonbusError) -> None:
-        """The other side does not take the result's message."""
+        """The other side does not take the message of the result, or of an item: that ends a stream."""
+        answer.stop("cancelled")
+        answer.is_answered = True
         self._peer.send(self._error(answer.id, error), -answer.id)
 
     def _begin(self, message: list[Any], kind: Literal["call", "stream"]) -> None:
