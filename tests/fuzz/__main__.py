@@ -94,6 +94,7 @@ def _jobs(options: argparse.Namespace) -> list[Job]:
     python = [sys.executable, "-m", "fuzz.worker"]
     seed, inputs = str(options.seed), options.inputs
     jobs = [Job(f"python {name}", [*python, name, seed, str(inputs)], name) for name in registry.NAMES]
+    jobs.append(Job("python growth", [sys.executable, "-m", "fuzz.growth"], "growth", has_board=False))
     if find_spec("atheris") is not None:
         guided = str(max(1, inputs // GUIDED_SHARE))
         jobs += [

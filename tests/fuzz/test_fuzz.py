@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fuzz import registry
+from fuzz import growth, registry
 from fuzz.driver import corpus, drive, judge
 
 SEED = 20_261_124
@@ -43,3 +43,10 @@ def test_what_was_a_finding_is_none_any_more(name: str) -> None:
             assert finding is None, f"{told}: {finding.text}"
     finally:
         target.close()
+
+
+@pytest.mark.filterwarnings("default::DeprecationWarning")
+@pytest.mark.parametrize("name", growth.FAMILIES)
+def test_what_is_made_to_be_expensive_is_taken_or_refused(name: str) -> None:
+    """How its cost grows `make fuzz` tells."""
+    growth.FAMILIES[name](4_096)

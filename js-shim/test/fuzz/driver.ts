@@ -1,6 +1,6 @@
 /** Runs a target over many inputs, and watches time, memory and what comes out. The twin of tests/fuzz/driver.py. */
 
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { fromHex, toHex } from "../replay.js";
@@ -191,25 +191,13 @@ export function plainReport(report: Report): Record<string, unknown> {
   };
 }
 
-/** A target's findings of earlier times, corpus/TARGET/NAME.hex. */
+/** A target's findings of earlier times, whichever side had them: tests/fuzz/corpus/TARGET/NAME.hex. */
 export function corpus(name: string): [name: string, data: Uint8Array][] {
-  const folder = new URL(`./corpus/${name}/`, import.meta.url);
-  let files: string[];
-  try {
-    files = readdirSync(folder).filter((file) => file.endsWith(".hex"));
-  } catch {
-    return []; // it has none
-  }
+  const folder = new URL(`../../../tests/fuzz/corpus/${name}/`, import.meta.url);
+  if (!existsSync(folder)) return [];
+  const files = readdirSync(folder).filter((file) => file.endsWith(".hex"));
   return files.map((file) => {
     const lines = readFileSync(new URL(file, folder), "utf8").split("\n");
-    return [
-      file,
-      fromHex(
-        lines
-          .filter((line) => !line.startsWith("#"))
-          .join("")
-          .trim(),
-      ),
-    ];
+    return [file, fromHex(lines.filter((line) => !line.startsWith("#")).join(""))];
   });
 }
