@@ -121,7 +121,7 @@ export class Answers {
 
   /** The other side does not take the message of the result, or of an item: that ends a stream. */
   rejected(answer: Answer, error: IonbusError): void {
-    this.#sendError(answer.id, error);
+    this.#peer.send(this.#error(answer.id, error)); // past the items that wait: after it they are ignored
     if (answer.isAnswered) return;
     answer.isAnswered = true;
     answer.reason = "cancelled";

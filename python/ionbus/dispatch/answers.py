@@ -157,7 +157,7 @@ class Answers:
         """The other side does not take the message of the result, or of an item: that ends a stream."""
         answer.stop("cancelled")
         answer.is_answered = True
-        self._peer.send(self._error(answer.id, error), -answer.id)
+        self._peer.send(self._error(answer.id, error))  # past the items that wait: after it they are ignored
 
     def _begin(self, message: list[Any], kind: Literal["call", "stream"]) -> None:
         peer = self._peer
