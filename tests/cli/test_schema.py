@@ -117,6 +117,14 @@ class Closed(BaseModel):
     color: Literal["red", "green"]
 
 
+class Plus(BaseModel):
+    left: Plus | Minus | int
+
+
+class Minus(BaseModel):
+    right: Plus | Minus | int
+
+
 class Painful(BaseModel):
     text: str
     texts: list[Annotated[str, Field(max_length=9)]]
@@ -125,6 +133,7 @@ class Painful(BaseModel):
     user_id: int
     source: str = Field(alias="from", max_length=9)
     closed: Closed | None
+    sum: Plus | Minus
 
 
 class Hurts(Contract, name="hurts"):
@@ -139,8 +148,22 @@ class Tree(BaseModel):
     children: Annotated[list[Tree], Field(max_length=3)]
 
 
+class Add(BaseModel):
+    kind: Literal["add"]
+    left: Sum
+
+
+class Negate(BaseModel):
+    kind: Literal["negate"]
+    right: Sum
+
+
+Sum = Annotated[Add | Negate, Field(discriminator="kind")]
+
+
 class Fine(Contract, name="fine"):
     send = Call(Tree, None)
+    calculate = Call(Negate, None)
     grow = Event(Tree, source="client")
     data = Stream(None, bytes)
 
@@ -157,6 +180,9 @@ def test_what_hurts_is_found_with_its_place_and_remedy() -> None:
         (Pain.FORBIDS_EXTRAS, "hurts.send request.closed"),
         (Pain.FORBIDS_EXTRAS, "hurts.send response"),
         (Pain.CLOSED_ENUM, "hurts.send response.color"),
+        (Pain.TANGLED_UNION, "hurts.send request.sum"),
+        (Pain.TANGLED_UNION, "hurts.send request.sum.left"),
+        (Pain.TANGLED_UNION, "hurts.send request.sum.left.right"),
         (Pain.BARE_PAYLOAD, "hurts.shout payload"),
     }
     assert str(findings[-1]) == (

@@ -29,6 +29,7 @@ class Pain(StrEnum):
     BARE_PAYLOAD = "bare-payload"
     NAME_COLLISION = "name-collision"
     RESERVED_NAME = "reserved-name"
+    TANGLED_UNION = "tangled-union"
 
 
 REMEDIES: Mapping[Pain, str] = {
@@ -40,6 +41,7 @@ REMEDIES: Mapping[Pain, str] = {
     Pain.BARE_PAYLOAD: "make it a model with one field",
     Pain.NAME_COLLISION: "rename one of them",
     Pain.RESERVED_NAME: "rename the field, or give it an alias",
+    Pain.TANGLED_UNION: 'tell the options apart: Annotated[A | B, Field(discriminator="kind")]',
 }
 
 
@@ -130,6 +132,11 @@ class _Linter:
             return
         options = schema.get("anyOf") or schema.get("oneOf")
         if options is not None:
+            if is_sent and self._is_tangled(schema):
+                problem = (
+                    "each level of nesting is tried with each option: a payload of 200 bytes can take minutes"
+                )
+                yield Finding(Pain.TANGLED_UNION, place, problem)
             is_open = any(kind_of(option) == "str" and "enum" not in option for option in options)
             for option in options:
                 if not (is_open and "enum" in option):
@@ -141,6 +148,29 @@ class _Linter:
             return
         if "const" not in schema:
             yield from self._one(schema, place, is_sent=is_sent)
+
+    def _is_tangled(self, union: Json) -> bool:
+        """Whether two options of a union lead back to it, and nothing tells at once which of them a value is."""
+        if "discriminator" in union:
+            return False
+        named = {option["$ref"] for option in union.get("anyOf", ()) if "$ref" in option}
+        return sum(named <= self._reached(reference) for reference in named) > 1
+
+    def _reached(self, reference: str) -> set[str]:
+        """The definitions that a definition leads to."""
+        reached: set[str] = set()
+        parts: list[Any] = [self._definition(reference)]
+        while parts:
+            part = parts.pop()
+            if isinstance(part, dict):
+                target = part.get("$ref")
+                if isinstance(target, str) and target not in reached:
+                    reached.add(target)
+                    parts.append(self._definition(target))
+                parts += part.values()
+            elif isinstance(part, list):
+                parts += part
+        return reached
 
     def _one(self, schema: Json, place: str, *, is_sent: bool) -> Iterator[Finding]:
         kind = kind_of(schema)
