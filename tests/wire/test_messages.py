@@ -8,7 +8,7 @@ import msgpack
 import pytest
 
 from ionbus.wire import values
-from ionbus.wire.messages import encode_call, encode_event, encode_result
+from ionbus.wire.messages import encode_call, encode_envelope, encode_event, encode_result, event_name
 
 MEBIBYTE = 1_048_576
 
@@ -34,3 +34,15 @@ def test_large_payloads_have_the_bytes_that_small_ones_have(size: int) -> None:
     assert encode_event("a.event", payload) == msgpack.packb([1, "a.event", payload])
     assert encode_event(9, payload, options) == msgpack.packb([1, 9, payload, options])
     assert values.encode(payload) == msgpack.packb(payload)
+
+
+@pytest.mark.parametrize("name", ["a", "conductor.progress", "x" * 31, "x" * 32, "ü" * 16, "y" * 255])
+def test_the_name_of_an_event_is_read_where_it_stands(name: str) -> None:
+    event = encode_event(name, b"payload")
+    assert event_name(event) == name
+    assert event_name(encode_event(name, b"", {"offset": 300})) == name
+    assert event_name(encode_envelope([1, 500], event)) == name
+
+
+def test_the_number_of_an_event_in_place_of_its_name() -> None:
+    assert event_name(encode_event(300, b"payload")) == "300"

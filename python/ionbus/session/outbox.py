@@ -155,6 +155,10 @@ class Outbox:
             sorted((entry for entry in entries if not entry.is_dropped), key=lambda entry: entry.ordinal)
         )
 
+    def waiting_events(self) -> Iterator[Entry]:
+        """The events among them."""
+        return (entry for entry in self._events if not entry.is_dropped)
+
     def _sweep(self) -> None:
         """Let go of what was withdrawn: while nothing leaves, it would pile up."""
         self._withdrawn = 0

@@ -237,8 +237,8 @@ class Session:
 
     def undelivered(self) -> Counter[str]:
         """Those, and the events that wait, by name."""
-        waiting = (entry for entry in self.unnumbered() if entry.cost >= 0)
-        return self.unacknowledged() + Counter(event_name(entry.data) for entry in waiting)
+        waiting = [*self._outgoing.entries(), *self._outbox.waiting_events()]
+        return self.unacknowledged() + Counter(event_name(entry.data) for entry in waiting if entry.cost >= 0)
 
     def unnumbered(self) -> list[Entry]:
         """Messages of which the other side cannot have got all, in order: they may go to another session."""

@@ -82,7 +82,16 @@ def _around(fields: tuple[object, ...], payload: bytes, options: Options | None 
 
 
 def event_name(message: bytes) -> str:
-    """The name in an EVENT or ENVELOPE that was encoded here."""
+    """The name in an EVENT or ENVELOPE that was encoded here.
+
+    It is read where it stands: a session that is ended may have tens of thousands of events that never arrive.
+    """
+    if message[1] == _EVENT:
+        head = message[2]
+        if 0xA0 <= head <= 0xBF:
+            return message[3 : 3 + (head & 0x1F)].decode()
+        if head == 0xD9:
+            return message[4 : 4 + message[3]].decode()
     fields = msgpack.unpackb(message)
     return str(fields[1] if fields[0] == _EVENT else fields[2][1])
 
