@@ -1,7 +1,7 @@
 """A client that reads nothing, a process of its own: `python -m trials.stalling URL TOKEN`.
 
-For each line `stall SECONDS` on its standard input it subscribes and then leaves everything in the socket, a new session every so
-many seconds, since the broker ends those that it can keep nothing more for. A line `rest` ends them all.
+For each line `stall` on its standard input it opens a session, subscribes, and then leaves everything in the socket. A line `rest`
+ends them all.
 """
 
 from __future__ import annotations
@@ -46,16 +46,10 @@ class Staller:
         assert transport is not None
         transport.pause_reading()
 
-    async def keep_stalling(self, seconds: float) -> None:
-        """A session more every so many seconds, until it is cancelled; then they all end."""
-        try:
-            while True:
-                await self.stall()
-                print("stalled", flush=True)
-                await asyncio.sleep(seconds)
-        finally:
-            await self._sessions.aclose()
-            self._channels.clear()
+    async def rest(self) -> None:
+        """End them all."""
+        await self._sessions.aclose()
+        self._channels.clear()
 
 
 async def main() -> None:
@@ -66,15 +60,12 @@ async def main() -> None:
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
     )
     print("ready", flush=True)
-    stalling: asyncio.Task[None] | None = None
-    while line := (await reader.readline()).split():
-        if stalling is not None:
-            stalling.cancel()
-            await asyncio.gather(stalling, return_exceptions=True)
-            stalling = None
-        if line[0] == b"stall":
-            stalling = asyncio.create_task(staller.keep_stalling(float(line[1])))
+    while line := (await reader.readline()).strip():
+        if line == b"stall":
+            await staller.stall()
+            print("stalled", flush=True)
         else:
+            await staller.rest()
             print("rests", flush=True)
 
 

@@ -12,7 +12,9 @@ async def test_one_client_that_reads_nothing_costs_the_others_no_event_and_the_b
     None
 ):
     report = await stalled(
-        Scale(events=6_000, clients=20, pairs=1, per_second=4_000, size=8_000, judges_times=False)
+        Scale(
+            events=7_000, clients=20, pairs=1, per_second=4_000, size=8_000, lead_in=600, judges_times=False
+        )
     )
     assert report.violations == []
     assert report.counts["events_dropped"]["load.tick"]["slow_consumer"] > 0
