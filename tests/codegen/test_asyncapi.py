@@ -15,7 +15,7 @@ from pydantic import AnyUrl, BaseModel, Field, create_model
 from ionbus.codegen import CodegenError
 from ionbus.codegen.asyncapi import is_written_by_ionbus, parse, read_asyncapi, write_asyncapi, write_text
 from ionbus.codegen.reader import read_contract
-from ionbus.codegen.source import load
+from ionbus.codegen.source import load, read_document
 from ionbus.contract.contract import Call, Contract, ContractError, ContractInfo, Event, Stream
 from ionbus.contract.description import ContractDescription, canonical_json, describe_contract
 from ionbus.types import Float64Array, Int64, UInt8Array, UInt64
@@ -303,3 +303,17 @@ def test_a_file_that_is_none_is_refused(name: str, text: str, message: str, tmp_
     (tmp_path / name).write_text(text, encoding="utf-8")
     with pytest.raises(CodegenError, match=message):
         parse(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("channels/hello.greet/messages/request/payload", {"$ref": 3}),
+        ("channels/hello.greet/messages/request/payload", {"properties": [1], "type": "object"}),
+        ("channels/hello.greet/messages/request/payload", {"anyOf": 7}),
+        ("operations/greet/channel", {"$ref": {}}),
+    ],
+)
+def test_what_nobody_foresaw_in_a_document_is_refused_all_the_same(path: str, value: Any) -> None:
+    with pytest.raises(CodegenError, match=r"^hello.yaml: "):
+        read_document(_changed(path, value), "hello.yaml")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from ionbus.codegen.asyncapi import FILE_ENDINGS, is_written_by_ionbus, parse, read_asyncapi
 from ionbus.codegen.model import CodegenError
 from ionbus.codegen.python import load_python
+from ionbus.codegen.reader import read_contract
 from ionbus.contract.contract import Contract, ContractInfo, is_contract
 from ionbus.contract.description import ContractDescription, describe_contract
 
-__all__ = ["describe", "is_file", "load", "load_file"]
+__all__ = ["describe", "is_file", "load", "load_file", "read_document"]
 
 
 def describe(source: str) -> list[ContractDescription]:
@@ -46,13 +49,35 @@ def load_file(path: Path) -> ContractDescription:
         CodegenError: there is no such file, or it holds no contract; the message says where and why.
     """
     document = parse(path)
-    contract = read_asyncapi(document, str(path))
+    contract = read_document(document, str(path))
     if is_written_by_ionbus(document, contract):
         return contract
     try:
         return load_python(contract)
     except CodegenError as error:
         raise CodegenError(f"{path}: {error}") from error
+
+
+def read_document(document: Mapping[str, Any], where: str) -> ContractDescription:
+    """Give the contract of an AsyncAPI document, from which a model can be made.
+
+    Args:
+        document: the file's content.
+        where: the file, for messages.
+
+    Raises:
+        CodegenError: it holds no contract; the message says where and why, as far as that is foreseen.
+    """
+    try:
+        contract = read_asyncapi(document, where)
+        read_contract(contract)
+    except CodegenError:
+        raise
+    except (AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise CodegenError(
+            f"{where}: something in it is not what AsyncAPI has in its place ({error!r:.200})"
+        ) from error
+    return contract
 
 
 def load(source: str) -> list[ContractInfo]:
