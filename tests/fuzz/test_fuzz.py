@@ -13,6 +13,7 @@ INPUTS = {
     "client": 800,
     "websocket": 2_000,
     "description": 800,
+    "websocket_client": 2_000,
     "asyncapi": 1_000,
     "forms": 2_000,
     "values": 3_000,

@@ -65,11 +65,17 @@ class Transport(asyncio.Transport):
 class Receiver:
     """Takes frames, raises the bound after the first as the greeting does, and is told of the end once."""
 
-    def __init__(self, channel: Channel, identity: PeerIdentity) -> None:
-        self.channel = channel
-        self.identity = identity
+    channel: Channel
+    identity: PeerIdentity
+
+    def __init__(self) -> None:
         self.frames = 0
         self.end: str | None = None
+
+    def use(self, channel: Channel, identity: PeerIdentity) -> None:
+        """The channel that it listens to."""
+        self.channel = channel
+        self.identity = identity
 
     def frame_received(self, frame: bytes) -> None:
         check(self.end is None, "a frame behind the end")
@@ -119,8 +125,9 @@ def request(choices: Choices) -> bytes:
     return end.join([first, *lines, b"", b""])
 
 
-def frames(choices: Choices) -> bytes:
-    """Frames of a client, most of them right: binary, whole or in pieces, pings, closes."""
+def frames(choices: Choices, *, is_masked: bool = True) -> bytes:
+    """Frames, most of them right: binary, whole or in pieces, pings, closes."""
+    bit, mask = (0x80, MASK) if is_masked else (0, b"")
     parts: list[bytes] = []
     while not choices.is_over and len(parts) < 12:
         head = (
@@ -133,15 +140,26 @@ def frames(choices: Choices) -> bytes:
         )
         told = size if not choices.one_in(20) else choices.number(size) & (2**64 - 1)
         if told < 126:
-            length = bytes((0x80 | told,))
+            length = bytes((bit | told,))
         elif told < 65_536:
-            length = b"\xfe" + struct.pack(">H", told)
+            length = bytes((bit | 126,)) + struct.pack(">H", told)
         else:
-            length = b"\xff" + struct.pack(">Q", told)
+            length = bytes((bit | 127,)) + struct.pack(">Q", told)
         if choices.one_in(25):
-            length = bytes((length[0] & 0x7F,)) + length[1:]
-        parts.append(bytes((head,)) + length + MASK + choices.blob(min(size, 8)).ljust(size, b"\0"))
+            length = bytes((length[0] ^ 0x80,)) + length[1:]
+        parts.append(bytes((head,)) + length + mask + choices.blob(min(size, 8)).ljust(size, b"\0"))
     return b"".join(parts)
+
+
+def damage(choices: Choices, part: bytes) -> bytes:
+    """Bytes, now and then with a few of them changed."""
+    if not part or not choices.one_in(6):
+        return part
+    damaged = bytearray(part)
+    for _ in range(choices.below(4) + 1):
+        at = choices.below(len(damaged) + 1)
+        damaged[at : at + choices.below(3)] = choices.blob(choices.below(3))
+    return bytes(damaged)
 
 
 class Scene:
@@ -159,8 +177,10 @@ class Scene:
             identity.origin in (None, "http://127.0.0.1:7000", "file://"),
             f"the origin {identity.origin} got in",
         )
-        self.receivers.append(Receiver(channel, identity))
-        return self.receivers[-1]
+        receiver = Receiver()
+        receiver.use(channel, identity)
+        self.receivers.append(receiver)
+        return receiver
 
     def run(self, data: bytes) -> Outcome:
         """One connection."""
@@ -169,7 +189,7 @@ class Scene:
     async def _run(self, choices: Choices) -> Outcome:
         self.receivers.clear()
         how = choices.byte()
-        parts = [self._damaged(choices, part) for part in (request(choices), frames(choices))]
+        parts = [damage(choices, part) for part in (request(choices), frames(choices))]
         stream = (
             parts if how & 3 else [b"".join(parts)]
         )  # a client waits for the answer, unless it is hostile
@@ -194,16 +214,6 @@ class Scene:
         return Outcome(
             f"{status} {min(receiver.frames, 4)} {receiver.end} {channel._protocol.close_sent and channel._protocol.close_sent.code}"
         )
-
-    @staticmethod
-    def _damaged(choices: Choices, part: bytes) -> bytes:
-        if not part or not choices.one_in(6):
-            return part
-        damaged = bytearray(part)
-        for _ in range(choices.below(4) + 1):
-            at = choices.below(len(damaged) + 1)
-            damaged[at : at + choices.below(3)] = choices.blob(choices.below(3))
-        return bytes(damaged)
 
     def close(self) -> None:
         """The last connection is gone."""
