@@ -209,6 +209,22 @@ async def test_past_the_bound_for_all_together_the_session_that_holds_most_ends(
         assert close[3]["over"] is True
 
 
+async def test_what_is_small_is_counted_with_what_it_takes_besides_its_bytes() -> None:
+    broker = make_broker()
+    async with broker.opened(grace=0.1):
+        raw = Raw()
+        raw.channel = (await MemoryListener(broker.accept_local()).open(raw)).channel
+        raw.send(1, hello(credit=[0, 0]))
+        await eventually(partial(has_answer, raw))
+        raw.send(0, 1, 0, *[[2, number, "workshop.wait", packed("x")] for number in range(1, 101)])
+        await eventually(lambda: len(broker.state.started) == 100)
+        assert 100 * 3_000 < broker.held_bytes < 100 * 6_000
+        raw.send(0, 101, 0, *[[2, 100 + number, "workshop.nothing", b""] for number in range(1, 101)])
+        await eventually(lambda: len(raw.frames) > 1)
+        raw.send(6, 1)  # it is counted with each frame
+        await eventually(lambda: broker.held_bytes > 100 * 4_296)
+
+
 async def test_what_is_kept_for_a_session_is_given_back_when_it_ends() -> None:
     async with depot() as scene:
         raw = await scene.raw()

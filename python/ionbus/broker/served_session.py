@@ -44,6 +44,12 @@ if TYPE_CHECKING:
 PATIENCE = 1.0
 """Seconds that an emit to many waits for a client that takes nothing."""
 
+MESSAGE_BYTES = 200
+"""What a message that waits, or is not acknowledged, takes in memory besides its bytes."""
+
+REQUEST_BYTES = 4_096
+"""What a request under way takes besides its payload: its handler's task."""
+
 REFUSALS_LOGGED = 10
 """How many refusals of one client are logged a second."""
 
@@ -220,8 +226,10 @@ class Session:
             if waiting > most:
                 self._serving.drop_slow(self, f"more than {most} {what} wait for this client")
                 return False
-        held = (engine, self._peer, self._questions, self._latest)
-        self._serving.account(self, sum(each.held_bytes for each in held))
+        held = sum(each.held_bytes for each in (engine, self._peer, self._questions, self._latest))
+        messages = engine.queued_events + engine.queued_messages + engine.sent - engine.acked
+        held += messages * MESSAGE_BYTES + self._peer.answers.under_way * REQUEST_BYTES
+        self._serving.account(self, held)
         return not self.is_ended
 
     async def wait_while_reading(self) -> None:

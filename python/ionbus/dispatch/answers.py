@@ -115,6 +115,11 @@ class Answers:
         self.held_bytes = 0
         """Payload bytes of the requests under way."""
 
+    @property
+    def under_way(self) -> int:
+        """How many requests are being answered."""
+        return len(self._under_way)
+
     def call(self, message: list[Any]) -> None:
         """CALL has arrived."""
         self._begin(message, "call")
