@@ -34,7 +34,7 @@ JAVASCRIPT: Final = ROOT / "build" / "fuzz" / "fuzz.mjs"
 SILENT_SECONDS: Final = 60.0
 """A process that takes up no input for so long hangs: a single input takes milliseconds."""
 
-GUIDED_SHARE: Final = 10
+GUIDED_SHARE: Final = 20
 """One input in so many is made by atheris besides, where it is installed."""
 
 
@@ -93,7 +93,8 @@ def _jobs(options: argparse.Namespace) -> list[Job]:
     """Every process that is to be run."""
     python = [sys.executable, "-m", "fuzz.worker"]
     seed, inputs = str(options.seed), options.inputs
-    jobs = [Job(f"python {name}", [*python, name, seed, str(inputs)], name) for name in registry.NAMES]
+    shares = {name: str(max(1, inputs // registry.SHARES.get(name, 1))) for name in registry.NAMES}
+    jobs = [Job(f"python {name}", [*python, name, seed, shares[name]], name) for name in registry.NAMES]
     jobs.append(Job("python growth", [sys.executable, "-m", "fuzz.growth"], "growth", has_board=False))
     if find_spec("atheris") is not None:
         guided = str(max(1, inputs // GUIDED_SHARE))

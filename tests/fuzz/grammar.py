@@ -15,7 +15,7 @@ from ionbus.wire.values import Extension
 pack: Callable[[object], bytes] = msgpack.Packer(use_bin_type=True).pack
 
 REPEATED: Final = (2, 16, 17, 65, 200, 257, 1_030)
-LONGEST: Final = 1_500
+LONGEST: Final = 1_000
 """About how many bytes one value has at most: a test of growth.py asks what larger ones cost."""
 _LEAVES: Final = tuple(
     bytes.fromhex(leaf)

@@ -14,6 +14,10 @@ NAMES: Final = (
 """In the order of the layers, from the wire upwards."""
 
 
+SHARES: Final = {"asyncapi": 10}
+"""Of the others' inputs one in so many: it reads what a developer wrote, and nobody sends."""
+
+
 def load(name: str) -> Target:
     """Make a target; whoever does closes it."""
     target: Target = importlib.import_module(f"fuzz.targets.{name}").target()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Any, Final
 
@@ -234,14 +234,8 @@ class Scene:
     def _work(self, bus: Bus, session: ClientSession, choices: Choices) -> Iterator[Any]:
         """What the application does meanwhile."""
 
-        @session.handle(Workshop.question)
-        async def question(text: str) -> str:
-            return text
-
-        @session.handle(Workshop.numbers)
-        async def numbers(upto: int) -> Any:
-            for number in range(upto):
-                yield number
+        if choices.one_in(3):  # to look at a handler's signature takes longer than a conversation
+            _handle(session)
 
         async def read(upto: int) -> int:
             async with bus.stream(Workshop.count, upto) as items:
@@ -255,6 +249,19 @@ class Scene:
         yield bus.call(Workshop.echo, b"e" * (300_000 if choices.one_in(25) else 1))
         yield read(3)
         yield bus.emit(Workshop.said, "x" * (300_000 if choices.one_in(25) else 1))
+
+
+def _handle(session: ClientSession) -> None:
+    """Answer what the broker may ask."""
+
+    @session.handle(Workshop.question)
+    async def question(text: str) -> str:
+        return text
+
+    @session.handle(Workshop.numbers)
+    async def numbers(upto: int) -> AsyncIterator[int]:
+        for number in range(upto):
+            yield number
 
 
 def target() -> Target:

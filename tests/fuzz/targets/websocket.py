@@ -193,7 +193,7 @@ class Scene:
         stream = (
             parts if how & 3 else [b"".join(parts)]
         )  # a client waits for the answer, unless it is hostile
-        size = (7, 64, 500, 1 << 20)[how >> 3 & 3]
+        size = (33, 99, 500, 1 << 20)[how >> 3 & 3]
         chunks = [part[at : at + size] for part in stream for at in range(0, len(part), size)]
         channel, transport = _ServerChannel(self.server), Transport()
         channel.connection_made(transport)

@@ -69,7 +69,7 @@ class Scene:
             frames(choices, is_masked=False),
         ]
         stream = parts if how & 3 else [b"".join(parts)]
-        size = (7, 64, 500, 1 << 20)[how >> 3 & 3]
+        size = (33, 99, 500, 1 << 20)[how >> 3 & 3]
         for chunk in (part[at : at + size] for part in stream for at in range(0, len(part), size)):
             if transport.is_closed:
                 break
