@@ -1,5 +1,7 @@
 /** One session's events on their way to their listeners: started in order, and none waits for another. */
 
+import { kept } from "../wire/kept.js";
+
 /** Something that is handed events. */
 export interface Target {
   /** Whether it still wants them. */
@@ -66,8 +68,11 @@ export class Listeners {
   }
 
   #take(arrival: Arrival): void {
-    if (this.#waiting.length > 0 || this.#running >= this.#maxRunning) this.#waiting.push(arrival);
-    else this.#hand(arrival);
+    if (this.#waiting.length > 0 || this.#running >= this.#maxRunning) {
+      this.#waiting.push({ ...arrival, payload: kept(arrival.payload) });
+    } else {
+      this.#hand(arrival);
+    }
   }
 
   #hand({ seq, name, payload, targets, costs, session }: Arrival): void {

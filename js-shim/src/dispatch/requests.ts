@@ -6,6 +6,7 @@ import { CallCancelled, CallTimeout, errorFromWire, type IonbusError } from "../
 import { Message } from "../generated/protocol.js";
 import type { Entry } from "../session/outbox.js";
 import { MalformedFrame } from "../wire/frames.js";
+import { kept } from "../wire/kept.js";
 import { encodeCall, encodeMessage } from "../wire/messages.js";
 import { decode } from "../wire/values.js";
 import type { Peer } from "./peer.js";
@@ -463,7 +464,7 @@ function createReader<Item>(
         take(payload) {
           if (received[0] >= granted[0] || received[1] >= granted[1]) return false;
           received = [received[0] + payload.length, received[1] + 1];
-          items.push(payload);
+          items.push(waiters.length > 0 ? payload : kept(payload));
           serve();
           return true;
         },
