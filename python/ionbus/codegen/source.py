@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from ionbus.codegen.asyncapi import FILE_ENDINGS, is_written_by_ionbus, parse, read_asyncapi
 from ionbus.codegen.model import CodegenError
@@ -15,6 +15,8 @@ from ionbus.codegen.python import load_python
 from ionbus.codegen.reader import read_contract
 from ionbus.contract.contract import Contract, ContractInfo, is_contract
 from ionbus.contract.description import ContractDescription, describe_contract
+
+T = TypeVar("T")
 
 __all__ = ["describe", "is_file", "load", "load_file", "read_document"]
 
@@ -49,13 +51,15 @@ def load_file(path: Path) -> ContractDescription:
         CodegenError: there is no such file, or it holds no contract; the message says where and why.
     """
     document = parse(path)
-    contract = read_document(document, str(path))
+    contract = _foreseen(str(path), read_asyncapi, document, str(path))
     if is_written_by_ionbus(document, contract):
         return contract
     try:
         return load_python(contract)
     except CodegenError as error:
         raise CodegenError(f"{path}: {error}") from error
+    except _UNFORESEEN as error:
+        raise _wrong(str(path), error) from error
 
 
 def read_document(document: Mapping[str, Any], where: str) -> ContractDescription:
@@ -68,16 +72,25 @@ def read_document(document: Mapping[str, Any], where: str) -> ContractDescriptio
     Raises:
         CodegenError: it holds no contract; the message says where and why, as far as that is foreseen.
     """
+    contract = _foreseen(where, read_asyncapi, document, where)
+    _foreseen(where, read_contract, contract)
+    return contract
+
+
+_UNFORESEEN = (AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+
+
+def _foreseen(where: str, read: Callable[..., T], *arguments: Any) -> T:
     try:
-        contract = read_asyncapi(document, where)
-        read_contract(contract)
+        return read(*arguments)
     except CodegenError:
         raise
-    except (AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        raise CodegenError(
-            f"{where}: something in it is not what AsyncAPI has in its place ({error!r:.200})"
-        ) from error
-    return contract
+    except _UNFORESEEN as error:
+        raise _wrong(where, error) from error
+
+
+def _wrong(where: str, error: Exception) -> CodegenError:
+    return CodegenError(f"{where}: something in it is not what AsyncAPI has in its place ({error!r:.200})")
 
 
 def load(source: str) -> list[ContractInfo]:
