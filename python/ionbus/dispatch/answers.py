@@ -27,6 +27,7 @@ from ionbus.generated.protocol import Message
 from ionbus.wire import values
 from ionbus.wire.frames import MalformedFrame
 from ionbus.wire.messages import encode_item, encode_message, encode_result
+from ionbus.wire.values import KEPT_BUFFER_BYTES
 
 if TYPE_CHECKING:
     from ionbus.dispatch.peer import Peer
@@ -236,6 +237,8 @@ class Answers:
             else:
                 result = await self._peer.threads.run(partial(handler.function, *arguments))
             data = handler.encode(result)
+            if len(data) > KEPT_BUFFER_BYTES:  # it has taken a while, and so will what follows: others first
+                await asyncio.sleep(0)
         except BaseException as error:
             self._fail(answer, handler, error)
             if isinstance(error, KeyboardInterrupt):
