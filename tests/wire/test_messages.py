@@ -8,6 +8,7 @@ import msgpack
 import pytest
 
 from ionbus.wire import values
+from ionbus.wire.frames import MalformedFrame, decode_frame
 from ionbus.wire.messages import encode_call, encode_envelope, encode_event, encode_result, event_name
 
 MEBIBYTE = 1_048_576
@@ -46,3 +47,12 @@ def test_the_name_of_an_event_is_read_where_it_stands(name: str) -> None:
 
 def test_the_number_of_an_event_in_place_of_its_name() -> None:
     assert event_name(encode_event(300, b"payload")) == "300"
+
+
+@pytest.mark.parametrize("size", [10, 70_000, 3 * MEBIBYTE])
+def test_a_timestamp_beside_a_payload_of_any_size_is_refused_and_one_within_it_is_not(size: int) -> None:
+    mark = msgpack.packb(msgpack.Timestamp(1))
+    payload = (mark * (size // len(mark) + 1))[:size]
+    assert decode_frame(encode_result(7, payload)) == [3, 7, payload]
+    with pytest.raises(MalformedFrame, match="extension type -1"):
+        decode_frame(msgpack.packb([3, 7, payload, {"at": msgpack.Timestamp(1)}]))

@@ -18,6 +18,8 @@ MAX_DEPTH: Final = Limits().max_frame_depth
 LONGEST_REASON: Final = 1_000
 """Characters of CLOSE's message: it may repeat what the other side sent, and has to fit where little is taken yet."""
 
+_SEARCHED_BYTES: Final = 65_536
+
 _TIMESTAMPS: Final = (b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff")
 """How an extension of type -1 begins."""
 
@@ -57,7 +59,7 @@ def decode_frame(frame: bytes | bytearray) -> list[Any]:
         raise
     except (ValueError, msgpack.UnpackException, RecursionError, TypeError) as error:
         raise MalformedFrame(f"not a msgpack frame: {type(error).__name__}: {error}") from None
-    if any(mark in frame for mark in _TIMESTAMPS) and _holds_timestamp(decoded):
+    if _may_hold_timestamp(frame, decoded) and _holds_timestamp(decoded):
         raise MalformedFrame("extension type -1 outside a payload")
     if type(decoded) is not list or not decoded or not is_uint(decoded[0]):
         raise MalformedFrame("a frame is an array that starts with its kind")
@@ -72,6 +74,15 @@ def _text_map(pairs: list[tuple[object, object]]) -> dict[object, object]:
         if type(key) is not str:
             raise MalformedFrame("a map's keys are text")
     return dict(pairs)
+
+
+def _may_hold_timestamp(frame: bytes | bytearray, decoded: object) -> bool:
+    """Whether to look at each value. A large payload is not searched: 200 MB would take half a second, in one turn of the event loop."""
+    if len(frame) > _SEARCHED_BYTES and type(decoded) is list and len(decoded) < 16:
+        payloads = sum(len(field) for field in decoded if type(field) is bytes)
+        if len(frame) - payloads < _SEARCHED_BYTES:  # so little besides them that it holds few values
+            return True
+    return any(mark in frame for mark in _TIMESTAMPS)
 
 
 def _holds_timestamp(part: object) -> bool:
