@@ -26,6 +26,7 @@ from ionbus.channels.health import (
     BrokerStateChange,
     RestartPolicy,
 )
+from ionbus.watchers import Watchers
 
 log = logging.getLogger("ionbus")
 
@@ -95,9 +96,9 @@ class LaunchedBroker:
         self._news: asyncio.Future[None] | None = None
         """For those who wait for a channel: settled with the next start, or why there was none."""
         self._tasks: list[asyncio.Task[None]] = []
-        self._state_watchers: list[Callable[[BrokerStateChange], object]] = []
-        self._log_watchers: list[Callable[[str], object]] = []
-        self._start_watchers: list[Callable[[None], object]] = []
+        self._state_watchers: Watchers[BrokerStateChange] = Watchers()
+        self._log_watchers: Watchers[str] = Watchers()
+        self._start_watchers: Watchers[None] = Watchers()
 
     def __repr__(self) -> str:
         return f"<LaunchedBroker {self._command.text!r} {self._state}>"
@@ -135,16 +136,16 @@ class LaunchedBroker:
 
     def on_state(self, watch: Callable[[BrokerStateChange], object]) -> Callable[[], None]:
         """Call a function with each change of state; gives a function that ends this."""
-        return _add(self._state_watchers, watch)
+        return self._state_watchers.add(watch)
 
     def on_log(self, watch: Callable[[str], object]) -> Callable[[], None]:
         """Call a function with each line that the broker writes to its standard error, instead of writing it to ours; gives a
         function that ends this."""
-        return _add(self._log_watchers, watch)
+        return self._log_watchers.add(watch)
 
     def on_start(self, watch: Callable[[None], object]) -> Callable[[], None]:
         """Call a function, with None, whenever a process has been started: a client's back-off is for brokers that are not there."""
-        return _add(self._start_watchers, watch)
+        return self._start_watchers.add(watch)
 
     # What can be done with it.
 
@@ -274,8 +275,7 @@ class LaunchedBroker:
         if self._wanted_anew.is_set() or self._state == "stopping":  # meanwhile
             run.end(f"{self._command.text} was stopped")
         self._tell_news()
-        for watch in tuple(self._start_watchers):
-            _tell(watch, None)
+        self._start_watchers.tell(None)
         try:
             return await run.gone()
         except asyncio.CancelledError:
@@ -335,12 +335,13 @@ class LaunchedBroker:
         if self._state != after:
             change = BrokerStateChange(self._state, after, reason)
             self._state = after
-            for watch in tuple(self._state_watchers):
-                _tell(watch, change)
+            self._state_watchers.tell(change)
 
     def _log(self, line: str) -> None:
-        for watch in tuple(self._log_watchers) or (_print_to_stderr,):
-            _tell(watch, line)
+        if self._log_watchers:
+            self._log_watchers.tell(line)
+        else:
+            _print_to_stderr(line)
 
 
 def _final(error: BrokerExited) -> BrokerExited:
@@ -354,26 +355,3 @@ def _print_to_stderr(line: str) -> None:
             OSError, ValueError
         ):  # nobody reads it any more, or it is closed: nobody is left to be told
             sys.stderr.write(f"{line}\n")
-
-
-def _add(watchers: list[Callable[[Any], object]], watch: Callable[[Any], object]) -> Callable[[], None]:
-    if not callable(watch):
-        raise TypeError(f"a watcher is a function, not {watch!r}")
-
-    def told(what: Any) -> object:  # the same function may be added twice
-        return watch(what)
-
-    watchers.append(told)
-
-    def stop() -> None:
-        if told in watchers:
-            watchers.remove(told)
-
-    return stop
-
-
-def _tell(watch: Callable[[Any], object], told: object) -> None:
-    try:
-        watch(told)
-    except Exception:
-        log.exception("a watcher of the broker's process failed")

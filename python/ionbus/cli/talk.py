@@ -144,7 +144,7 @@ def emit(name: str, payload: object, opener: Opener, *, as_json: bool) -> None:
 
     async def work(session: ClientSession) -> None:
         refused: list[IonbusError] = []
-        session.error_watchers.append(refused.append)
+        session.error_watchers.add(refused.append)
         data = values.encode(payload)
         await session.peer.emit(encode_event(name, data), len(data), "session")
         # The answer to a subscription comes after the refusal of an event that was sent before it.
@@ -164,7 +164,7 @@ def tap(pattern: str, count: int | None, opener: Opener, *, as_json: bool) -> No
 
     async def work(session: ClientSession) -> None:
         left = count
-        session.error_watchers.append(lambda _: None)  # entering the events raises what is refused
+        session.error_watchers.add(lambda _: None)  # entering the events raises what is refused
         async with session.events(pattern) as events:
             if not as_json:
                 click.echo(f"listening to {pattern}", err=True)

@@ -51,11 +51,11 @@ class Bus:
 
     def on_state(self, watch: Callable[[StateChange], object]) -> Callable[[], None]:
         """Call a function with each change of state; gives a function that ends this."""
-        return _watch(self._session.state_watchers, watch)
+        return self._session.state_watchers.add(watch)
 
     def on_error(self, watch: Callable[[IonbusError], object]) -> Callable[[], None]:
         """Call a function with what the broker refuses after it was accepted here; gives a function that ends this."""
-        return _watch(self._session.error_watchers, watch)
+        return self._session.error_watchers.add(watch)
 
     def reconnect(self) -> None:
         """Try now instead of after the wait: the network is back."""
@@ -193,19 +193,3 @@ class Bus:
             TypeError: the client does not serve it, it has a handler already, or the function does not fit it.
         """
         return self._session.handle(member)
-
-
-def _watch(watchers: list[Callable[[Any], object]], watch: Callable[[Any], object]) -> Callable[[], None]:
-    if not callable(watch):
-        raise TypeError(f"a watcher is a function, not {watch!r}")
-
-    def told(what: Any) -> object:  # the same function may be added twice
-        return watch(what)
-
-    watchers.append(told)
-
-    def stop() -> None:
-        if told in watchers:
-            watchers.remove(told)
-
-    return stop

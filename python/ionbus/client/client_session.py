@@ -40,6 +40,7 @@ from ionbus.generated.protocol import Limits, Message
 from ionbus.generated.states import ConnectionState
 from ionbus.session.connection import SessionReplaced, StateChange
 from ionbus.session.session import Delivered, Rejected
+from ionbus.watchers import Watchers
 from ionbus.wire.messages import encode_event, encode_message
 
 log = logging.getLogger("ionbus")
@@ -77,8 +78,8 @@ class ClientSession:
         self._announced: dict[str, ContractInfo] = {}
         self._is_withheld = _any_of(None)
         self._handled: dict[str, Handler] = {}
-        self.state_watchers: list[Callable[[StateChange], object]] = []
-        self.error_watchers: list[Callable[[IonbusError], object]] = []
+        self.state_watchers: Watchers[StateChange] = Watchers()
+        self.error_watchers: Watchers[IonbusError] = Watchers()
         self.link = Link(self, opener, told, limits, agent, may_renew_token=may_renew_token, spread=spread)
         self._threads = Threads()
         self.peer = Peer(self, self.link.connection.session, self.link.pump.flush_soon, limits, self._threads)
@@ -219,8 +220,7 @@ class ClientSession:
         if change.outcome == "lost":
             change = replace(change, lost_calls=self._lost_calls)
             self._tell_of_discontinuity(change)
-        for watch in tuple(self.state_watchers):
-            _tell(watch, change)
+        self.state_watchers.tell(change)
 
     def replaced(self, replaced: SessionReplaced) -> None:
         """The session is a new one."""
@@ -291,8 +291,7 @@ class ClientSession:
         """The broker has refused something later."""
         if not self.error_watchers:
             log.warning("the broker has refused something: %s", printable(error))
-        for watch in tuple(self.error_watchers):
-            _tell(watch, error)
+        self.error_watchers.tell(error)
 
     # Inside.
 
@@ -415,10 +414,3 @@ def _known(code: str, message: str, otherwise: type[IonbusError]) -> IonbusError
     """The error for a code that CLOSE or a channel told; those that only tell why a channel ended have no class of their own."""
     error = error_from_wire(code, message)
     return error if type(error) is not IonbusError else otherwise(f"{message} ({code})")
-
-
-def _tell(watch: Callable[[Any], object], told: object) -> None:
-    try:
-        watch(told)
-    except Exception:
-        log.exception("a watcher failed")
