@@ -12,9 +12,14 @@ log = logging.getLogger("ionbus")
 
 
 class Watchers(Generic[T]):
-    """Those of one thing, called in the order in which they were added."""
+    """Those of one thing, called in the order in which they were added.
 
-    def __init__(self) -> None:
+    Args:
+        of: what they watch, for the log.
+    """
+
+    def __init__(self, of: str) -> None:
+        self._of = of
         self._watchers: list[Callable[[T], object]] = []
 
     def __len__(self) -> int:
@@ -47,4 +52,4 @@ class Watchers(Generic[T]):
             try:
                 watch(what)
             except Exception:
-                log.exception("a watcher failed")
+                log.exception("a watcher of %s failed", self._of)

@@ -96,9 +96,9 @@ class LaunchedBroker:
         self._news: asyncio.Future[None] | None = None
         """For those who wait for a channel: settled with the next start, or why there was none."""
         self._tasks: list[asyncio.Task[None]] = []
-        self._state_watchers: Watchers[BrokerStateChange] = Watchers()
-        self._log_watchers: Watchers[str] = Watchers()
-        self._start_watchers: Watchers[None] = Watchers()
+        self._state_watchers: Watchers[BrokerStateChange] = Watchers("the broker's process")
+        self._log_watchers: Watchers[str] = Watchers("the broker's process")
+        self._start_watchers: Watchers[None] = Watchers("the broker's process")
 
     def __repr__(self) -> str:
         return f"<LaunchedBroker {self._command.text!r} {self._state}>"
