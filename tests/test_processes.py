@@ -13,8 +13,8 @@ import pytest
 
 from chores import Chores
 from ionbus import Call, ConnectionLost, ConnectionState, NotAllowed, SessionLost, Unauthenticated, connect
-from ionbus.broker.builtin import Ionbus, WindowOrigin
 from ionbus.channels.supervisor import LaunchedBroker
+from ionbus.contract.builtin import Ionbus, WindowOrigin
 from ionbus.generated.protocol import Limits
 from workshop import eventually, opened_bus
 

@@ -8,7 +8,6 @@ if _os.environ.get("IONBUS_LAUNCH") == "stdio":
     _end_with_launcher()
 
 from ionbus.broker.broker import Broker as Broker
-from ionbus.broker.builtin import Discontinuity as Discontinuity, Ionbus as Ionbus
 from ionbus.broker.endpoints import Endpoint as Endpoint
 from ionbus.broker.principals import Principal as Principal
 from ionbus.broker.served_session import Session as Session
@@ -22,6 +21,7 @@ from ionbus.channels.health import (
 from ionbus.channels.supervisor import LaunchedBroker as LaunchedBroker
 from ionbus.client.bus import Bus as Bus
 from ionbus.client.client import connect as connect
+from ionbus.contract.builtin import Discontinuity as Discontinuity, Ionbus as Ionbus
 from ionbus.contract.contract import (
     Call as Call,
     Contract as Contract,

@@ -9,7 +9,7 @@ import pytest
 
 from ionbus import NotAllowed, Principal, Unauthenticated, connect
 from ionbus.broker.access import Access
-from ionbus.broker.builtin import Ionbus, WindowOrigin
+from ionbus.contract.builtin import Ionbus, WindowOrigin
 from raw_client import Raw
 from security.parent import LAUNCH_TOKEN, WINDOW, parent
 from security.vault import Vault, make_vault

@@ -27,10 +27,10 @@ from ionbus import (
     connect,
 )
 from ionbus.broker.access import Access
-from ionbus.broker.builtin import Ionbus, WindowEndpoint, WindowOrigin
 from ionbus.channels.base import Opened
 from ionbus.channels.memory import MemoryListener
 from ionbus.channels.supervisor import LaunchedBroker
+from ionbus.contract.builtin import Ionbus, WindowEndpoint, WindowOrigin
 from ionbus.errors import printable
 from ionbus.session.acceptor import Hello
 from raw_client import Raw, hello

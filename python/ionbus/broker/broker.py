@@ -12,7 +12,6 @@ from typing import Any, Generic, Literal, overload
 from typing_extensions import TypeVar
 
 from ionbus.broker.access import Access
-from ionbus.broker.builtin import Ionbus
 from ionbus.broker.endpoints import Endpoint, Listening
 from ionbus.broker.principals import EVERYTHING, Rights, checked_roles, of_everybody
 from ionbus.broker.served_session import Session
@@ -20,6 +19,7 @@ from ionbus.broker.serving import Serving
 from ionbus.broker.tokens import Authenticate, Tokens, no_token
 from ionbus.channels.base import Accept
 from ionbus.channels.stdio import is_launched, take_over_stdio
+from ionbus.contract.builtin import Ionbus
 from ionbus.contract.contract import Contract, ContractInfo
 from ionbus.contract.members import Call, Event, Stream
 from ionbus.dispatch.handlers import (

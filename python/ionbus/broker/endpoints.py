@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ionbus.broker.access import Access
-from ionbus.broker.builtin import Ionbus, WindowEndpoint, WindowOrigin
 from ionbus.channels.stdio import Stdio, StdioServer, serve_stdio, take_over_stdio
 from ionbus.channels.websocket_server import WebSocketServer, serve_websocket
+from ionbus.contract.builtin import Ionbus, WindowEndpoint, WindowOrigin
 from ionbus.dispatch.context import Context
 from ionbus.dispatch.handlers import Handler, make_handler, unhandled
 from ionbus.endpoint_file import EndpointFile

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from ionbus.broker.agreement import Questions, Triple
 from ionbus.broker.principals import Rights
+from ionbus.broker.published import Published
+from ionbus.broker.subscribed import Subscribed, withheld
 from ionbus.channels.base import Channel, PeerIdentity
 from ionbus.channels.pump import Pump
 from ionbus.contract.members import Call, Event, Member, Stream
 from ionbus.dispatch.context import UNSET, Context, Request, ThreadContext
-from ionbus.dispatch.handlers import EventListener, Handler
-from ionbus.dispatch.latest import LatestValues, hashable, newest
-from ionbus.dispatch.listeners import Handout, start
-from ionbus.dispatch.patterns import PatternTable, is_exact, matcher, pattern_problem
+from ionbus.dispatch.drops import by_name
+from ionbus.dispatch.handlers import Handler
+from ionbus.dispatch.latest import hashable
 from ionbus.dispatch.peer import Peer
 from ionbus.dispatch.requests import STOPPING, StreamReader
 from ionbus.errors import (
@@ -26,7 +27,6 @@ from ionbus.errors import (
     NotAllowed,
     NotFound,
     SessionLost,
-    TooLarge,
     error_to_wire,
     printable,
 )
@@ -35,7 +35,7 @@ from ionbus.session.acceptor import too_fast
 from ionbus.session.attended import Attended, Ended, Rate
 from ionbus.session.session import Delivered, Rejected, Violation
 from ionbus.wire.frames import MalformedFrame, encode_close
-from ionbus.wire.messages import encode_envelope, encode_event, encode_message
+from ionbus.wire.messages import encode_event, encode_message
 
 if TYPE_CHECKING:
     from ionbus.broker.carrier import Carrier
@@ -75,17 +75,16 @@ class Session:
             self._pump.flush_soon,
             serving.limits,
             serving.threads,
-            serving.remembered,
-            attended.principal,
-            serving.turn,
+            is_client=False,
+            remembered=serving.remembered,
+            principal=attended.principal,
+            turn=serving.turn,
         )
         self._peer.max_message_bytes = attended.max_message_bytes
-        self._subscriptions: PatternTable[int] = PatternTable()
-        self._latest = LatestValues(serving.limits.max_latest_keys, serving.limits.max_latest_bytes)
+        self._subscribed = Subscribed(serving, attended.session, self.may)
         self.held_bytes = 0
         """What the broker keeps for it, as it was looked at last."""
         self._mismatched: dict[str, ContractMismatch] = {}
-        self._newest_given = Rate(serving.limits.max_newest_rate)
         self._refusals_logged = Rate(REFUSALS_LOGGED)
         self._questions = Questions(
             serving.agreements,
@@ -158,7 +157,7 @@ class Session:
         data = event.payload.encode(payload)
         message = encode_event(name, data)
         if key is not None:
-            self._latest.keep(name, key, message, len(data))
+            self._subscribed.keep(name, key, message, len(data))
         if self.subscribes(name):
             if self._engine.queued_bytes > self._serving.limits.max_queued_bytes:
                 self.check_bounds()
@@ -193,8 +192,7 @@ class Session:
 
     def subscribes(self, name: str) -> bool:
         """Whether it gets the event of this name."""
-        member = self._serving.members.get(name)
-        return bool(self._subscriptions.matching(name)) and (member is None or self.may(member))
+        return self._subscribed.wants(name)
 
     def put(self, event: Event[Any, Any], message: bytes, cost: int, key: Any) -> bool:
         """Queue an event that is for many; whether its sender should wait for this session."""
@@ -226,7 +224,7 @@ class Session:
             if waiting > most:
                 self._serving.drop_slow(self, f"more than {most} {what} wait for this client")
                 return False
-        held = sum(each.held_bytes for each in (engine, self._peer, self._questions, self._latest))
+        held = sum(each.held_bytes for each in (engine, self._peer, self._questions, self._subscribed))
         messages = engine.queued_events + engine.queued_messages + engine.sent - engine.acked
         held += messages * MESSAGE_BYTES + self._peer.answers.under_way * REQUEST_BYTES
         self._serving.account(self, held)
@@ -343,7 +341,7 @@ class Session:
         handler = self._serving.handlers.get(name)
         if handler is not None and isinstance(handler.member, Call) == (kind == "call"):
             if not self.may(handler.member):
-                return _withheld(handler.member)
+                return withheld(handler.member)
             if (
                 self._mismatched
                 and (mismatch := self._mismatched.get(handler.member.contract.name)) is not None
@@ -380,11 +378,13 @@ class Session:
         elif member.source == "broker":
             error = NotAllowed(f"{name} is published by the broker; a client cannot emit it")
         elif not self.may(member):
-            error = _withheld(member)
+            error = withheld(member)
         else:
             error = self._mismatched.get(member.contract.name)
             if error is None:
-                self._peer.listeners.arrive(seq, name, payload, (_Published(self, member),))
+                self._peer.listeners.arrive(
+                    seq, name, payload, (Published(self._serving, self, self._peer, member),)
+                )
                 return
         self._peer.refuse(seq, error)
         self._peer.consumed(len(payload))
@@ -395,7 +395,7 @@ class Session:
             case Message.SUBSCRIBE:
                 self._subscribe(message[1], message[2])
             case Message.UNSUBSCRIBE:
-                self._subscriptions.remove(message[1])
+                self._subscribed.remove(message[1])
                 self._serving.subscriptions_changed()
             case Message.ANNOUNCE:
                 self.announced(
@@ -477,54 +477,17 @@ class Session:
             raise ContractMismatch(mismatch.message)
 
     def _subscribe(self, number: int, pattern: str) -> None:
-        error = self._subscription_problem(number, pattern)
+        now = self._pump.now()
+        error = self._subscribed.problem(number, pattern, now)
+        error = error or self._mismatched.get(self._serving.contract_of(pattern) or "")
         if error is not None:
             code, text, _ = error_to_wire(error)
             self._peer.send(encode_message(Message.SUBSCRIBED, number, code, text))
             return
-        self._subscriptions.add(number, pattern, number)
+        self._subscribed.add(number, pattern)
         self._serving.subscriptions_changed()
         self._peer.send(encode_message(Message.SUBSCRIBED, number))
-        self._send_newest(number, matcher(pattern))
-
-    def _subscription_problem(self, number: int, pattern: str) -> IonbusError | None:
-        if number in self._subscriptions:
-            raise MalformedFrame(f"subscription {number} exists already")
-        if len(self._subscriptions) >= self._serving.limits.max_subscriptions:
-            return TooLarge(f"{pattern}: {len(self._subscriptions)} subscriptions are in force already")
-        problem = pattern_problem(pattern)
-        if problem is not None:
-            return NotFound(problem)
-        rest = self._newest_given.excess_ms(self._pump.now())
-        if rest:
-            return TooLarge(f"{pattern}: too many newest values were asked for; subscribe again in {rest} ms")
-        if is_exact(pattern):
-            member = self._serving.members.get(pattern)
-            if not isinstance(member, Event):
-                return NotFound(f"{pattern}: no such event is served here")
-            if not self.may(member):
-                return _withheld(member)
-        return self._mismatched.get(self._serving.contract_of(pattern) or "")
-
-    def _send_newest(self, number: int, matches: Callable[[str], bool]) -> None:
-        """Give a new subscription the newest value of each key of the `latest` events that it matches."""
-        engine, limits = self._engine, self._serving.limits
-        for name in self._serving.latest_names:
-            if not matches(name) or not self.may(self._serving.members[name]):
-                continue
-            if engine.queued_events > limits.replay_elements or engine.queued_bytes > limits.max_queued_bytes:
-                return  # `check_bounds` ends the session
-            has_others = len(self._subscriptions.matching(name)) > 1
-            values = newest(name, self._serving.latest, self._latest)
-            self._newest_given.spend(len(values), self._pump.now())
-            for value in values:
-                if has_others:
-                    if self._engine.is_waiting(value.key):
-                        continue  # it is on its way to all
-                    message = encode_envelope([number], value.message)
-                    self._engine.emit(message, value.cost, "latest", (number, value.key))
-                else:
-                    self._engine.emit(value.message, value.cost, "latest", value.key)
+        self._subscribed.send_newest(number, pattern, now)
         self._pump.flush_soon()
 
     def _violated(self, violation: Violation) -> None:
@@ -544,72 +507,11 @@ class Session:
             self.leave()
 
 
-def by_name(dropped: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
-    """Counts by name, then by reason."""
-    names: dict[str, dict[str, int]] = {}
-    for (name, reason), count in sorted(dropped.items()):
-        names.setdefault(name, {})[reason] = count
-    return names
-
-
-class _Published:
-    """An event of a client on its way to the broker's listeners and to other clients."""
-
-    __slots__ = ("_member", "_session")
-
-    is_open = True
-
-    def __init__(self, session: Session, member: Event[Any, Any]) -> None:
-        self._session = session
-        self._member = member
-
-    def decode(self, name: str, payload: bytes) -> tuple[Any, bytes]:
-        """The validated value and its bytes."""
-        return self._member.payload.decode(payload), payload
-
-    def hand(self, name: str, value: tuple[Any, bytes], handout: Handout) -> list[asyncio.Future[Any]]:
-        """Give it to other clients and start the listeners."""
-        session, member = self._session, self._member
-        serving = session._serving  # noqa: SLF001 - a part of the session
-        running: list[asyncio.Future[Any]] = []
-        behind = serving.relay(session, member, *value)
-        if behind:  # its sender gets the credit back once they have caught up: no client may flood another
-            peer = session._peer  # noqa: SLF001 - a part of the session
-            caught_up = peer.loop.create_task(_all_caught_up(behind))
-            handout.takers += 1
-            caught_up.add_done_callback(lambda _: peer.listeners.taken(handout))
-            running.append(caught_up)
-        for listener in serving.listeners.get(name, ()):
-            future = self._start(listener, value[0])
-            if future is not None:
-                running.append(future)
-        return running
-
-    def _start(self, listener: EventListener, value: Any) -> asyncio.Future[Any] | None:
-        signature = listener.signature
-        arguments = [value] if signature.takes_payload else []
-        if signature.takes_context:
-            arguments.append(self._session.context_for(Request(), is_async=signature.is_async))
-        peer = self._session._peer  # noqa: SLF001 - a part of the session
-        if signature.is_async:
-            return start(listener.function, peer.loop, *arguments)
-        return peer.threads.run(partial(listener.function, *arguments))
-
-
-async def _all_caught_up(sessions: Sequence[Session]) -> None:
-    for session in sessions:
-        await session.wait_while_reading()
-
-
 def stopping(name: str) -> IonbusError:
     """What tells a client to keep a request for the next broker (docs/protocol.md, section 8.7)."""
     error = IonbusError(f"{name}: not begun, since the broker stops")
     error.code = STOPPING
     return error
-
-
-def _withheld(member: Member) -> NotAllowed:
-    return NotAllowed(f"{member.name} needs the role {' or '.join(sorted(member.roles))}")
 
 
 def _a(noun: str) -> str:

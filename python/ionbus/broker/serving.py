@@ -11,14 +11,15 @@ from contextlib import suppress
 from typing import Any
 
 from ionbus.broker.agreement import Agreements
-from ionbus.broker.builtin import Ionbus
 from ionbus.broker.carrier import Carrier
 from ionbus.broker.principals import Rights, RightsOf, of_principal
-from ionbus.broker.served_session import Session, by_name
+from ionbus.broker.served_session import Session
 from ionbus.broker.tokens import Authenticate, OneUseTokens
 from ionbus.channels.base import Accept, Channel, PeerIdentity
+from ionbus.contract.builtin import Ionbus
 from ionbus.contract.contract import Contract, ContractInfo
 from ionbus.contract.members import Event, Member
+from ionbus.dispatch.drops import by_name
 from ionbus.dispatch.handlers import EventListener, Handler
 from ionbus.dispatch.latest import LatestValues, hashable
 from ionbus.dispatch.remembered import Remembered

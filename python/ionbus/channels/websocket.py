@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+from abc import ABC, abstractmethod
 from typing import Final
 
 from websockets.exceptions import PayloadTooBig
@@ -40,7 +41,7 @@ _CLOSE_CODES: Final = {
 _LONGEST_REASON: Final = 123  # bytes, RFC 6455 section 5.5
 
 
-class WebSocketChannel(asyncio.Protocol):
+class WebSocketChannel(asyncio.Protocol, ABC):
     """What client and server have in common: everything but the opening handshake.
 
     Args:
@@ -114,10 +115,9 @@ class WebSocketChannel(asyncio.Protocol):
             if self._receiver is not None:
                 self._receiver.closed(False, code, message)
 
-    # The opening handshake, for client and server to fill in.
-
+    @abstractmethod
     def _greet(self, event: Request | Response) -> None:
-        raise NotImplementedError
+        """The opening handshake, for client and server to fill in."""
 
     # asyncio's side.
 

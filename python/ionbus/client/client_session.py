@@ -10,16 +10,16 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal
 
-from ionbus.broker.builtin import Discontinuity, Ionbus
-from ionbus.broker.served_session import by_name
 from ionbus.channels.base import Opener
 from ionbus.client.link import Link
+from ionbus.contract.builtin import Discontinuity, Ionbus
 from ionbus.contract.contract import Contract, ContractInfo
 from ionbus.contract.fingerprint import canonical_json, describe
 from ionbus.contract.members import Call, Event, Stream
 from ionbus.contract.payload import decode_any
 from ionbus.contract.received import Received
 from ionbus.dispatch.context import UNSET, Context, Request, ThreadContext
+from ionbus.dispatch.drops import by_name
 from ionbus.dispatch.handlers import Handler, check_handled, make_handler
 from ionbus.dispatch.latest import hashable
 from ionbus.dispatch.patterns import matcher, pattern_problem
@@ -78,11 +78,14 @@ class ClientSession:
         self._announced: dict[str, ContractInfo] = {}
         self._is_withheld = _any_of(None)
         self._handled: dict[str, Handler] = {}
-        self.state_watchers: Watchers[StateChange] = Watchers()
-        self.error_watchers: Watchers[IonbusError] = Watchers()
+        self.state_watchers: Watchers[StateChange] = Watchers("the connection's state")
+        self.error_watchers: Watchers[IonbusError] = Watchers("refusals")
         self.link = Link(self, opener, told, limits, agent, may_renew_token=may_renew_token, spread=spread)
         self._threads = Threads()
-        self.peer = Peer(self, self.link.connection.session, self.link.pump.flush_soon, limits, self._threads)
+        flush_soon = self.link.pump.flush_soon
+        self.peer = Peer(
+            self, self.link.connection.session, flush_soon, limits, self._threads, is_client=True
+        )
         self._subscriptions = Subscriptions(self.peer)
         self._task: asyncio.Task[None] | None = None
         self._opened: asyncio.Future[None] = self.peer.loop.create_future()

@@ -6,6 +6,7 @@ A descriptor is made in the body of a contract class and gets its name and contr
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence, Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import fields as dataclass_fields, is_dataclass
@@ -62,7 +63,7 @@ DEFAULT_CALL_TIMEOUT: Final = 30.0
 """Seconds that a call waits for its answer unless its contract or its caller says otherwise."""
 
 
-class Member:
+class Member(ABC):
     """What events, calls and streams have in common."""
 
     kind: Literal["event", "call", "stream"]
@@ -113,9 +114,9 @@ class Member:
         )
 
     @property
+    @abstractmethod
     def payloads(self) -> dict[str, Payload[Any]]:
         """The member's payloads by their part: payload, or request and response, or request and item."""
-        raise NotImplementedError
 
     @property
     def raises(self) -> tuple[type[ContractError], ...]:

@@ -56,6 +56,7 @@ class Peer:
         flush_soon: called when there is something to send.
         limits: of this side.
         threads: where `def` handlers run.
+        is_client: whether this side is a client.
         remembered: the answers of idempotent calls; None: this side runs each anew.
         principal: on whose behalf the other side asks; None at a client.
         turn: whether an emit lets others go on; None: of its own.
@@ -68,6 +69,8 @@ class Peer:
         flush_soon: Callable[[], None],
         limits: Limits,
         threads: Threads,
+        *,
+        is_client: bool,
         remembered: Remembered | None = None,
         principal: object = None,
         turn: Turn | None = None,
@@ -77,6 +80,8 @@ class Peer:
         self.limits = limits
         self.threads = threads
         self.remembered = remembered
+        self.is_client = is_client
+        """Whether the other side is a broker, which may stop and be followed by another one."""
         self.principal = principal
         self.loop = asyncio.get_running_loop()
         self.turn = turn or Turn(self.loop)
@@ -268,11 +273,6 @@ class Peer:
         self._consumed(cost)
 
     # The session's end.
-
-    @property
-    def is_client(self) -> bool:
-        """Whether the other side is a broker, which may stop and be followed by another one."""
-        return self.remembered is None
 
     @property
     def held_bytes(self) -> int:

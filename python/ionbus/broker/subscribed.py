@@ -1,0 +1,113 @@
+"""What one client has subscribed to, and the newest values that a new subscription is given (docs/protocol.md, section 5.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING
+
+from ionbus.contract.members import Event, Member
+from ionbus.dispatch.latest import LatestValues, newest
+from ionbus.dispatch.patterns import PatternTable, is_exact, matcher, pattern_problem
+from ionbus.errors import IonbusError, NotAllowed, NotFound, TooLarge
+from ionbus.session.attended import Rate
+from ionbus.session.session import Session as Engine
+from ionbus.wire.frames import MalformedFrame
+from ionbus.wire.messages import encode_envelope
+
+if TYPE_CHECKING:
+    from ionbus.broker.serving import Serving
+
+
+class Subscribed:
+    """See the module.
+
+    Args:
+        serving: knows the events, and the newest values that are for all.
+        engine: the session's.
+        may: whether this client may use a member.
+    """
+
+    def __init__(self, serving: Serving, engine: Engine, may: Callable[[Member], bool]) -> None:
+        limits = serving.limits
+        self._serving = serving
+        self._engine = engine
+        self._may = may
+        self._table: PatternTable[int] = PatternTable()
+        self._latest = LatestValues(limits.max_latest_keys, limits.max_latest_bytes)
+        self._newest_given = Rate(limits.max_newest_rate)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the newest values that are for this client alone."""
+        return self._latest.held_bytes
+
+    def wants(self, name: str) -> bool:
+        """Whether the client gets the event of this name."""
+        if not self._table.matching(name):
+            return False
+        member = self._serving.members.get(name)
+        return member is None or self._may(member)
+
+    def keep(self, name: str, key: Hashable, message: bytes, cost: int) -> None:
+        """Remember a `latest` event that was emitted to this client alone."""
+        self._latest.keep(name, key, message, cost)
+
+    def problem(self, number: int, pattern: str, now: float) -> IonbusError | None:
+        """Why a subscription is refused, or None.
+
+        Args:
+            number: the client's number for it.
+            pattern: what it is for.
+            now: milliseconds.
+
+        Raises:
+            MalformedFrame: the number is taken.
+        """
+        if number in self._table:
+            raise MalformedFrame(f"subscription {number} exists already")
+        if len(self._table) >= self._serving.limits.max_subscriptions:
+            return TooLarge(f"{pattern}: {len(self._table)} subscriptions are in force already")
+        misspelt = pattern_problem(pattern)
+        if misspelt is not None:
+            return NotFound(misspelt)
+        rest = self._newest_given.excess_ms(now)
+        if rest:
+            return TooLarge(f"{pattern}: too many newest values were asked for; subscribe again in {rest} ms")
+        if is_exact(pattern):
+            member = self._serving.members.get(pattern)
+            if not isinstance(member, Event):
+                return NotFound(f"{pattern}: no such event is served here")
+            if not self._may(member):
+                return withheld(member)
+        return None
+
+    def add(self, number: int, pattern: str) -> None:
+        """It is in force."""
+        self._table.add(number, pattern, number)
+
+    def remove(self, number: int) -> None:
+        """It is not any more, if it was."""
+        self._table.remove(number)
+
+    def send_newest(self, number: int, pattern: str, now: float) -> None:
+        """Give a new subscription the newest value of each key of the `latest` events that it matches."""
+        engine, limits, matches = self._engine, self._serving.limits, matcher(pattern)
+        for name in self._serving.latest_names:
+            if not matches(name) or not self._may(self._serving.members[name]):
+                continue
+            if engine.queued_events > limits.replay_elements or engine.queued_bytes > limits.max_queued_bytes:
+                return  # the session is ended for it when its bounds are looked at
+            has_others = len(self._table.matching(name)) > 1
+            values = newest(name, self._serving.latest, self._latest)
+            self._newest_given.spend(len(values), now)
+            for value in values:
+                if not has_others:
+                    engine.emit(value.message, value.cost, "latest", value.key)
+                elif not engine.is_waiting(value.key):  # else it is on its way to all
+                    message = encode_envelope([number], value.message)
+                    engine.emit(message, value.cost, "latest", (number, value.key))
+
+
+def withheld(member: Member) -> NotAllowed:
+    """What a client is told that has none of a member's roles."""
+    return NotAllowed(f"{member.name} needs the role {' or '.join(sorted(member.roles))}")
