@@ -26,7 +26,7 @@ from ionbus import (
     ThreadContext,
 )
 from ionbus.channels.memory import MemoryListener, MemoryWire
-from ionbus.dispatch.requests import StreamReader
+from ionbus.dispatch.reader import StreamReader
 from ionbus.generated.protocol import Limits
 from workshop import eventually, opened_bus
 

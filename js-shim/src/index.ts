@@ -16,7 +16,7 @@ export type {
 export { type ConnectOptions, connect } from "./client/connect.js";
 export * from "./contract.js";
 export type { HandlerContext } from "./dispatch/answers.js";
-export type { ItemStream } from "./dispatch/requests.js";
+export type { ItemStream } from "./dispatch/reader.js";
 export type { EventSubscription, Subscription } from "./dispatch/subscription.js";
 export {
   CallCancelled,

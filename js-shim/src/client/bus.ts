@@ -21,7 +21,7 @@ import type { Handler, HandlerContext } from "../dispatch/answers.js";
 import { reportListenerError, type Target } from "../dispatch/listeners.js";
 import { matcher, patternProblem } from "../dispatch/patterns.js";
 import { Peer } from "../dispatch/peer.js";
-import type { ItemStream } from "../dispatch/requests.js";
+import type { ItemStream } from "../dispatch/reader.js";
 import {
   createListening,
   createSubscription,

@@ -21,7 +21,7 @@ import type {
 import type { Handler, HandlerContext } from "../dispatch/answers.js";
 import { matcher, patternProblem } from "../dispatch/patterns.js";
 import type { Owner } from "../dispatch/peer.js";
-import type { ItemStream } from "../dispatch/requests.js";
+import type { ItemStream } from "../dispatch/reader.js";
 import {
   createListening,
   createSubscription,

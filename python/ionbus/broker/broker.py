@@ -30,7 +30,7 @@ from ionbus.dispatch.handlers import (
     check_handled,
     make_handler,
 )
-from ionbus.dispatch.requests import StreamReader
+from ionbus.dispatch.reader import StreamReader
 from ionbus.generated.protocol import Limits
 
 P = TypeVar("P")

@@ -20,7 +20,8 @@ from ionbus.dispatch.drops import by_name
 from ionbus.dispatch.handlers import Handler
 from ionbus.dispatch.latest import hashable
 from ionbus.dispatch.peer import Peer
-from ionbus.dispatch.requests import STOPPING, StreamReader
+from ionbus.dispatch.reader import StreamReader
+from ionbus.dispatch.requests import STOPPING
 from ionbus.errors import (
     ContractMismatch,
     IonbusError,

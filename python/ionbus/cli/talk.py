@@ -19,7 +19,7 @@ from ionbus.client.client_session import ClientSession
 from ionbus.contract.names import MAX_NAME_BYTES
 from ionbus.contract.payload import decode_any
 from ionbus.dispatch.patterns import pattern_problem
-from ionbus.dispatch.requests import StreamReader
+from ionbus.dispatch.reader import StreamReader
 from ionbus.errors import IonbusError
 from ionbus.generated.protocol import Limits
 from ionbus.version import AGENT

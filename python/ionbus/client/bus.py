@@ -13,7 +13,7 @@ from ionbus.contract.members import Call, Event, Stream
 from ionbus.contract.received import Received
 from ionbus.dispatch.context import UNSET
 from ionbus.dispatch.handlers import ServesCall, ServesPlainCall, ServesPlainStream, ServesStream
-from ionbus.dispatch.requests import StreamReader
+from ionbus.dispatch.reader import StreamReader
 from ionbus.dispatch.subscription import EventReader, Subscription
 from ionbus.errors import IonbusError
 from ionbus.generated.states import ConnectionState

@@ -24,7 +24,7 @@ from ionbus.dispatch.handlers import Handler, check_handled, make_handler
 from ionbus.dispatch.latest import hashable
 from ionbus.dispatch.patterns import matcher, pattern_problem
 from ionbus.dispatch.peer import Peer
-from ionbus.dispatch.requests import StreamReader
+from ionbus.dispatch.reader import StreamReader
 from ionbus.dispatch.subscription import Decode, EventReader, Subscription, Subscriptions
 from ionbus.dispatch.threads import Threads
 from ionbus.errors import (

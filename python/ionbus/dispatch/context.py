@@ -16,7 +16,7 @@ from ionbus.errors import CallCancelled
 
 if TYPE_CHECKING:
     from ionbus.broker.served_session import Session
-    from ionbus.dispatch.requests import StreamReader
+    from ionbus.dispatch.reader import StreamReader
 
 P = TypeVar("P")
 T = TypeVar("T")

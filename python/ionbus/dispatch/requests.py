@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from math import isnan
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
-from ionbus.contract.payload import Payload, decode_any
-from ionbus.dispatch.waiting import Waiters, wait_with, wake
+from ionbus.dispatch.waiting import Waiters, wake
 from ionbus.errors import CallTimeout, IonbusError, error_from_wire
 from ionbus.generated.protocol import Message
 from ionbus.session.outbox import Entry
@@ -364,84 +362,6 @@ class Requests:
             if not waiter.done():
                 waiter.set_result(None)
                 room -= 1
-
-
-class StreamReader(Generic[ItemT]):
-    """A stream being read: `async with bus.stream(...) as items: async for item in items`.
-
-    Leaving the block early tells the other side to stop.
-    """
-
-    def __init__(
-        self,
-        peer: Peer,
-        name: str,
-        payload: bytes,
-        item: Payload[ItemT] | None,
-        timeout: float | None,
-        raises: Errors,
-        ready: Callable[[], Awaitable[None]] | None = None,
-    ) -> None:
-        self._peer = peer
-        self._name = name
-        self._payload = payload
-        self._ready = ready
-        self._item = item
-        self._timeout = timeout
-        self._raises = raises
-        self._pending: PendingStream | None = None
-
-    async def __aenter__(self) -> Self:
-        if self._ready is not None:
-            await self._ready()
-        self._pending = await self._peer.requests.stream(
-            self._name, self._payload, self._timeout, self._raises
-        )
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._close()
-
-    def __aiter__(self) -> AsyncIterator[ItemT]:
-        return self
-
-    async def __anext__(self) -> ItemT:
-        """The next item.
-
-        Raises:
-            RuntimeError: outside `async with`.
-            IonbusError: what the other side ended the stream with, or why it is gone.
-        """
-        pending = self._pending
-        if pending is None:
-            raise RuntimeError("a stream is read inside `async with`")
-        while not pending.items:
-            if pending.error is not None:
-                error, pending.error = pending.error, None
-                raise error
-            if pending.is_over:
-                raise StopAsyncIteration
-            await wait_with(pending.waiters, self._peer.loop)
-        payload, grant = pending.take()
-        if grant is not None and not pending.is_over:
-            self._peer.send(encode_message(Message.STREAM_CREDIT, pending.id, *grant), pending.id)
-        if self._item is None:
-            item: Any = decode_any(payload, self._name)
-            return item  # type: ignore[no-any-return] # without a contract it is what it is
-        return self._item.decode(payload)
-
-    def close_soon(self) -> None:
-        """Leave, from another thread."""
-        self._peer.loop.call_soon_threadsafe(self._close)
-
-    def _close(self) -> None:
-        pending = self._pending
-        if pending is not None:
-            if not pending.is_over:
-                self._peer.requests.give_up(pending)
-            pending.leave()
 
 
 def _seconds(name: str, timeout: object) -> float | None:
