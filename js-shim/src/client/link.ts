@@ -273,12 +273,10 @@ export function createLink(
 
   function flush(): void {
     const time = now();
-    if (channel !== undefined) {
-      while (channel.isWritable) {
-        const frame = connection.nextFrame(time);
-        if (frame === undefined) break;
-        channel.send(frame);
-      }
+    while (channel?.isWritable) {
+      const frame = connection.nextFrame(time);
+      if (frame === undefined) break;
+      channel.send(frame); // which may tell at once that the channel is gone
     }
     alarm.wantBy(connection.deadline());
   }
