@@ -210,3 +210,15 @@ async def test_a_broker_that_serves_only_its_own_contracts_still_knows_the_event
         listener = MemoryListener(broker.accept_local())
         async with opened_bus(listener.open) as bus:
             await bus.on(Ionbus.discontinuity, lambda _: None).confirmed()
+
+
+async def test_what_a_bus_that_ends_for_good_had_not_delivered_is_counted() -> None:
+    async with rig(limits=BRISK) as at:
+        at.wire.to_broker.stop()
+        await at.bus.emit(Workshop.said, "numbered")
+        await asyncio.sleep(0)
+        at.listener.is_refusing = True
+        at.wire.cut()
+        await at.bus.emit(Workshop.said, "waits")
+        await at.bus.close()
+        assert at.bus.dropped == {"workshop.said": {"closed": 2}}

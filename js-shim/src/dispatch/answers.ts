@@ -43,6 +43,9 @@ type Reason = "cancelled" | "timeout" | "lost";
 export interface Answer {
   readonly id: number;
   readonly name: string;
+  readonly isStream: boolean;
+  /** Bytes of its payload. */
+  readonly size: number;
   readonly controller: AbortController;
   expiresAt: number;
   /** Why the handler was told to stop; only the first reason counts. */
@@ -59,6 +62,9 @@ export class Answers {
   readonly #peer: Peer;
   #underWay = new Map<number, Answer>();
   #highest = 0;
+  #streams = 0;
+  /** Payload bytes of the requests under way. */
+  #heldBytes = 0;
   readonly #alarm = createAlarm(() => this.#expire());
 
   /** @param peer - sends for them, and knows the handlers. */
@@ -71,8 +77,9 @@ export class Answers {
     const peer = this.#peer;
     if (id === 0 || this.#underWay.has(id)) throw new MalformedFrame(`request ${id} is under way already`);
     this.#highest = Math.max(this.#highest, id);
-    if (this.#underWay.size >= peer.limits.maxRequests) {
-      this.#sendError(id, new TooLarge(`${name}: ${this.#underWay.size} requests are under way already`));
+    const crowd = this.#crowd(payload.length, kind);
+    if (crowd !== undefined) {
+      this.#sendError(id, new TooLarge(`${name}: ${crowd}`));
       return;
     }
     const handler = peer.findHandler(name, kind);
@@ -84,6 +91,8 @@ export class Answers {
     const answer: Answer = {
       id,
       name,
+      isStream: kind === "stream",
+      size: payload.length,
       controller: new AbortController(),
       expiresAt: typeof deadline === "number" ? now() + deadline : Number.POSITIVE_INFINITY,
       reason: undefined,
@@ -93,6 +102,8 @@ export class Answers {
       wake: undefined,
     };
     this.#underWay.set(id, answer);
+    this.#streams += answer.isStream ? 1 : 0;
+    this.#heldBytes += answer.size;
     this.#alarm.wantBy(answer.expiresAt);
     void this.#run(answer, handler, payload);
   }
@@ -116,7 +127,21 @@ export class Answers {
     for (const answer of [...this.#underWay.values()]) this.#stop(answer, "lost");
     this.#underWay = new Map();
     this.#highest = 0;
+    this.#streams = 0;
+    this.#heldBytes = 0;
     this.#alarm.stop(); // a timer that nobody needs would keep Node.js alive
+  }
+
+  /** Why no request more is taken, or undefined. */
+  #crowd(size: number, kind: Handler["kind"]): string | undefined {
+    const { maxRequests, maxRequestBytes, maxStreams } = this.#peer.limits;
+    const count = this.#underWay.size;
+    if (count >= maxRequests) return `${count} requests are under way already`;
+    if (count > 0 && this.#heldBytes + size > maxRequestBytes)
+      return `requests of ${this.#heldBytes} bytes are under way already; at most ${maxRequestBytes} are`;
+    if (kind === "stream" && this.#streams >= maxStreams)
+      return `${this.#streams} streams are under way already`;
+    return undefined;
   }
 
   /** The other side does not take the message of the result, or of an item: that ends a stream. */
@@ -145,7 +170,11 @@ export class Answers {
     } catch (error) {
       this.#fail(answer, handler, error);
     } finally {
-      if (this.#underWay.get(answer.id) === answer) this.#underWay.delete(answer.id);
+      if (this.#underWay.get(answer.id) === answer) {
+        this.#underWay.delete(answer.id);
+        this.#streams -= answer.isStream ? 1 : 0;
+        this.#heldBytes -= answer.size;
+      }
     }
   }
 
@@ -168,9 +197,21 @@ export class Answers {
         });
       }
       if (answer.reason !== undefined) return;
+      await this.#backlogGone();
+      if (answer.reason !== undefined) return;
       answer.sent = [answer.sent[0] + payload.length, answer.sent[1] + 1];
       this.#peer.send(encodeItem(answer.id, payload), -answer.id, answer);
     }
+  }
+
+  /** What was sent before has left, but for a window's worth: a reader may grant more than it reads. */
+  async #backlogGone(): Promise<void> {
+    const peer = this.#peer;
+    const { engine, limits } = peer;
+    if (engine.queuedMessageBytes <= limits.creditBytes) return;
+    await peer
+      .until(() => engine.queuedMessageBytes <= limits.creditBytes || peer.engine !== engine)
+      .catch(() => undefined); // the session has ended, and the handler was told
   }
 
   /** Tell the handler to stop, and its caller at once that it was: a handler may take its time. */
@@ -206,7 +247,13 @@ export class Answers {
   #send(answer: Answer, message: Uint8Array): void {
     if (answer.isAnswered) return;
     answer.isAnswered = true;
+    const { engine, limits } = this.#peer;
+    const waiting = engine.queuedMessageBytes;
     try {
+      if (waiting > 0 && waiting + message.length > limits.maxAnswerBytes) {
+        const text = `answers of ${waiting} bytes wait for their reader already; at most ${limits.maxAnswerBytes} do`;
+        throw new TooLarge(`${answer.name}: ${text}`);
+      }
       this.#peer.send(message, -answer.id, answer);
     } catch (error) {
       if (!(error instanceof TooLarge)) throw error;

@@ -354,6 +354,7 @@ export class Connection {
         this.retryAt = now + this.delay();
         break;
       case "end":
+        for (const name of this.session.undelivered()) count(this.session.dropped, `${name} ${code}`);
         this.waitingEffects.push({ type: "session_ended", code, message: reason });
         break;
     }

@@ -243,6 +243,12 @@ export class Session {
     return this.replay.resending;
   }
 
+  /** The names of those, and of the events that wait, one for each. */
+  undelivered(): string[] {
+    const waiting = this.unnumbered().filter(({ cost }) => cost >= 0);
+    return [...this.unacknowledged(), ...waiting.map(({ data }) => eventName(data))];
+  }
+
   /** The names of the events that were numbered and may not have arrived, one for each. */
   unacknowledged(): string[] {
     return this.replay.unacknowledgedEvents().map(({ data }) => eventName(data));

@@ -300,6 +300,8 @@ class Connection:
             case "wait":
                 self._retry_at = now + self._delay()
             case "end":
+                for name, count in self.session.undelivered().items():
+                    self.session.dropped[name, code] += count
                 self._effects.append(SessionEnded(code, reason))
 
     def _delay(self) -> float:
