@@ -30,6 +30,7 @@ export interface PassageOptions {
 
 interface Waiting {
   readonly due: number;
+  readonly frame: number;
   readonly fate: Fate;
   readonly bytes: Uint8Array;
 }
@@ -37,7 +38,7 @@ interface Waiting {
 export class Passage {
   /** How many bytes have gone on. */
   passed = 0;
-  /** How many frames have come, as far as they are told from one another. */
+  /** The frame that has gone on last, or whose turn it is; 0 where frames are not told from one another. */
   frames = 0;
   /** Whether nothing goes on any more. */
   isDead = false;
@@ -50,6 +51,8 @@ export class Passage {
   #end: PassageEnd | undefined;
   #waiting: Waiting[] = [];
   #waitingBytes = 0;
+  /** How many frames have come. */
+  #come = 0;
   #lastDue = 0;
   /** What is to be done at which byte, in that order. */
   #marks: { readonly at: number; readonly act: () => void }[] = [];
@@ -77,7 +80,7 @@ export class Passage {
     } else {
       for (const frame of this.#splitter?.feed(come) ?? [come]) {
         if (frame.length === 0) continue;
-        this.frames += 1;
+        this.#come += 1;
         this.#queue(plan.next(), frame);
       }
     }
@@ -123,7 +126,7 @@ export class Passage {
   putBack(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
     this.#waitingBytes += bytes.length;
-    this.#waiting.unshift({ due: 0, fate: UNHARMED, bytes });
+    this.#waiting.unshift({ due: 0, frame: this.frames, fate: UNHARMED, bytes });
   }
 
   /** Do something once so many bytes more have gone on; 0: now. */
@@ -180,7 +183,7 @@ export class Passage {
     if (bytes.length === 0) return;
     this.#waitingBytes += bytes.length;
     this.#lastDue = Math.max(this.#lastDue, now() + fate.delay);
-    this.#waiting.push({ due: this.#lastDue, fate, bytes });
+    this.#waiting.push({ due: this.#lastDue, frame: this.#come, fate, bytes });
   }
 
   /** Let go on what is due. */
@@ -194,6 +197,7 @@ export class Passage {
           return;
         }
         this.#waiting.shift();
+        this.frames = next.frame;
         this.#waitingBytes -= next.bytes.length;
         if (next.fate.fault === undefined) this.passOn(next.bytes);
         else this.#options.fail(next.fate, next.bytes);

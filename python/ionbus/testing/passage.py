@@ -51,7 +51,8 @@ class Passage:
         self.passed = 0
         """Bytes that have gone on."""
         self.frames = 0
-        """Frames that have come, as far as they are told from one another."""
+        """The frame that has gone on last, or whose turn it is; 0 where frames are not told from one another."""
+        self._come = 0  # frames that have come
         self._plan = plan
         self._fail = fail
         self._read = read
@@ -60,7 +61,7 @@ class Passage:
         self._splitter = Frames() if is_http else None
         self._loop = asyncio.get_running_loop()
         self._end: End | None = None
-        self._waiting: deque[tuple[float, Fate, bytes]] = deque()
+        self._waiting: deque[tuple[float, int, Fate, bytes]] = deque()
         self._waiting_bytes = 0
         self._last_due = 0.0
         self._marks: list[tuple[int, int, Callable[[], None]]] = []
@@ -91,7 +92,7 @@ class Passage:
         else:
             for frame in [data] if self._splitter is None else self._splitter.feed(data):
                 if frame:
-                    self.frames += 1
+                    self._come += 1
                     self._queue(self._plan.next(), frame)
         self._move(self._loop.time())
         self.look()
@@ -134,7 +135,7 @@ class Passage:
         """Bytes that were to go on wait again, before all others; nothing more will happen to them."""
         if data:
             self._waiting_bytes += len(data)
-            self._waiting.appendleft((0.0, Fate(), data))
+            self._waiting.appendleft((0.0, self.frames, Fate(), data))
 
     def at(self, after_bytes: int, act: Callable[[], None]) -> None:
         """Do something once so many bytes more have gone on; 0: now."""
@@ -184,7 +185,7 @@ class Passage:
     def _queue(self, fate: Fate, data: bytes) -> None:
         self._waiting_bytes += len(data)
         self._last_due = max(self._last_due, self._loop.time() + fate.delay)
-        self._waiting.append((self._last_due, fate, data))
+        self._waiting.append((self._last_due, self._come, fate, data))
 
     def _move(self, now: float) -> None:
         """Let go on what is due."""
@@ -193,12 +194,13 @@ class Passage:
         self._is_moving = True
         try:
             while self._waiting and not self._is_stalled:
-                due, fate, data = self._waiting[0]
+                due, frame, fate, data = self._waiting[0]
                 if due > now:
                     if self._timer is None:
                         self._timer = self._loop.call_at(due, self._wake, due)
                     return
                 self._waiting.popleft()
+                self.frames = frame
                 self._waiting_bytes -= len(data)
                 if fate.fault is None:
                     self.pass_on(data)

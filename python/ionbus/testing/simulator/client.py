@@ -187,6 +187,8 @@ class Client:
             case SessionEnded():
                 if self.is_trusted and not self._is_closed_by_us:
                     raise Broken("closed", f"it is over with {effect.code}: {effect.message}", self.name)
+                if isinstance(self.side, Side):
+                    self.side.sender.ledger.ended(self.engine.session.acked, effect.code)
                 self.side.ended()
             case Delivered():
                 self._arrived(effect)

@@ -143,6 +143,11 @@ class Ledger:
         """Those, and the events that wait, by name."""
         return self.unacknowledged(acked) + Counter(item.name for item in self.waiting() if item.cost >= 0)
 
+    def ended(self, acked: int, code: str) -> None:
+        """The session is over for good: what was not delivered never will be."""
+        for name, count in self.undelivered(acked).items():
+            self.dropped[name, code] += count
+
     # What leaves.
 
     def leaves(self, number: int, message: list[Any], credit: Totals, granted: Totals) -> None:
