@@ -22,7 +22,6 @@ from ionbus import (
     InvalidPayload,
     Received,
     SessionLost,
-    SlowConsumer,
     Stream,
     ThreadContext,
     Unauthenticated,
@@ -31,7 +30,7 @@ from ionbus import (
 from ionbus.channels.memory import MemoryListener
 from ionbus.generated.protocol import Limits
 from ionbus.testing import FakeClock, Recorder, pair
-from workshop import Pair, Progress, TooBig, Workshop, eventually, make_broker, opened_bus, rig
+from workshop import Pair, Progress, TooBig, Workshop, end_sessions, eventually, make_broker, opened_bus, rig
 
 
 class Small(Contract, name="small"):
@@ -554,11 +553,7 @@ async def test_events_that_came_before_the_end_of_a_session_are_listened_to(endi
                 await bus.emit(Workshop.said, str(number))
             await bus.call(Workshop.add, Pair(left=1, right=1))  # they have arrived
             if ending == "the session is lost":
-                serving = broker._serving
-                assert serving is not None
-                [session] = broker.sessions
-                session.close_channel("slow_consumer", "in a test", over=True)
-                serving.end(session, "slow_consumer", SlowConsumer("in a test"))
+                end_sessions(broker)
         if ending == "the client closes and the broker stops":
             await broker.stop()
         await eventually(lambda: len(heard) == 200)

@@ -21,14 +21,13 @@ from ionbus import (
     Context,
     Contract,
     Session,
-    SessionLost,
     Stream,
     ThreadContext,
 )
 from ionbus.channels.memory import MemoryListener, MemoryWire
 from ionbus.dispatch.reader import StreamReader
 from ionbus.generated.protocol import Limits
-from workshop import eventually, opened_bus
+from workshop import end_sessions, eventually, opened_bus
 
 Cut = Literal["no cut", "cut before", "cut with the news"]
 Where = Literal["at the broker", "on a thread", "at the client"]
@@ -230,11 +229,7 @@ async def test_a_session_that_is_lost_stops_its_handlers(where: Where) -> None:
     async with scene() as at:
         call = asyncio.create_task(at.call(where))
         await eventually(lambda: at.started)
-        serving = at.broker._serving
-        assert serving is not None
-        session = at.session
-        session.close_channel("slow_consumer", "in a test", over=True)
-        serving.end(session, "slow_consumer", SessionLost("in a test"))
+        end_sessions(at.broker)
         await eventually(lambda: at.ended == [1])
         await asyncio.gather(call, return_exceptions=True)
 

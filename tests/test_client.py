@@ -602,7 +602,7 @@ async def test_the_rights_that_the_broker_gives_are_kept_without_asking_it(
     monkeypatch.setattr(acceptor, "encode_control", with_rights)
     async with rig(make_broker()) as at:
         assert await at.bus.call(Workshop.add, Pair(left=1, right=1)) == 2
-        with pytest.raises(NotAllowed, match=r"workshop\.echo: the broker gave no right to call it"):
+        with pytest.raises(NotAllowed, match=r"workshop\.echo: the broker gave no right to use it"):
             await at.bus.call(Workshop.echo, b"")
         with pytest.raises(NotAllowed, match=r"workshop\.said: the broker gave no right to publish it"):
             await at.bus.emit(Workshop.said, "hello")

@@ -11,22 +11,23 @@ from ionbus.generated.protocol import Limits
 from ionbus.session.connection import StateChange
 from ionbus.session.session import Session
 from ionbus.wire.messages import encode_event
-from workshop import Bench, Pair, Progress, Rig, Workshop, eventually, make_broker, opened_bus, rig
+from workshop import (
+    Bench,
+    Pair,
+    Progress,
+    Workshop,
+    end_sessions,
+    eventually,
+    make_broker,
+    opened_bus,
+    rig,
+)
 
 BRISK = Limits(retry_base_ms=1, retry_cap_ms=5)
 
 
 def outcomes(changes: list[StateChange]) -> list[StateChange]:
     return [change for change in changes if change.outcome is not None]
-
-
-def end_session(at: Rig, code: str = "slow_consumer") -> None:
-    """The broker ends the client's session, as it does with one that does not read."""
-    serving = at.broker._serving
-    assert serving is not None
-    [session] = at.broker.sessions
-    session.close_channel(code, "in a test", over=True)
-    serving.end(session, code, SessionLost("in a test"))
 
 
 async def test_a_session_that_goes_on_tells_how_much_is_sent_again() -> None:
@@ -59,7 +60,7 @@ async def test_a_session_that_the_broker_ended_tells_what_was_missed_by_name() -
             await at.broker.emit(Workshop.noticed, str(number))
         await at.broker.emit(Workshop.pinged)
         await asyncio.sleep(0)
-        end_session(at)
+        end_sessions(at.broker)
         at.wire.cut()
         await eventually(lambda: told)
         assert told == [
@@ -137,7 +138,7 @@ async def test_a_discontinuity_comes_through_patterns_and_readers_too_and_costs_
             granted = (0, 0)
             for _ in range(3):
                 granted = session_of(at.bus).granted
-                end_session(at)
+                end_sessions(at.broker)
                 assert (await anext(discontinuities)).reason == "slow_consumer"
         assert [each.name for each in told] == ["ionbus.discontinuity"] * 3
         assert session_of(at.bus).granted == granted
@@ -151,7 +152,7 @@ async def test_what_is_taken_after_its_session_is_gone_is_no_credit_for_the_next
             for number in range(3):
                 await at.broker.emit(Workshop.noticed, str(number))
             assert await at.bus.call(Workshop.add, Pair(left=1, right=1)) == 2
-            end_session(at)
+            end_sessions(at.broker)
             await eventually(lambda: told)
             assert [await anext(events) for _ in range(3)] == ["0", "1", "2"]
             assert session_of(at.bus).granted[1] == 4
@@ -176,7 +177,7 @@ async def test_what_is_not_valid_and_is_looked_at_after_its_session_is_gone_is_n
         session.attended.session.emit(encode_event("workshop.noticed", b"\xc1"), 1, "session")
         assert await at.bus.call(Workshop.add, Pair(left=1, right=1)) == 2
         at.bus.on_state(changes.append)
-        end_session(at)
+        end_sessions(at.broker)
         await eventually(lambda: outcomes(changes))
         gate.set()
         await eventually(lambda: len(heard) == 20)

@@ -17,7 +17,7 @@ from ionbus.dispatch.remembered import OVERHEAD, Remembered
 from ionbus.generated.protocol import Limits
 from raw_client import Raw, hello
 from test_bounds import packed
-from workshop import eventually, opened_bus
+from workshop import end_sessions, eventually, opened_bus
 
 BRISK = Limits(retry_base_ms=1, retry_cap_ms=5)
 
@@ -49,13 +49,6 @@ class Scene:
         raw.send(1, hello(session=session * 16))
         await eventually(lambda: raw.frames)
         return raw
-
-    def end_the_sessions(self) -> None:
-        serving = self.broker._serving
-        assert serving is not None
-        for session in self.broker.sessions:
-            session.close_channel("slow_consumer", "in a test", over=True)
-            serving.end(session, "slow_consumer", SessionLost("in a test"))
 
 
 @pytest.fixture
@@ -199,7 +192,7 @@ async def test_a_lost_session_costs_an_idempotent_call_nothing_and_it_runs_once(
         call = asyncio.create_task(bus.call(Shop.order, "apples"))
         await eventually(lambda: at.runs)
         await asyncio.sleep(0)
-        at.end_the_sessions()
+        end_sessions(at.broker)
         at.listener.wire.cut()
         assert await call == 1
         assert at.runs == ["apples"]
@@ -211,7 +204,7 @@ async def test_a_call_that_is_not_idempotent_is_rejected_instead(at: Scene) -> N
         at.listener.wire.to_client.stop()
         call = asyncio.create_task(bus.call(Shop.count, "apples"))
         await eventually(lambda: at.runs)
-        at.end_the_sessions()
+        end_sessions(at.broker)
         at.listener.wire.cut()
         with pytest.raises(SessionLost):
             await call

@@ -15,8 +15,18 @@ from ionbus import Broker, Bus, Call, Context, Contract, ContractError, Event, S
 from ionbus.channels.base import Opener
 from ionbus.channels.memory import MemoryListener, MemoryWire
 from ionbus.client.client_session import ClientSession
+from ionbus.errors import SessionLost
 from ionbus.generated.protocol import Limits
 from ionbus.testing import pair
+
+
+def end_sessions(broker: Broker[Any], code: str = "slow_consumer") -> None:
+    """The broker ends each session, as it does with the one of a client that does not read."""
+    serving = broker._serving
+    assert serving is not None
+    for session in broker.sessions:
+        session.close_channel(code, "in a test", over=True)
+        serving.end(session, code, SessionLost("in a test"))
 
 
 class Pair(BaseModel):

@@ -108,7 +108,9 @@ def _read_own(path: str) -> str:
     try:
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode):
-            raise ConnectionLost(f"{path}: it is no regular file")
+            raise ConnectionLost(
+                f"{path}: it is no regular file, as the one that a broker writes (--endpoint-file)"
+            )
         if os.name == "posix":
             if status.st_uid != os.geteuid():
                 raise ConnectionLost(

@@ -6,9 +6,8 @@ import re
 from dataclasses import asdict
 from pathlib import Path
 
-from ionbus import SessionLost
 from ionbus.generated.protocol import Limits
-from workshop import Workshop, eventually, rig
+from workshop import Workshop, end_sessions, eventually, rig
 
 PAGE = (Path(__file__).parents[2] / "docs" / "delivery.md").read_text()
 UNITS = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "s": 1000}
@@ -20,11 +19,7 @@ async def test_the_example_is_told_of_a_lost_session() -> None:
         told: list[object] = []
         exec(example, {"bus": at.bus, "print": told.append})
         await at.bus.on(Workshop.noticed, lambda _: None).confirmed()
-        serving = at.broker._serving
-        assert serving is not None
-        [session] = at.broker.sessions
-        session.close_channel("slow_consumer", "in a test", over=True)
-        serving.end(session, "slow_consumer", SessionLost("in a test"))
+        end_sessions(at.broker)
         await eventually(lambda: len(told) == 4)
         assert told == ["slow_consumer", {}, 0, 0]
 

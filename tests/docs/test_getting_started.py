@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from served import served as serving
+
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 
@@ -57,22 +59,8 @@ def project(request: pytest.FixtureRequest, tmp_path: Path) -> Project:
 @pytest.fixture
 def served(project: Project) -> Iterator[dict[str, str]]:
     """The broker of the page, running; what a shell would have exported."""
-    process = subprocess.Popen(
-        [str(BIN / "ionbus"), "serve", "app:broker", "--ws", "127.0.0.1:0"],
-        cwd=project.folder,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    try:
-        line = process.stderr.readline()
-        found = re.search(r"serving (\S+)\s+token (\S+)", line)
-        assert found, line + process.stderr.read()
-        yield {"IONBUS_URL": found[1], "IONBUS_TOKEN": found[2]}
-    finally:
-        process.terminate()
-        process.wait(20)
-        process.stderr.close()
+    with serving(project.folder) as reach:
+        yield reach
 
 
 def test_the_commands_reach_the_broker(project: Project, served: dict[str, str]) -> None:

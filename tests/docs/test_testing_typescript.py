@@ -7,11 +7,11 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from served import served
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/testing.md"
@@ -40,7 +40,7 @@ import { expect, test, vi } from "vitest";
 import { Conductor } from "./generated/conductor";
 
 declare const process: { env: Record<string, string> };
-const { URL: url = "", TOKEN: token } = process.env;
+const { IONBUS_URL: url = "", IONBUS_TOKEN: token } = process.env;
 const broker = fakeBroker();
 broker.handle(Conductor.ping, () => null);
 const show = vi.fn();
@@ -134,34 +134,13 @@ def run(project: Path, *command: str, **environment: str) -> str:
     return done.stdout
 
 
-@contextmanager
-def served(project: Path) -> Iterator[dict[str, str]]:
-    """The conductor, running; where."""
-    process = subprocess.Popen(
-        [str(BIN / "ionbus"), "serve", "conductor:broker", "--ws", "127.0.0.1:0"],
-        cwd=project,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    try:
-        line = process.stderr.readline()
-        found = re.search(r"serving (\S+)\s+token (\S+)", line)
-        assert found, line
-        yield {"URL": found[1], "TOKEN": found[2]}
-    finally:
-        process.terminate()
-        process.wait(20)
-        process.stderr.close()
-
-
 @pytest.mark.slow
 def test_the_blocks_compile_and_the_tests_pass(project: Path) -> None:
     reference, tutorial = parts()
     assert (len(reference), len(tutorial)) == (7, 7)
     node = str(BIN / "node")
     run(project, node, str(ROOT / "node_modules/typescript/bin/tsc"), "--pretty", "false")
-    with served(project) as reach:
+    with served(project, "conductor:broker") as reach:
         told = run(project, node, str(ROOT / "node_modules/vitest/vitest.mjs"), "run", **reach)
     assert re.search(r"Test Files\s+2 passed", told), told
     assert re.search(r"Tests\s+12 passed", told), told

@@ -7,13 +7,12 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from editor import editing
+from served import served
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/tutorial.md"
@@ -90,27 +89,6 @@ def tsc(project: Path) -> str:
     command = [str(BIN / "node"), str(ROOT / "node_modules/typescript/bin/tsc"), "--pretty", "false"]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=60, check=False)
     return done.stdout
-
-
-@contextmanager
-def served(project: Path) -> Iterator[dict[str, str]]:
-    """The broker, running; what a shell would have exported."""
-    process = subprocess.Popen(
-        [str(BIN / "ionbus"), "serve", "app:broker", "--ws", "127.0.0.1:0"],
-        cwd=project,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    try:
-        line = process.stderr.readline()
-        found = re.search(r"serving (\S+)\s+token (\S+)", line)
-        assert found, line
-        yield {"IONBUS_URL": found[1], "IONBUS_TOKEN": found[2]}
-    finally:
-        process.terminate()
-        process.wait(20)
-        process.stderr.close()
 
 
 def test_the_call_is_answered(project: Path) -> None:

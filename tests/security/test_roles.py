@@ -214,9 +214,9 @@ async def test_roles_of_a_client_are_given_to_a_broker_in_this_process_only() ->
 
 
 async def test_the_client_library_does_not_send_what_it_has_no_right_to(scene: Scene) -> None:
-    with pytest.raises(NotAllowed, match=r"vault\.unlock: the broker gave no right to call it"):
+    with pytest.raises(NotAllowed, match=r"vault\.unlock: the broker gave no right to use it"):
         await scene.guest.call(Vault.unlock, "front")
-    with pytest.raises(NotAllowed, match=r"vault\.audit: the broker gave no right to call it"):
+    with pytest.raises(NotAllowed, match=r"vault\.audit: the broker gave no right to use it"):
         scene.guest.stream(Vault.audit, 3)
     with pytest.raises(NotAllowed, match=r"vault\.ordered: the broker gave no right to publish it"):
         await scene.guest.emit(Vault.ordered, "open it")

@@ -407,7 +407,7 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
     const { name, servedBy, raises, idempotent } = member;
     use(member);
     if (servedBy === "client") throw new NotAllowed(`${name}: is served by clients; the broker calls it`);
-    if (isWithheld(name)) throw new NotAllowed(`${name}: the broker gave no right to call it`);
+    if (isWithheld(name)) throw new NotAllowed(`${name}: the broker gave no right to use it`);
     return {
       name,
       payload: pack(name, "request", payload),

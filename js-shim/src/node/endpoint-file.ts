@@ -35,7 +35,7 @@ export async function readEndpointFile(path: string): Promise<Endpoint> {
 /** What is wrong with an open file that should be a regular one of our own user, which nobody else can touch. */
 async function whyNotOwn(file: FileHandle): Promise<string | undefined> {
   const status = await file.stat();
-  if (!status.isFile()) return "it is no regular file";
+  if (!status.isFile()) return "it is no regular file, as the one that a broker writes (--endpoint-file)";
   if (process.geteuid === undefined) return undefined; // Windows: its folder's rights are its own
   if (status.uid !== process.geteuid())
     return (

@@ -95,8 +95,8 @@ describe("rights", () => {
     await connect({ withheld: ["conductor.cancelled", "conductor.ping", "conductor.logs"] });
     expect(await tried()).toEqual({
       emit: "conductor.cancelled: the broker gave no right to publish it",
-      call: "conductor.ping: the broker gave no right to call it",
-      stream: "conductor.logs: the broker gave no right to call it",
+      call: "conductor.ping: the broker gave no right to use it",
+      stream: "conductor.logs: the broker gave no right to use it",
     });
     expect(sent.map(([kind]) => kind)).toEqual([Message.Announce]);
   });

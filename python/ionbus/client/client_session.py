@@ -300,7 +300,7 @@ class ClientSession:
 
     def _check_right_to_call(self, name: str) -> None:
         if self._is_withheld(name):
-            raise NotAllowed(f"{name}: the broker gave no right to call it")
+            raise NotAllowed(f"{name}: the broker gave no right to use it")
 
     def _what(self, what: Any) -> tuple[str, Decode]:
         """The pattern of what to listen to, and how its payloads are read."""
