@@ -2,7 +2,8 @@
 
 On sending, the value is validated anew even where it is an instance already: models can be built with
 `model_construct` or changed after they were made. That costs about a microsecond for a small model, less than dumping
-it and validating the dump, and what is sent is the dump of what came out of validation.
+it and validating the dump, and what is sent is the dump of what came out of validation. Where the type allows, validation gives that
+dump itself (`direct`).
 On the wire each field has one spelling, the one that the model serialises it under; it is read under the same.
 """
 
@@ -18,10 +19,11 @@ from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from pydantic_core import SchemaSerializer, SchemaValidator, ValidationError
 from typing_extensions import TypeForm
 
+from ionbus.contract.direct import direct_validator
 from ionbus.contract.wire_form import ValueForm, wire_schema
 from ionbus.errors import InvalidPayload, shortened
 from ionbus.wire.strict import LONGEST_KEY
-from ionbus.wire.values import MAX_SAFE, KeyedMapping, ValueRefused, decode, encode
+from ionbus.wire.values import MAX_SAFE, KeyedMapping, ValueRefused, decode, encode, encode_plain
 
 __all__ = ["Payload"]
 
@@ -57,7 +59,7 @@ class Payload(Generic[T]):
         pydantic.errors.PydanticUserError: pydantic cannot validate this type.
     """
 
-    __slots__ = ("_adapter", "_has_wide", "_to_python", "_validate", "form", "where")
+    __slots__ = ("_adapter", "_direct", "_has_wide", "_to_python", "_validate", "form", "where")
 
     form: Any
     where: str
@@ -68,6 +70,7 @@ class Payload(Generic[T]):
         self._adapter: TypeAdapter[T] = TypeAdapter(form)
         self._validate: Callable[..., T] | None = None
         self._to_python: Callable[..., object] | None = None
+        self._direct: Callable[[object], object] | None = None
         self._has_wide = False
         if self._adapter.pydantic_complete:
             self._build()
@@ -80,6 +83,11 @@ class Payload(Generic[T]):
         """The pydantic core schema that payloads are validated by, in the wire's spelling."""
         self._complete()
         return cast("Mapping[str, Any]", wire_schema(self._adapter.core_schema))
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether valid values become plain data in one step; those of other types are made anew, dumped and looked through."""
+        return self._direct is not None
 
     def validate(self, value: object) -> T:
         """Validate a value that has not travelled as bytes, instances of models included.
@@ -109,6 +117,15 @@ class Payload(Generic[T]):
         Raises:
             InvalidPayload: the value does not fit the type, or holds what cannot travel.
         """
+        direct = self._direct
+        if direct is not None:
+            try:
+                data = encode_plain(direct(value))
+            except (ValueError, TypeError, OverflowError):  # the usual way takes it, or says what is wrong
+                pass
+            else:
+                if b"__proto__" not in data:
+                    return data
         dumped = self.dump(value)
         try:
             encoded = encode(dumped)
@@ -139,6 +156,7 @@ class Payload(Generic[T]):
         # Without this, models nested in the type bring the validators of their own classes, which look neither
         # into instances nor at the wire's spelling.
         self._validate = SchemaValidator(schema, _use_prebuilt=False).validate_python
+        self._direct = None if form.has_own_serializers else direct_validator(schema)
         self._has_wide = form.has_wide_integers
         self._to_python = (
             SchemaSerializer(schema, _use_prebuilt=False).to_python

@@ -24,7 +24,16 @@ from ionbus.generated.protocol import Limits
 from ionbus.wire.extensions import MAX_SAFE, Extension, leaf, make_mapping, make_set, to_extension
 from ionbus.wire.strict import MAX_DEPTH, KeyedMapping, StrictReader, ValueRefused, lowered
 
-__all__ = ["MAX_DEPTH", "MAX_SAFE", "Extension", "KeyedMapping", "ValueRefused", "decode", "encode"]
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_SAFE",
+    "Extension",
+    "KeyedMapping",
+    "ValueRefused",
+    "decode",
+    "encode",
+    "encode_plain",
+]
 
 KEPT_BUFFER_BYTES: Final = 1_048_576
 """A packer that grew beyond this is not kept."""
@@ -53,6 +62,19 @@ def encode(value: object) -> bytes:
         if _is_plain(value, data):
             return data
     return _packed(lowered(value, None, 0, set()))
+
+
+def encode_plain(value: object) -> bytes:
+    """The bytes of one value of which is known that the table has all that is in it.
+
+    Nobody looks for what `encode` refuses, but for text with a lone surrogate.
+
+    Raises:
+        ValueError: text with a lone surrogate, or a date, time or duration that cannot travel.
+    """
+    if type(value) is bytes and len(value) > KEPT_BUFFER_BYTES:
+        return b"".join((large_bin_header(value), value))
+    return _packed(value)
 
 
 def decode(data: bytes) -> object:
