@@ -11,8 +11,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 
 from ionbus import Call, Contract, ContractError, Event, Stream
-from ionbus.contract import evolution
-from ionbus.contract.evolution import Change, Incomparable, Rule, compare, first_breaking
+from ionbus.contract.evolution import Change, Incomparable, Rule, compare, first_breaking, payloads
 from ionbus.contract.fingerprint import describe
 from ionbus.contract.members import Member
 from ionbus.errors import InvalidPayload
@@ -353,7 +352,7 @@ def test_a_wide_contract_takes_far_less_than_the_bound(monkeypatch: pytest.Monke
         models.append(
             type(f"M{index}", (BaseModel,), {"__annotations__": {"left": models[-1], "right": models[-1]}})
         )
-    monkeypatch.setattr(evolution, "MAX_STEPS", 2_000)
+    monkeypatch.setattr(payloads, "MAX_STEPS", 2_000)
     assert changes(from_broker(models[-1]), from_broker(models[-1])) == []
 
 

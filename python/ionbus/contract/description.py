@@ -1,4 +1,4 @@
-"""A contract as plain data, whatever it was written in: classes (`describe_contract`) or a file (`codegen/asyncapi.py`).
+"""A contract as plain data, whatever it was written in: classes (`describe_contract`) or a file (`codegen/asyncapi`).
 
 Everything that is made from a contract is made from this: its fingerprint, the generated code, the documents.
 """

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from pydantic import BaseModel
 
-from ionbus.contract.evolution import kind_of
+from ionbus.contract.evolution.schemas import kind_of
 from ionbus.contract.names import camel_case
 
 __all__ = ["Finding", "Pain", "lint"]

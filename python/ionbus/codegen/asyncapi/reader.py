@@ -1,328 +1,19 @@
-"""A contract as an AsyncAPI 3.0 document, written and read back: what is written is what is read.
-
-The document describes the broker: it sends its events, receives those of clients, and receives the requests of the
-calls and streams that it serves. What AsyncAPI has no word for is under `x-ionbus-…`:
-
-- of an operation: `kind` (`stream`; a reply alone makes a call), `delivery`, `key`, `timeout-ms`, `idempotent`,
-  `roles`, `deprecated`;
-- of a message: `error` (the code of a declared error, whose class is the message's name), and `sent` or `received`,
-  the schema of the other direction, where what a client sends differs from what it gets (`payload` is what travels);
-- of a schema: `x-ionbus` as in `contract/schema.py`, and `mapping` of a discriminator;
-- of the document: `contracts` (those inside it) and `fingerprint`. A document without a fingerprint, or with another
-  one than its own, was written by hand.
-"""
+"""The document to a contract's description."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, Literal, cast
 
+from ionbus.codegen.asyncapi.schema import DEFS, NAMED, USUAL_TIMEOUT_MS, VALUES, WORDS, inward
 from ionbus.codegen.model import CodegenError
 from ionbus.contract.contract import Delivery
 from ionbus.contract.description import ContractDescription, ErrorDescription, MemberDescription
 from ionbus.contract.members import read_roles
 from ionbus.contract.schema import ContractSchema, Direction, JsonSchema
 
-__all__ = ["FILE_ENDINGS", "is_written_by_ionbus", "parse", "read_asyncapi", "write_asyncapi", "write_text"]
-
-FILE_ENDINGS = frozenset({".json", ".yaml", ".yml"})
-"""Of files that hold AsyncAPI documents."""
-
-_DEFS = "#/$defs/"
-_SCHEMAS = "#/components/schemas/"
-_VALUES = frozenset({"const", "default", "enum", "examples", "required"})
-_NAMED = frozenset({"properties", "patternProperties", "$defs"})
 _TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
-_USUAL_TIMEOUT_MS: Mapping[str, int | None] = {"call": 30_000, "stream": None, "event": None}
-_OTHER: Mapping[str, str] = {"sent": "received", "received": "sent"}
-_WORDS: Mapping[Direction, str] = {"validation": "sent", "serialization": "received"}
-
-
-# --- Texts --------------------------------------------------------------------------------------------
-
-
-def write_text(document: Mapping[str, Any], path: Path, head: str = "") -> str:
-    """Write a document as its file's ending says.
-
-    Args:
-        document: plain data.
-        path: ends in .json, .yaml or .yml.
-        head: a comment for the first line, in YAML only.
-
-    Raises:
-        CodegenError: it has another ending, or PyYAML is missing.
-    """
-    if path.suffix == ".json":
-        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    yaml = _yaml(path)
-    text: str = yaml.dump(
-        document,
-        Dumper=_dumper(yaml),
-        sort_keys=False,
-        allow_unicode=True,
-        width=100,
-        default_flow_style=False,
-    )
-    return f"# {head}\n{text}" if head else text
-
-
-def parse(path: Path) -> dict[str, Any]:
-    """Read a file's document.
-
-    Args:
-        path: ends in .json, .yaml or .yml.
-
-    Raises:
-        CodegenError: there is no such file, it is not what its ending says, or PyYAML is missing.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise CodegenError(f"{path}: it cannot be read: {error.strerror}") from error
-    try:
-        if path.suffix == ".json":
-            document = json.loads(text)
-        else:
-            yaml = _yaml(path)
-            document = yaml.load(text, Loader=_loader(yaml))
-    except ValueError as error:
-        raise CodegenError(f"{path}: it is not JSON: {error}") from error
-    except Exception as error:
-        if type(error).__module__.startswith("yaml"):
-            raise CodegenError(f"{path}: it is not YAML: {error}") from error
-        raise
-    if not isinstance(document, dict):
-        raise CodegenError(f"{path}: it holds no AsyncAPI document")
-    return document
-
-
-def _yaml(path: Path) -> Any:
-    if path.suffix not in FILE_ENDINGS:
-        raise CodegenError(f"{path}: an AsyncAPI file ends in .yaml, .yml or .json")
-    try:
-        import yaml  # noqa: PLC0415 - an extra, which JSON does without
-    except ImportError as error:
-        raise CodegenError(
-            f"{path}: YAML needs PyYAML: pip install 'ionbus[codegen]', or name a .json file"
-        ) from error
-    return yaml
-
-
-def _loader(yaml: Any) -> Any:
-    """YAML 1.2's idea of values: dates and `no` are text."""
-
-    fastest: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where it was built in
-
-    class Loader(fastest):  # type: ignore[misc]
-        yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own form
-            first: [
-                (tag, pattern)
-                for tag, pattern in resolvers
-                if tag not in {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:bool"}
-            ]
-            for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-        }
-
-    Loader.add_implicit_resolver(
-        "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-    )
-    return Loader
-
-
-def _dumper(yaml: Any) -> Any:
-    class Dumper(yaml.SafeDumper):  # type: ignore[misc]
-        def ignore_aliases(self, data: object) -> bool:
-            return True
-
-    def text(dumper: Any, value: str) -> Any:
-        # PyYAML's unquoted styles lose line breaks other than \n.
-        lines = value.split("\n")
-        are_plain = all(line.isprintable() and line == line.rstrip() for line in lines)
-        style = '"' if not are_plain else "|" if len(lines) > 1 else None
-        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
-
-    Dumper.add_representer(str, text)
-    return Dumper
-
-
-# --- Writing ------------------------------------------------------------------------------------------
-
-
-def write_asyncapi(contract: ContractDescription) -> dict[str, Any]:
-    """Give a contract's AsyncAPI document, as plain data."""
-    schema = contract.schema
-    channels: dict[str, Any] = {}
-    operations: dict[str, Any] = {}
-    messages: dict[str, Any] = {}
-    for member in contract.members:
-        name = f"{contract.name}.{member.name}"
-        for part in member.parts:
-            sent, received = (schema.payloads[member.name, part, way] for way in _WORDS)
-            messages[f"{name}.{part}"] = {
-                "name": f"{name}.{part}",
-                **_write_forms(sent, received, _travels(member, part)),
-            }
-        channels[name] = {
-            "address": name,
-            "messages": {
-                **{part: _reference("components", "messages", f"{name}.{part}") for part in member.parts},
-                **{
-                    f"error.{code}": _reference("components", "messages", f"error.{code}")
-                    for code in member.raises
-                },
-            },
-        }
-        operations.update(_write_operations(name, member))
-    for error in contract.errors:
-        sent, received = (schema.errors[error.code, way] for way in _WORDS)
-        messages[f"error.{error.code}"] = {
-            "name": error.name,
-            **_prose(description=error.doc),
-            "x-ionbus-error": error.code,
-            **_write_forms(sent, received, "received"),
-        }
-    return {
-        "asyncapi": "3.0.0",
-        "info": {"title": contract.name, "version": contract.version, **_prose(description=contract.doc)},
-        "x-ionbus-fingerprint": contract.fingerprint,
-        **(
-            {"x-ionbus-contracts": {name: _prose(description=doc) for name, doc in contract.nested.items()}}
-            if contract.nested
-            else {}
-        ),
-        "defaultContentType": "application/msgpack",
-        "channels": channels,
-        "operations": operations,
-        "components": {
-            "messages": messages,
-            "schemas": {name: _outward(part) for name, part in schema.definitions.items()},
-        },
-    }
-
-
-def _write_operations(name: str, member: MemberDescription) -> Iterator[tuple[str, dict[str, Any]]]:
-    channel = _reference("channels", name)
-
-    def message(key: str) -> dict[str, str]:
-        return _reference("channels", name, "messages", key)
-
-    facts: dict[str, Any] = _prose(description=member.doc)
-    if member.kind == "event":
-        facts |= {"x-ionbus-delivery": member.delivery} if member.delivery != "session" else {}
-        facts |= {"x-ionbus-key": list(member.key)} if member.key else {}
-    else:
-        facts |= {"x-ionbus-kind": "stream"} if member.kind == "stream" else {}
-        if member.timeout_ms != _USUAL_TIMEOUT_MS[member.kind]:
-            facts["x-ionbus-timeout-ms"] = member.timeout_ms
-        facts |= {"x-ionbus-idempotent": True} if member.is_idempotent else {}
-    facts |= {"x-ionbus-roles": list(member.roles)} if member.roles else {}
-    facts |= {"x-ionbus-deprecated": member.deprecated} if member.deprecated else {}
-    if member.kind == "event":
-        for action, side in (("send", "client"), ("receive", "broker")):
-            if member.side != side:
-                key = f"{name}.{action}" if member.side == "any" else name
-                yield key, {"action": action, "channel": channel, **facts, "messages": [message("payload")]}
-        return
-    yield (
-        name,
-        {
-            "action": "receive" if member.side == "broker" else "send",
-            "channel": channel,
-            **facts,
-            "messages": [message("request")],
-            "reply": {
-                "channel": channel,
-                "messages": [message(member.parts[1]), *(message(f"error.{code}") for code in member.raises)],
-            },
-        },
-    )
-
-
-def _travels(member: MemberDescription, part: str) -> Literal["sent", "received"]:
-    """Which of the two forms of a payload is on its way, seen from a client."""
-    is_answer = part in {"response", "item"}
-    from_client = member.side == "client" if member.kind == "event" or is_answer else member.side == "broker"
-    return "sent" if from_client else "received"
-
-
-def _write_forms(
-    sent: JsonSchema, received: JsonSchema, travels: Literal["sent", "received"]
-) -> dict[str, Any]:
-    forms = {"sent": sent, "received": received}
-    written = {"payload": _outward(forms[travels])}
-    if sent != received:
-        other = _OTHER[travels]
-        written[f"x-ionbus-{other}"] = _outward(forms[other])
-    return written
-
-
-def _reference(*steps: str) -> dict[str, str]:
-    return {"$ref": "#/" + "/".join(step.replace("~", "~0").replace("/", "~1") for step in steps)}
-
-
-def _prose(**texts: str) -> dict[str, str]:
-    return {name: text for name, text in texts.items() if text}
-
-
-def _outward(schema: Any) -> Any:
-    def keyword(part: dict[str, Any]) -> dict[str, Any]:
-        tag = part.get("discriminator")
-        if not isinstance(tag, dict):
-            return part
-        mapping = {name: _moved(target, _DEFS, _SCHEMAS) for name, target in tag.get("mapping", {}).items()}
-        return {
-            **part,
-            "discriminator": tag["propertyName"],
-            **({"x-ionbus-mapping": mapping} if "mapping" in tag else {}),
-        }
-
-    return _walk(schema, lambda target: _moved(target, _DEFS, _SCHEMAS), keyword)
-
-
-def _inward(schema: Any) -> Any:
-    def keyword(part: dict[str, Any]) -> dict[str, Any]:
-        if not isinstance(part.get("discriminator"), str):
-            return part
-        part = dict(part)
-        tag: dict[str, Any] = {"propertyName": part["discriminator"]}
-        if "x-ionbus-mapping" in part:
-            tag["mapping"] = {
-                name: _moved(target, _SCHEMAS, _DEFS) for name, target in part.pop("x-ionbus-mapping").items()
-            }
-        return {**part, "discriminator": tag}
-
-    return _walk(schema, lambda target: _moved(target, _SCHEMAS, _DEFS), keyword)
-
-
-def _moved(target: str, old: str, new: str) -> str:
-    return new + target.removeprefix(old) if target.startswith(old) else target
-
-
-def _walk(
-    schema: Any, reference: Callable[[str], str], keyword: Callable[[dict[str, Any]], dict[str, Any]]
-) -> Any:
-    """Copy a schema with its references and its discriminators changed."""
-    if isinstance(schema, list):
-        return [_walk(part, reference, keyword) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    copy: dict[str, Any] = {}
-    for name, value in keyword(schema).items():
-        if name == "$ref" and isinstance(value, str):
-            copy[name] = reference(value)
-        elif name in _VALUES or name in {"discriminator", "x-ionbus-mapping"}:
-            copy[name] = value
-        elif name in _NAMED and isinstance(value, dict):
-            copy[name] = {inner: _walk(part, reference, keyword) for inner, part in value.items()}
-        else:
-            copy[name] = _walk(value, reference, keyword)
-    return copy
-
-
-# --- Reading ------------------------------------------------------------------------------------------
 
 
 def is_written_by_ionbus(document: Mapping[str, Any], contract: ContractDescription) -> bool:
@@ -365,7 +56,7 @@ class _Reader:
                 "where the title is for people, add x-ionbus-contract: conductor"
             )
         for key, schema in self._part("components", "schemas").items():
-            self._definitions[key] = _inward(self._schema(schema, f"components.schemas.{key}"))
+            self._definitions[key] = inward(self._schema(schema, f"components.schemas.{key}"))
         operations: dict[int, list[tuple[str, dict[str, Any]]]] = {}
         for key, operation in self._part("operations").items():
             operation = self._resolved(operation, f"operations.{key}")
@@ -444,7 +135,7 @@ class _Reader:
         reply = self._resolved(reply, f"{at}.reply")
         request, _ = self._messages(first.get("messages"), channel, f"{at}.messages", {"request"})
         answer, raises = self._messages(reply.get("messages", []), channel, f"{at}.reply.messages")
-        timeout_ms = first.get("x-ionbus-timeout-ms", _USUAL_TIMEOUT_MS[kind])
+        timeout_ms = first.get("x-ionbus-timeout-ms", USUAL_TIMEOUT_MS[kind])
         if timeout_ms is not None and (not isinstance(timeout_ms, int) or timeout_ms <= 0):
             raise self._problem(f"{at}: x-ionbus-timeout-ms is a whole number above 0, or null for no limit")
         side = "broker" if actions == {"receive"} else "client"
@@ -519,7 +210,7 @@ class _Reader:
             for way, schema in forms.items():
                 if "$ref" not in schema:  # a class of its own in both languages
                     self._definitions[name] = schema
-                    schema = {"$ref": f"{_DEFS}{name}"}
+                    schema = {"$ref": f"{DEFS}{name}"}
                 self._error_fields[code, way] = schema
         elif self._errors[code].name != name:
             raise self._problem(f"{where}: {name} and {self._errors[code].name} both have the code {code!r}")
@@ -530,8 +221,8 @@ class _Reader:
         message = message or {}
         payload = message.get("payload", {"type": "null"})
         return {
-            way: _inward(self._schema(message.get(f"x-ionbus-{word}", payload), f"{where}.payload"))
-            for way, word in _WORDS.items()
+            way: inward(self._schema(message.get(f"x-ionbus-{word}", payload), f"{where}.payload"))
+            for way, word in WORDS.items()
         }
 
     def _schema(self, schema: Any, where: str) -> JsonSchema:
@@ -555,10 +246,10 @@ class _Reader:
             if kind not in _TYPES:
                 raise self._problem(f"{where}: {kind!r} is no type; there are {', '.join(_TYPES)}")
         for key, value in schema.items():
-            if key in _NAMED:
+            if key in NAMED:
                 for name, part in self._object(value, f"{where}.{key}").items():
                     self._check_schema(part, f"{where}.{name}")
-            elif key not in _VALUES and not key.startswith("x-"):
+            elif key not in VALUES and not key.startswith("x-"):
                 self._check_schema(value, where)
 
     def _resolved(self, part: Any, where: str) -> dict[str, Any]:
