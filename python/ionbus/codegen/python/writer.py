@@ -1,39 +1,34 @@
-"""Writes a contract that is a file as Python: pydantic models, error classes and the contract's class.
-
-The models come from datamodel-code-generator (the extra `ionbus[codegen]`). What pydantic then says of them is the
-contract, whatever the file left open, so both sides that are generated from one file agree.
-"""
+"""The module of one contract: its models, error classes and the contract's class, as text."""
 
 from __future__ import annotations
 
 import ast
-import inspect
-import json
 import keyword
 import re
 import sys
-import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from types import ModuleType
 from typing import Any
 
 from ionbus.codegen.model import CodegenError
-from ionbus.contract.contract import Contract, is_contract
+from ionbus.codegen.python.models import (
+    HOLDER,
+    PLACES,
+    Fill,
+    Places,
+    calls_on,
+    generate,
+    without_unnamed_roots,
+)
+from ionbus.codegen.python.trees import docstring, is_docstring, literal, tidy
 from ionbus.contract.description import (
     ContractDescription,
     ErrorDescription,
     MemberDescription,
-    describe_contract,
 )
 from ionbus.contract.names import pascal_case
 from ionbus.contract.schema import KEYS, MARK, JsonSchema
 
-__all__ = ["load_python", "module_name", "write_python"]
-
 _DEFS = "#/$defs/"
-_HOLDER = "IonbusPayloads"
-_PLACES = "ionbus_places"
 _VALUES = frozenset({"const", "default", "enum", "examples", "required"})
 _NAMED = frozenset({"properties", "patternProperties", "$defs"})
 _DROPPED = frozenset({"title", "readOnly", "writeOnly"})
@@ -63,60 +58,12 @@ _MARKED_FORMATS = {
     "uuid": "uuid",
 }
 _USUAL_TIMEOUT_MS = {"call": 30_000, "stream": None}
-_IGNORED_RULES = "I001, INP001, N801, N815, PYI051, RUF012, RUF100"
 
 
-def module_name(contract: str) -> str:
-    """Give the name of the module that a contract goes into: `file_store.v2` goes into file_store_v2.py."""
-    return contract.replace(".", "_").lower()
-
-
-def write_python(contract: ContractDescription, head: str = "") -> dict[str, str]:
-    """Give a contract's module, by the name of its file.
-
-    Args:
-        contract: as `read_asyncapi` gave it.
-        head: a comment for the first line.
-
-    Raises:
-        CodegenError: datamodel-code-generator is missing, or a name or a type cannot be said in Python.
-    """
-    text = _Writer(contract).module()
-    first = f"# {head}\n" if head else ""
-    return {
-        f"{module_name(contract.name)}.py": (
-            f"{first}# ruff: noqa: {_IGNORED_RULES}\n{_formatted(text, contract.name)}"
-        )
-    }
-
-
-def load_python(contract: ContractDescription) -> ContractDescription:
-    """Give the contract as it is once it is in Python, where what a file left open is settled.
-
-    Raises:
-        CodegenError: as for `write_python`, or the contract is refused where its class is made.
-    """
-    name = f"_ionbus_from_file_{module_name(contract.name)}"
-    module = ModuleType(name)
-    sys.modules[name] = module
-    try:
-        exec(compile(_Writer(contract).module(), f"<{contract.name}>", "exec"), vars(module))  # noqa: S102 - ours
-        (made,) = (
-            value
-            for value in list(vars(module).values())
-            if is_contract(value) and value is not Contract and value.__module__ == name
-        )
-        return describe_contract(made.__contract__)
-    except TypeError as error:
-        raise CodegenError(f"{contract.name}: {error}") from error
-    finally:
-        del sys.modules[name]
-
-
-class _Writer:
+class Writer:
     def __init__(self, contract: ContractDescription) -> None:
         self._contract = contract
-        self._places = _Places()
+        self._places = Places()
         self._expressions: dict[tuple[str, str], ast.expr] = {}
         self._classes: dict[str, ast.ClassDef] = {}
         self._names: dict[str, str] = {}
@@ -124,7 +71,7 @@ class _Writer:
     def module(self) -> str:
         tree = self._models()
         self._classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-        holder = self._classes.pop(_HOLDER)
+        holder = self._classes.pop(HOLDER)
         for statement in holder.body:
             if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
                 self._expressions[self._part_of[statement.target.id]] = statement.annotation
@@ -135,10 +82,10 @@ class _Writer:
         errors = {self._class_of(error): error for error in self._contract.errors}
         body: list[ast.stmt] = []
         for node in tree.body:
-            if node is holder or (isinstance(node, ast.Expr) and _calls_on(node) in {_HOLDER, *errors}):
+            if node is holder or (isinstance(node, ast.Expr) and calls_on(node) in {HOLDER, *errors}):
                 continue
             if isinstance(node, ast.ClassDef):
-                _tidy(node, set(self._classes))
+                tidy(node, set(self._classes))
                 if node.name in errors:
                     self._make_error(node, errors[node.name])
             body.append(node)
@@ -172,15 +119,15 @@ class _Writer:
             "required": list(properties),
             "$defs": definitions,
         }
-        tree = ast.parse(_generate(root, self._contract.name))
+        tree = ast.parse(generate(root, self._contract.name))
         made = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
         for name in definitions:
             if name not in made:
                 raise CodegenError(
                     f"{self._contract.name}: the schema {name} cannot be a class in Python; rename it"
                 )
-        filled: ast.Module = _Fill(self._places.expressions).visit(tree)
-        return _without_unnamed_roots(filled, set(definitions))
+        filled: ast.Module = Fill(self._places.expressions).visit(tree)
+        return without_unnamed_roots(filled, set(definitions))
 
     def _definitions(self) -> Iterator[tuple[str, JsonSchema]]:
         schemas = self._contract.schema.definitions
@@ -217,7 +164,7 @@ class _Writer:
         place = None if is_named else self._place(schema, where, is_option=is_option)
         if place is not None:
             kept = {key: schema[key] for key in ("default", "description", "deprecated") if key in schema}
-            return {"customTypePath": f"{_PLACES}.{place}", **kept}
+            return {"customTypePath": f"{PLACES}.{place}", **kept}
         copy: dict[str, Any] = {}
         for key, value in schema.items():
             if key in _DROPPED or key.startswith(("x-", "custom")):
@@ -281,9 +228,9 @@ class _Writer:
         if "$ref" in cleaned:
             return str(cleaned["$ref"]).removeprefix(_DEFS)
         if "customTypePath" in cleaned:
-            return f"{_PLACES}_{cleaned['customTypePath'].removeprefix(_PLACES + '.')}"
+            return f"{PLACES}_{cleaned['customTypePath'].removeprefix(PLACES + '.')}"
         tree = ast.parse(
-            _generate(
+            generate(
                 {"type": "object", "properties": {"x": cleaned}, "required": ["x"], "$defs": {}},
                 self._contract.name,
             )
@@ -308,18 +255,16 @@ class _Writer:
         body = [
             statement
             for statement in node.body
-            if not isinstance(statement, (ast.Pass, ast.Assign)) and not _is_docstring(statement)
+            if not isinstance(statement, (ast.Pass, ast.Assign)) and not is_docstring(statement)
         ]
         code = ast.Assign([ast.Name("code")], ast.Constant(error.code), lineno=0)
-        doc = [_docstring(error.doc, 1)] if error.doc.strip() else []
+        doc = [docstring(error.doc, 1)] if error.doc.strip() else []
         node.body = [*doc, code, *body]
 
     def _contract_class(self, nested: str, name: str) -> ast.ClassDef:
         contract = self._contract
         doc = contract.nested[nested] if nested else contract.doc
-        body: list[ast.stmt] = (
-            [_docstring(doc, nested.count(".") + 2 if nested else 1)] if doc.strip() else []
-        )
+        body: list[ast.stmt] = [docstring(doc, nested.count(".") + 2 if nested else 1)] if doc.strip() else []
         body += [
             ast.Assign([ast.Name(_attribute(member.name))], self._member(member), lineno=0)
             for member in contract.members
@@ -361,7 +306,7 @@ class _Writer:
             func=ast.Name(self._own[member.kind.capitalize()]),
             args=[self._expressions[member.name, part] for part in member.parts],
             keywords=[
-                ast.keyword(name, value if isinstance(value, ast.expr) else _literal(value))
+                ast.keyword(name, value if isinstance(value, ast.expr) else literal(value))
                 for name, value in options.items()
             ],
         )
@@ -389,7 +334,7 @@ class _Writer:
         used = {part.id for node in body for part in ast.walk(node) if isinstance(part, ast.Name)}
         modules: dict[str, set[str]] = {}
         for node in found:
-            if node.module not in {"__future__", _PLACES}:
+            if node.module not in {"__future__", PLACES}:
                 modules.setdefault(node.module or "", set()).update(
                     alias.name if alias.asname is None else f"{alias.name} as {alias.asname}"
                     for alias in node.names
@@ -412,103 +357,6 @@ class _Writer:
         return "\n\n".join(parts)
 
 
-@dataclass
-class _Places:
-    """Types that are written into the generator's output where it left a place for them."""
-
-    expressions: dict[str, str] = field(default_factory=dict)
-    ionbus_types: set[str] = field(default_factory=set)
-
-    def put(self, expression: str) -> str:
-        if expression.isidentifier():
-            self.ionbus_types.add(expression)
-        for name, other in self.expressions.items():
-            if other == expression:
-                return name
-        name = f"Place{len(self.expressions)}"
-        self.expressions[name] = expression
-        return name
-
-
-class _Fill(ast.NodeTransformer):
-    def __init__(self, places: dict[str, str]) -> None:
-        self._places = places
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        name = node.id.removeprefix(f"{_PLACES}_")
-        if name not in self._places:
-            return node
-        filled: ast.expr = self.visit(ast.parse(self._places[name], mode="eval").body)
-        return filled
-
-
-def _without_unnamed_roots(tree: ast.Module, named: set[str]) -> ast.Module:
-    """Write out what the generator made a root model of for its own sake, as of a constrained option of a union."""
-    roots: dict[str, str] = {}
-    for node in list(tree.body):
-        if not isinstance(node, ast.ClassDef) or node.name in named or node.name == _HOLDER:
-            continue
-        for statement in node.body:
-            if isinstance(statement, ast.AnnAssign) and ast.unparse(statement.target) == "root":
-                roots[node.name] = ast.unparse(statement.annotation)
-                tree.body.remove(node)
-    tree.body = [node for node in tree.body if not (isinstance(node, ast.Expr) and _calls_on(node) in roots)]
-    written: ast.Module = _Fill(roots).visit(tree)
-    return written
-
-
-def _generate(schema: JsonSchema, contract: str) -> str:
-    try:
-        from datamodel_code_generator import InputFileType, PythonVersion, generate  # noqa: PLC0415 - an extra
-        from datamodel_code_generator.enums import DataModelType  # noqa: PLC0415
-        from datamodel_code_generator.format import DatetimeClassType, Formatter  # noqa: PLC0415
-    except ImportError as error:
-        raise CodegenError(
-            f"{contract}: Python from a file needs datamodel-code-generator: pip install 'ionbus[codegen]'"
-        ) from error
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about formats, which pydantic takes for text as we do
-            made = generate(
-                json.dumps(schema),
-                input_file_type=InputFileType.JsonSchema,
-                output_model_type=DataModelType.PydanticV2BaseModel,
-                target_python_version=PythonVersion.PY_311,
-                class_name=_HOLDER,
-                output_datetime_class=DatetimeClassType.Datetime,
-                formatters=[Formatter.BUILTIN],
-                strict_nullable=True,
-                use_annotated=True,
-                field_constraints=True,
-                use_schema_description=True,
-                use_field_description=True,
-                use_standard_collections=True,
-                use_union_operator=True,
-                use_unique_items_as_set=True,
-                set_default_enum_member=True,
-                capitalise_enum_members=True,
-                allow_remote_refs=False,
-                disable_timestamp=True,
-            )
-    except Exception as error:  # whatever it raises: it looks at schemas before it checks them
-        raise CodegenError(
-            f"{contract}: datamodel-code-generator cannot read its schemas: {type(error).__name__}: {error}"
-        ) from error
-    if not isinstance(made, str):
-        raise CodegenError(f"{contract}: datamodel-code-generator made no module of its schemas")
-    return made
-
-
-def _formatted(text: str, contract: str) -> str:
-    try:
-        import black  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise CodegenError(
-            f"{contract}: Python from a file needs black: pip install 'ionbus[codegen]'"
-        ) from error
-    return black.format_str(text, mode=black.Mode(line_length=100))
-
-
 def _class_name(key: str) -> str:
     words = [word for word in re.split(r"[^A-Za-z0-9]+", key) if word]
     return "".join(word[0].upper() + word[1:] for word in words)
@@ -519,83 +367,3 @@ def _attribute(name: str) -> str:
     if keyword.iskeyword(last):
         raise CodegenError(f"{name}: {last!r} is a word of Python's own; rename the member")
     return last
-
-
-def _tidy(node: ast.ClassDef, classes: set[str]) -> None:
-    """Move docstrings of fields into `Field(description=…)`, make defaults what they say they are, and drop what
-    only the generator needed."""
-    body: list[ast.stmt] = []
-    for index, statement in enumerate(node.body):
-        if _is_docstring(statement):
-            assert isinstance(statement, ast.Expr)
-            assert isinstance(statement.value, ast.Constant)
-            text = inspect.cleandoc(str(statement.value.value))
-            if index == 0:
-                body.append(_docstring(text, 1))
-            elif isinstance(body[-1], ast.AnnAssign) and ast.unparse(body[-1].target) != "root":
-                body[-1].annotation = _with_description(body[-1].annotation, text)
-        elif isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "model_config":
-            assert isinstance(statement.value, ast.Call)
-            statement.value.keywords = [
-                each for each in statement.value.keywords if each.arg != "arbitrary_types_allowed"
-            ]
-            if statement.value.keywords:
-                body.append(statement)
-        else:
-            if isinstance(statement, ast.AnnAssign):
-                _make_default(statement, classes)
-            body.append(statement)
-    node.body = body or [ast.Pass()]
-
-
-def _make_default(statement: ast.AnnAssign, classes: set[str]) -> None:
-    """Make a model of a default that is written as a dict, alone or in a list, where one model only may be meant."""
-    made = {part.id for part in ast.walk(statement.annotation) if isinstance(part, ast.Name)} & classes
-    if len(made) != 1 or "dict[" in ast.unparse(statement.annotation):
-        return
-    validate = ast.Attribute(ast.Name(made.pop()), "model_validate")
-
-    def model_of(value: ast.expr) -> ast.expr:
-        return ast.Call(func=validate, args=[value], keywords=[]) if isinstance(value, ast.Dict) else value
-
-    if isinstance(statement.value, ast.List):
-        statement.value.elts = [model_of(value) for value in statement.value.elts]
-    elif statement.value is not None:
-        statement.value = model_of(statement.value)
-
-
-def _with_description(annotation: ast.expr, text: str) -> ast.expr:
-    described = ast.keyword("description", ast.Constant(text))
-    if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value) == "Annotated":
-        for part in ast.walk(annotation.slice):
-            if isinstance(part, ast.Call) and ast.unparse(part.func) == "Field":
-                part.keywords.append(described)
-                return annotation
-    call = ast.Call(func=ast.Name("Field"), args=[], keywords=[described])
-    return ast.Subscript(ast.Name("Annotated"), ast.Tuple([annotation, call]))
-
-
-def _is_docstring(statement: ast.stmt) -> bool:
-    return (
-        isinstance(statement, ast.Expr)
-        and isinstance(statement.value, ast.Constant)
-        and isinstance(statement.value.value, str)
-    )
-
-
-def _docstring(text: str, depth: int) -> ast.Expr:
-    indent = "    " * depth
-    lines = text.strip().split("\n")
-    written = "\n".join([lines[0], *(f"{indent}{line}".rstrip() for line in lines[1:])])
-    return ast.Expr(ast.Constant(f"{written}\n{indent}" if len(lines) > 1 else written))
-
-
-def _literal(value: Any) -> ast.expr:
-    if isinstance(value, set):
-        return ast.Set([_literal(each) for each in sorted(value)])
-    return ast.parse(repr(value), mode="eval").body
-
-
-def _calls_on(node: ast.Expr) -> str:
-    """The class whose method a statement calls, as in `Tree.model_rebuild()`."""
-    return ast.unparse(node.value).partition(".")[0]
