@@ -12,25 +12,18 @@ from typing import Any
 from ionbus.codegen.constraints import constraints
 from ionbus.codegen.model import (
     Alias,
-    Array,
     CodegenError,
-    Constant,
     ContractModel,
     Definition,
     ErrorModel,
     Field,
     Interface,
-    Mapping,
     MemberModel,
-    Plain,
-    PlainName,
     Reference,
-    SetOf,
-    Tuple,
     Type,
-    Union,
     references,
 )
+from ionbus.codegen.types import DEFS, anonymous, is_open, read_type, renamed, renamed_definition
 from ionbus.contract.contract import ContractInfo
 from ionbus.contract.description import (
     ContractDescription,
@@ -40,39 +33,9 @@ from ionbus.contract.description import (
     describe_contract,
 )
 from ionbus.contract.names import pascal_case
-from ionbus.contract.schema import KEYS, MARK, REFUSED, ContractSchema, Direction, JsonSchema
+from ionbus.contract.schema import ContractSchema, Direction, JsonSchema
 
 __all__ = ["read_contract"]
-
-_DEFS = "#/$defs/"
-_MARKED: dict[str, PlainName] = {
-    "str": "text",
-    "bytes": "bytes",
-    "datetime": "datetime",
-    "date": "date",
-    "time": "time",
-    "duration": "duration",
-    "decimal": "decimal",
-    "uuid": "uuid",
-}
-_ARRAYS: dict[str, PlainName] = {
-    "int8array": "int8array",
-    "uint8array": "uint8array",
-    "int16array": "int16array",
-    "uint16array": "uint16array",
-    "int32array": "int32array",
-    "uint32array": "uint32array",
-    "int64array": "int64array",
-    "uint64array": "uint64array",
-    "float32array": "float32array",
-    "float64array": "float64array",
-}
-_SCALARS: dict[str, PlainName] = {
-    "integer": "number",
-    "number": "number",
-    "boolean": "truth",
-    "null": "nothing",
-}
 
 
 def read_contract(contract: ContractInfo | ContractDescription) -> ContractModel:
@@ -109,7 +72,7 @@ class _Definitions:
 
     def type_of(self, schema: JsonSchema, where: str) -> Type:
         """Read a type that belongs to no definition, with the final names in it."""
-        return _renamed(_read_type(schema, where), self._names)
+        return renamed(read_type(schema, where), self._names)
 
     def doc(self, part: Type) -> str:
         """What a named type says about itself in its first paragraph, for a member that says nothing."""
@@ -117,7 +80,7 @@ class _Definitions:
 
     def interface(self, schema: JsonSchema) -> Interface:
         """Give the definition that a schema refers to."""
-        found = self._by_name[self._names[schema["$ref"].removeprefix(_DEFS)]]
+        found = self._by_name[self._names[schema["$ref"].removeprefix(DEFS)]]
         assert isinstance(found, Interface)
         return found
 
@@ -157,15 +120,15 @@ class _Definitions:
         is_mapping = "additionalProperties" in schema or "patternProperties" in schema
         if schema.get("type") == "object" and ("properties" in schema or not is_mapping):
             fields = tuple(self._read_fields(key, name, schema))
-            return Interface(name, fields, doc, is_open=_is_open(schema, name))
-        return Alias(name, _read_type(schema, name), doc)
+            return Interface(name, fields, doc, is_open=is_open(schema, name))
+        return Alias(name, read_type(schema, name), doc)
 
     def _read_fields(self, key: str, name: str, schema: JsonSchema) -> Iterator[Field]:
         required = schema.get("required", ())
         for field, part in schema.get("properties", {}).items():
             yield Field(
                 field,
-                _read_type(part, f"{name}.{field}"),
+                read_type(part, f"{name}.{field}"),
                 field in required or (key, field) in self._tags,
                 inspect.cleandoc(part.get("description", "")),
                 json.dumps(part["default"], ensure_ascii=False)
@@ -190,7 +153,7 @@ class _Definitions:
             for base, (sent, received) in pairs.items():
                 if base in different:
                     continue
-                if _anonymous(read[sent], shared) != _anonymous(read[received], shared):
+                if anonymous(read[sent], shared) != anonymous(read[received], shared):
                     different.add(base)
                     changed = True
         for base, (sent, received) in pairs.items():
@@ -209,7 +172,7 @@ class _Definitions:
                     f"{base}: it and {owners[name]} would both be called {name} in TypeScript; rename one"
                 )
             is_sent_form = key.endswith("-Input") and base in different
-            renamed = _renamed_definition(definition, self._names)
+            renamed = renamed_definition(definition, self._names)
             self._by_name[name] = replace(renamed, name=name, is_sent_form=is_sent_form)
 
 
@@ -311,108 +274,6 @@ def _refuse_collisions(
             )
 
 
-# --- Schemas to types ---------------------------------------------------------------------------------
-
-
-def _read_type(schema: JsonSchema, where: str) -> Type:
-    """Read one JSON Schema; references keep the schema's own names.
-
-    Args:
-        schema: as pydantic wrote it.
-        where: model and field, for the message.
-    """
-    if REFUSED in schema:
-        raise CodegenError(f"{where}: {schema[REFUSED]}")
-    if "$ref" in schema:
-        return Reference(schema["$ref"].removeprefix(_DEFS))
-    if "const" in schema:
-        return _constant(schema["const"], where)
-    if "enum" in schema:
-        return _union(_constant(value, where) for value in schema["enum"])
-    for combined in ("anyOf", "oneOf"):
-        if combined in schema:
-            return _union(_read_type(option, where) for option in schema[combined])
-    if len(schema.get("allOf", ())) == 1:
-        return _read_type(schema["allOf"][0], where)
-    kind = schema.get("type")
-    if kind == "array":
-        return _read_array(schema, where)
-    if kind == "object":
-        return _read_mapping(schema, where)
-    return _read_scalar(schema, where)
-
-
-def _is_open(schema: JsonSchema, where: str) -> bool:
-    """Whether an object may have fields that it does not name; they may be anything."""
-    extra = schema.get("additionalProperties", False)
-    if isinstance(extra, dict) and extra and "properties" in schema:
-        raise CodegenError(
-            f"{where}: it takes fields that it does not name, of a type of their own; "
-            "put them in a field of type dict[str, …]"
-        )
-    return extra is not False
-
-
-def _read_scalar(schema: JsonSchema, where: str) -> Type:
-    kind = schema.get("type")
-    if kind == "string":
-        if schema.get("writeOnly", False):
-            raise CodegenError(
-                f"{where}: a {schema['format']} hides its value from whoever receives it; use str"
-            )
-        return Plain(_MARKED[schema.get(MARK, "str")])
-    if schema.get(MARK) == "int64":
-        return Plain("int64")
-    if isinstance(kind, str) and kind in _SCALARS:
-        return Plain(_SCALARS[kind])
-    if kind is None:
-        return Plain("any")
-    raise CodegenError(f"{where}: {json.dumps(schema)} has no counterpart in TypeScript; use a model")
-
-
-def _read_array(schema: JsonSchema, where: str) -> Type:
-    if "prefixItems" in schema:
-        items = tuple(_read_type(item, where) for item in schema["prefixItems"])
-        rest = schema.get("items")
-        return Tuple(items, _read_type(rest, where) if isinstance(rest, dict) else None)
-    if "items" not in schema:
-        if schema.get("maxItems") == 0:
-            return Tuple(())
-        return Array(Plain("any"))
-    if schema.get(MARK) in _ARRAYS:
-        return Plain(_ARRAYS[schema[MARK]])
-    item = _read_type(schema["items"], where)
-    return SetOf(item) if schema.get(MARK) == "set" else Array(item)
-
-
-def _read_mapping(schema: JsonSchema, where: str) -> Type:
-    values = schema.get("additionalProperties")
-    if values is None and len(schema.get("patternProperties", {})) == 1:
-        (values,) = schema["patternProperties"].values()
-    if "properties" in schema:
-        raise CodegenError(f"{where}: an object without a name; make it a model")
-    value = _read_type(values, where) if isinstance(values, dict) else Plain("any")
-    return Mapping(value, _read_type(schema[KEYS], where) if schema.get(MARK) == "map" else None)
-
-
-def _constant(value: Any, where: str) -> Type:
-    if value is None or isinstance(value, (str, int, float, bool)):
-        return Plain("nothing") if value is None else Constant(value, type(value).__name__)
-    raise CodegenError(
-        f"{where}: the constant {value!r} is neither text, number, truth nor None; use one of those"
-    )
-
-
-def _union(options: Iterator[Type]) -> Type:
-    """Join types, those of unions inside it included, each once; one that may be anything is all of it."""
-    flat: dict[Type, None] = {}
-    for option in options:
-        flat.update(dict.fromkeys(option.options if isinstance(option, Union) else (option,)))
-    if Plain("any") in flat:
-        return Plain("any")
-    return next(iter(flat)) if len(flat) == 1 else Union(tuple(flat))
-
-
 def _discriminators(schema: ContractSchema) -> Iterator[tuple[str, str]]:
     """The (definition, field) pairs by which discriminated unions tell their models apart.
 
@@ -424,13 +285,10 @@ def _discriminators(schema: ContractSchema) -> Iterator[tuple[str, str]]:
         if isinstance(part, dict):
             tag = part.get("discriminator")
             if isinstance(tag, dict) and isinstance(tag.get("mapping"), dict):
-                yield from ((key.removeprefix(_DEFS), tag["propertyName"]) for key in tag["mapping"].values())
+                yield from ((key.removeprefix(DEFS), tag["propertyName"]) for key in tag["mapping"].values())
             waiting += part.values()
         elif isinstance(part, list):
             waiting += part
-
-
-# --- Names --------------------------------------------------------------------------------------------
 
 
 def _type_name(key: str) -> str:
@@ -456,37 +314,3 @@ def _without_metadata(title: str) -> str:
         return title
     kind = "Int64" if ", _Wide" in tail[: ends[-1]] else tail[: ends[0]]
     return head + _without_metadata(kind + tail[ends[-1] + 1 :])
-
-
-def _renamed(part: Type, names: dict[str, str]) -> Type:
-    match part:
-        case Reference(name):
-            return Reference(names.get(name, name))
-        case Array(item):
-            return Array(_renamed(item, names))
-        case SetOf(item):
-            return SetOf(_renamed(item, names))
-        case Mapping(value, key):
-            return Mapping(_renamed(value, names), None if key is None else _renamed(key, names))
-        case Tuple(items, rest):
-            return Tuple(
-                tuple(_renamed(item, names) for item in items),
-                None if rest is None else _renamed(rest, names),
-            )
-        case Union(options):
-            return _union(_renamed(option, names) for option in options)
-        case Plain() | Constant():
-            return part
-
-
-def _renamed_definition(definition: Definition, names: dict[str, str]) -> Definition:
-    if isinstance(definition, Alias):
-        return replace(definition, type=_renamed(definition.type, names))
-    return replace(
-        definition, fields=tuple(replace(part, type=_renamed(part.type, names)) for part in definition.fields)
-    )
-
-
-def _anonymous(definition: Definition, names: dict[str, str]) -> Definition:
-    """Give a definition as it compares with its other direction."""
-    return replace(_renamed_definition(definition, names), name="")
