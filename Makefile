@@ -109,10 +109,13 @@ lock: .venv/.made ## Resolve the dependencies anew: requirements/*.txt and packa
 	  --no-emit-index-url --custom-compile-command "make lock" "$$@"; }; \
 	compile pyproject.toml --all-extras --group dev --output-file requirements/dev.txt; \
 	compile --no-deps requirements/node.in --output-file requirements/node.txt; \
+	compile --group bench --output-file requirements/bench.txt; \
 	compile --group fuzz --output-file requirements/fuzz.txt; \
 	compile --no-deps requirements/uv.in --output-file requirements/uv.txt
 	rm -rf node_modules package-lock.json
 	npm install --package-lock-only
+	rm -f benchmarks/package-lock.json
+	cd benchmarks && npm install --package-lock-only --userconfig ../.npmrc
 
 ##@ Test
 .PHONY: test
@@ -176,9 +179,17 @@ fuzz: setup .venv/.fuzz build/fuzz/fuzz.mjs ## Hostile input at each layer, a mi
 	@PYTHONPATH=tests $(PY) -m fuzz
 
 ##@ Measure
+# The peers are installed beside the project, in an environment of their own (benchmarks/README.md).
+BENCH = PYTHONPATH=$(CURDIR):$(CURDIR)/python build/bench/bin/python -m benchmarks
+
 .PHONY: bench
-bench: setup ## A call from Python to Python, over each channel
-	$(PY) benchmarks/python_call.py
+bench: build/bench/.made js-shim/dist/.made ## Everything, beside its peers: tables, charts, benchmarks/results (about 25 min)
+	$(BENCH) --output benchmarks/results/latest.json
+
+.PHONY: bench-quick
+bench-quick: build/bench/.made js-shim/dist/.made ## The same in brief, under 3 min (ONLY="call events-in" SYSTEMS="ionbus-stdio raw-stdio" LOOP=asyncio for less)
+	$(BENCH) --quick $(if $(ONLY),--workloads $(ONLY)) $(if $(SYSTEMS),--systems $(SYSTEMS)) $(if $(LOOP),--loop $(LOOP)) \
+	  --output build/bench-quick.json
 
 .PHONY: bench-codegen
 bench-codegen: setup ## What generating 500 models costs beyond importing them
@@ -191,7 +202,7 @@ bench-electron: setup runtimes js-shim/dist/.made ## A call from Electron's rend
 ##@ Tidy up
 .PHONY: clean
 clean: ## Remove what was built and installed here (Electron stays in its cache)
-	rm -rf .venv node_modules build js-shim/dist $(CONDUCTOR)/build e2e/electron-vite-app/out
+	rm -rf .venv node_modules build benchmarks/node_modules js-shim/dist $(CONDUCTOR)/build e2e/electron-vite-app/out
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
@@ -213,6 +224,13 @@ build/fuzz/fuzz.mjs: node_modules/.made $(shell find js-shim/src js-shim/test/fu
 
 .venv/.fuzz: .venv/.made requirements/fuzz.txt
 	@$(PIP) install --require-hashes -r requirements/fuzz.txt
+	@touch $@
+
+build/bench/.made: .venv/.made node_modules/.made requirements/bench.txt benchmarks/package-lock.json
+	@echo "installing the peers into build/bench and benchmarks/node_modules"
+	@$(PYTHON) -m venv build/bench
+	@build/bench/bin/python -m pip --quiet --quiet --disable-pip-version-check install --require-hashes -r requirements/bench.txt
+	@npm ci --prefix benchmarks --userconfig .npmrc --no-fund
 	@touch $@
 
 node_modules/.made: .venv/.made requirements/node.txt package-lock.json package.json .npmrc

@@ -14,7 +14,7 @@ import stat
 import sys
 import threading
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 READ_BYTES: Final = 65_536
 HIGH_WATER_BYTES: Final = 65_536
@@ -155,8 +155,7 @@ class _Input(asyncio.Protocol):
         self._pipe = pipe
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.ReadTransport)
-        self._pipe.input_opened(transport)
+        self._pipe.input_opened(cast(asyncio.ReadTransport, transport))  # uvloop's is of another class
 
     def data_received(self, data: bytes) -> None:
         self._pipe.user.received(data)
@@ -170,8 +169,7 @@ class _Output(asyncio.BaseProtocol):
         self._pipe = pipe
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._pipe.output = transport
+        self._pipe.output = cast(asyncio.WriteTransport, transport)  # uvloop's is of another class
 
     def pause_writing(self) -> None:
         self._pipe.paused(True)

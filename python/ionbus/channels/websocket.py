@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import logging
 from abc import ABC, abstractmethod
-from typing import Final
+from typing import Final, cast
 
 from websockets.exceptions import PayloadTooBig
 from websockets.frames import CloseCode, Frame, Opcode
@@ -123,8 +123,7 @@ class WebSocketChannel(asyncio.Protocol, ABC):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is open."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is of another class
 
     def data_received(self, data: bytes) -> None:
         """Bytes came in: deliver what they complete, then write all answers at once."""

@@ -1,0 +1,1 @@
+"""What ionbus costs, beside its peers: `python -m benchmarks --help`, and README.md in this folder."""

@@ -1,0 +1,43 @@
+/** socket.io-client, without the HTTP requests before its WebSocket. */
+
+import { io } from "socket.io-client";
+import parser from "socket.io-msgpack-parser";
+import { startServer } from "../../client/child.mjs";
+
+export async function start(command, { serializer }) {
+  const { pid, endpoint, stop } = await startServer(command);
+  const options = {
+    transports: ["websocket"],
+    perMessageDeflate: false,
+    forceNew: true,
+    ...(serializer === "msgpack" ? { parser } : {}),
+  };
+  return { pid, connect: () => connect(endpoint.url, options), stop };
+}
+
+async function connect(url, options) {
+  const socket = io(url, options);
+  await new Promise((resolve, reject) => {
+    socket.once("connect", resolve);
+    socket.once("connect_error", reject);
+  });
+  const names = Object.fromEntries(
+    ["tick", "progress", "result"].map((kind) => [
+      kind,
+      { call: `call-${kind}`, in: `in-${kind}`, out: `out-${kind}`, publish: `publish-${kind}` },
+    ]),
+  );
+  const ask = (name, ...values) => new Promise((resolve) => socket.emit(name, ...values, resolve));
+  return {
+    call: (kind, payload) => ask(names[kind].call, payload),
+    emit: (kind, payload) => void socket.emit(names[kind].in, payload),
+    received: (count) => ask("received", count),
+    listen(kind, listener) {
+      socket.on(names[kind].out, listener);
+      return () => socket.off(names[kind].out, listener);
+    },
+    publish: (kind, count) => socket.emit(names[kind].publish, count),
+    usage: () => ask("usage"),
+    close: () => socket.disconnect(),
+  };
+}

@@ -1,0 +1,58 @@
+"""Records as a table for people."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from benchmarks.record import Record, Run, ratio
+
+
+def with_ratios(records: Sequence[Record], references: Iterable[str]) -> list[Record]:
+    """Add to each record how it stands to the same figure of each reference."""
+    wanted = set(references)
+    compared = []
+    for each in records:
+        others = [other for other in records if other.system in wanted and _compares(each, other)]
+        compared.append(replace(each, ratio_to={other.system: ratio(each, other) for other in others}))
+    return compared
+
+
+def _compares(one: Record, other: Record) -> bool:
+    same = (one.workload, one.payload, one.metric) == (other.workload, other.payload, other.metric)
+    return same and one.system != other.system and len(one.rounds) == len(other.rounds)
+
+
+def markdown(run: Run) -> str:
+    """Give the whole run: what it was made on, and a table for each workload and payload."""
+    about = ", ".join(f"{name} {fact}" for name, fact in run.about.items())
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for each in run.records:
+        groups.setdefault((each.workload, each.payload), []).append(each)
+    tables = [
+        f"### {workload}, {payload}\n\n{_table(group)}" for (workload, payload), group in groups.items()
+    ]
+    return "\n\n".join([f"Measured on: {about}.", *tables]) + "\n"
+
+
+def _table(records: Sequence[Record]) -> str:
+    metrics = list(dict.fromkeys((each.metric, each.unit) for each in records))
+    cells = {(each.system, each.metric): _cell(each) for each in records}
+    systems = list(dict.fromkeys(each.system for each in records))
+    lines = [
+        ["system", *(f"{metric} ({unit})" for metric, unit in metrics)],
+        ["---"] + ["---:"] * len(metrics),
+        *([system, *(cells.get((system, metric), "") for metric, _ in metrics)] for system in systems),
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(each: Record) -> str:
+    lower, upper = each.spread
+    return f"{number(each.value)} ({number(lower)} to {number(upper)})"
+
+
+def number(value: float) -> str:
+    """Three digits that count, in groups of thousands."""
+    if value == 0:
+        return "0"
+    digits = max(0, 3 - len(str(int(abs(value))))) if abs(value) >= 1 else 3
+    return f"{value:,.{digits}f}"

@@ -1,0 +1,37 @@
+"""A server's process: how it tells where it is, and when it ends."""
+
+import argparse
+import asyncio
+import json
+import os
+import threading
+
+from benchmarks.loops import LOOPS, use_loop
+
+
+def options() -> argparse.Namespace:
+    """Read the command line that every server has, and choose the loop."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--loop", choices=LOOPS, default="uvloop")
+    parser.add_argument("--channel", choices=("websocket", "stdio"), default="websocket")
+    parser.add_argument("--serializer", default="default")
+    chosen = parser.parse_args()
+    use_loop(chosen.loop)
+    return chosen
+
+
+def announce(url: str, token: str | None = None) -> None:
+    """Tell the parent where to connect."""
+    print(json.dumps({"url": url, "token": token}), flush=True)
+
+
+async def until_parent_ends() -> None:
+    """Wait until standard input is closed; then the process ends, whatever it does."""
+    threading.Thread(target=_lifeline, daemon=True).start()
+    await asyncio.Event().wait()
+
+
+def _lifeline() -> None:
+    while os.read(0, 65536):
+        pass
+    os._exit(0)

@@ -1,0 +1,39 @@
+"""Takes turns: A B C A B C …, each warm, each round about as long."""
+
+from collections.abc import Callable, Mapping
+
+Figures = Mapping[str, float]
+Run = Callable[[int], Figures]
+"""Do this many; give `seconds` and whatever else."""
+
+LONG_ENOUGH = 0.1
+"""Seconds from which on a run tells how fast a system is."""
+
+
+def take_turns(
+    runs: Mapping[str, Run], rounds: int, seconds: float, at_least: int = 1
+) -> dict[str, list[tuple[Figures, int]]]:
+    """Give each round's figures and its count, for each of `runs`.
+
+    Args:
+        runs: what is compared, by name.
+        rounds: how many turns each has.
+        seconds: how long a turn is about to take.
+        at_least: the smallest count.
+    """
+    counts = {name: count_for(run, seconds, at_least) for name, run in runs.items()}
+    for name, run in runs.items():
+        run(counts[name])  # warm
+    turns: dict[str, list[tuple[Figures, int]]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            turns[name].append((run(counts[name]), counts[name]))
+    return turns
+
+
+def count_for(run: Run, seconds: float, at_least: int) -> int:
+    """Find how many take about that long."""
+    count = at_least
+    while (took := run(count)["seconds"]) < min(LONG_ENOUGH, seconds / 2):
+        count *= 4
+    return max(at_least, round(count * seconds / took))

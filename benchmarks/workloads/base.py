@@ -1,0 +1,43 @@
+"""What a workload is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from benchmarks.record import Record
+from benchmarks.systems import System
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure, and with what.
+
+    Args:
+        rounds: how often each system has its turn.
+        seconds: how long a turn is.
+        loop: the servers' event loop.
+        payloads: these alone, by name; empty: what the workload has.
+    """
+
+    rounds: int
+    seconds: float
+    loop: str
+    payloads: tuple[str, ...] = ()
+
+
+class Workload(Protocol):
+    """Something that can be measured.
+
+    `name` is what records and the command line call it; `systems` are those by which it can be done, empty where it has
+    contenders of its own.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def systems(self) -> tuple[str, ...]: ...
+
+    def measure(self, systems: Sequence[System], effort: Effort) -> list[Record]:
+        """Measure these, in turns."""
+        ...
