@@ -181,6 +181,7 @@ fuzz: setup .venv/.fuzz build/fuzz/fuzz.mjs ## Hostile input at each layer, a mi
 ##@ Measure
 # The peers are installed beside the project, in an environment of their own (benchmarks/README.md).
 BENCH = PYTHONPATH=$(CURDIR):$(CURDIR)/python build/bench/bin/python -m benchmarks
+ON = $(if $(LOOP),--loop $(LOOP))
 
 .PHONY: bench
 bench: build/bench/.made js-shim/dist/.made ## Everything, beside its peers: tables, charts, benchmarks/results (about 25 min)
@@ -188,8 +189,11 @@ bench: build/bench/.made js-shim/dist/.made ## Everything, beside its peers: tab
 
 .PHONY: bench-quick
 bench-quick: build/bench/.made js-shim/dist/.made ## The same in brief, under 3 min (ONLY="call events-in" SYSTEMS="ionbus-stdio raw-stdio" LOOP=asyncio for less)
-	$(BENCH) --quick $(if $(ONLY),--workloads $(ONLY)) $(if $(SYSTEMS),--systems $(SYSTEMS)) $(if $(LOOP),--loop $(LOOP)) \
-	  --output build/bench-quick.json
+	$(BENCH) --quick $(if $(ONLY),--workloads $(ONLY)) $(if $(SYSTEMS),--systems $(SYSTEMS)) $(ON) --output build/bench-quick.json
+
+.PHONY: bench-targets
+bench-targets: build/bench/.made js-shim/dist/.made ## What ionbus is to reach (benchmarks/targets.toml), measured and judged; fails on a miss (ONLY="call call-64" for some)
+	$(BENCH).targets $(if $(ONLY),--only $(ONLY)) $(ON)
 
 .PHONY: bench-codegen
 bench-codegen: setup ## What generating 500 models costs beyond importing them

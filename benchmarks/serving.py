@@ -6,16 +6,19 @@ import json
 import os
 import threading
 
-from benchmarks.loops import LOOPS, use_loop
+from benchmarks.loops import LOOPS, hide, use_loop
 
 
 def options() -> argparse.Namespace:
-    """Read the command line that every server has, and choose the loop."""
+    """Read the command line that every server has; choose the loop, and hide what is not to be found."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--loop", choices=LOOPS, default="uvloop")
     parser.add_argument("--channel", choices=("websocket", "stdio"), default="websocket")
     parser.add_argument("--serializer", default="default")
+    parser.add_argument("--hide", action="append", default=[], metavar="MODULE")
     chosen = parser.parse_args()
+    for module in chosen.hide:
+        hide(module)
     use_loop(chosen.loop)
     return chosen
 

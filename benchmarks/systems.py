@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).parent
+FAST = ("ormsgpack",)
+"""What ionbus[fast] installs besides uvloop."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,11 @@ class System:
         return options
 
 
+def _ionbus(name: str, channel: str) -> System:
+    """As installed: without what ionbus[fast] adds, but for the loop that all servers have."""
+    return System(name, "ionbus", channel, tuple(f"--hide={module}" for module in FAST))
+
+
 def _socketio(serializer: str, name: str) -> System:
     return System(name, "socketio", "websocket", ("--serializer", serializer), {"serializer": serializer})
 
@@ -52,8 +59,10 @@ def _socketio(serializer: str, name: str) -> System:
 SYSTEMS = {
     system.name: system
     for system in (
-        System("ionbus-websocket", "ionbus", "websocket"),
-        System("ionbus-stdio", "ionbus", "stdio"),
+        _ionbus("ionbus-websocket", "websocket"),
+        _ionbus("ionbus-stdio", "stdio"),
+        System("ionbus-websocket-fast", "ionbus", "websocket"),
+        System("ionbus-stdio-fast", "ionbus", "stdio"),
         System("raw-websocket", "raw", "websocket"),
         System("raw-stdio", "raw", "stdio"),
         _socketio("default", "socketio-json"),
