@@ -22,7 +22,7 @@ export interface IonbusErrorOptions {
 export class IonbusError<Code extends string = string> extends Error {
   static readonly code: string = "ionbus_error";
   readonly code: Code;
-  readonly cause?: unknown;
+  override readonly cause?: unknown;
 
   /** @param message - what happened, to which thing, and what to do. */
   constructor(message = "", options?: IonbusErrorOptions) {
