@@ -5,6 +5,7 @@
 
 import type { ContractErrorClass } from "./errors.js";
 import type { Bigints } from "./wire/bigints.js";
+import type { ValueKind } from "./wire/values.js";
 
 /** Who may publish an event. */
 export type Source = "broker" | "client" | "any";
@@ -47,6 +48,8 @@ export interface EventDescriptor<
   readonly key: readonly string[];
   /** Where its payload holds integers of 64 bits. */
   readonly bigints?: Bigints;
+  /** The kinds of values in it that msgpack lacks. */
+  readonly values?: readonly ValueKind[];
   readonly "~received"?: (payload: Received) => Received;
   readonly "~sent"?: (payload: Sent) => Sent;
 }
@@ -66,6 +69,8 @@ export interface CallDescriptor<Name extends string, Request, Response, By exten
   readonly idempotent: boolean;
   /** Where its payloads hold integers of 64 bits. */
   readonly bigints?: Bigints;
+  /** The kinds of values in them that msgpack lacks. */
+  readonly values?: readonly ValueKind[];
   readonly "~request"?: (payload: Request) => Request;
   readonly "~response"?: (payload: Response) => Response;
 }
@@ -85,6 +90,8 @@ export interface StreamDescriptor<Name extends string, Request, Item, By extends
   readonly idempotent: boolean;
   /** Where its payloads hold integers of 64 bits. */
   readonly bigints?: Bigints;
+  /** The kinds of values in them that msgpack lacks. */
+  readonly values?: readonly ValueKind[];
   readonly "~request"?: (payload: Request) => Request;
   readonly "~item"?: (payload: Item) => Item;
 }
@@ -130,6 +137,7 @@ interface EventOptions<Name extends string, By extends Source> {
   readonly delivery?: Delivery;
   readonly key?: readonly string[];
   readonly bigints?: Bigints;
+  readonly values?: readonly ValueKind[];
 }
 
 interface AnsweredOptions<Name extends string, By extends ServedBy> {
@@ -140,6 +148,7 @@ interface AnsweredOptions<Name extends string, By extends ServedBy> {
   readonly raises?: readonly ContractErrorClass[];
   readonly idempotent?: boolean;
   readonly bigints?: Bigints;
+  readonly values?: readonly ValueKind[];
 }
 
 /** How long a call waits for its answer unless its contract or its caller says otherwise. */

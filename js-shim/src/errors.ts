@@ -6,7 +6,8 @@
  */
 
 import type { ErrorCode } from "./generated/errors.js";
-import { type Bigints, withBigints } from "./wire/bigints.js";
+import type { Bigints } from "./wire/bigints.js";
+import type { ValueKind } from "./wire/values.js";
 
 const MARK = Symbol.for("ionbus.error");
 
@@ -191,6 +192,8 @@ export interface ContractErrorClass {
   readonly code: string;
   /** Where its fields hold integers of 64 bits. */
   readonly bigints?: Bigints;
+  /** The kinds of values in its fields that msgpack lacks. */
+  readonly values?: readonly ValueKind[];
   // `never`: each class has its own fields, and the generated types vouch for those that arrive.
   new (fields: never, options?: ContractErrorOptions): ContractError;
 }
@@ -242,7 +245,7 @@ export function errorFromWire(
   const { paths, incident_id: incidentId } = fields;
   const Declared = raises.find((error) => error.code === code);
   if (Declared !== undefined)
-    return new Declared(withBigints(fields, Declared.bigints) as never, { message });
+    return new Declared((Declared.bigints?.received?.(fields) ?? fields) as never, { message });
   if (code === InvalidPayload.code) return new InvalidPayload(message, { paths: pathsOf(paths) });
   if (code === InternalError.code) {
     return new InternalError(message, { incidentId: typeof incidentId === "string" ? incidentId : "" });

@@ -45,5 +45,20 @@ export {
 } from "./errors.js";
 export type { Limits } from "./generated/protocol.js";
 export type { ConnectionState } from "./generated/states.js";
-export type { Bigints } from "./wire/bigints.js";
-export { DateTime, Decimal, Duration, PlainDate, PlainTime, Uuid } from "./wire/values.js";
+export { allValues } from "./wire/all_values.js";
+export { type BigintPaths, type Bigints, bigintsAt } from "./wire/bigints.js";
+export { mappings, sets } from "./wire/collections.js";
+export { Decimal, decimals } from "./wire/decimal.js";
+export {
+  DateTime,
+  Duration,
+  dateTimes,
+  durations,
+  PlainDate,
+  PlainTime,
+  plainDates,
+  plainTimes,
+} from "./wire/times.js";
+export { typedArrays } from "./wire/typed_arrays.js";
+export { Uuid, uuids } from "./wire/uuid.js";
+export type { ValueKind } from "./wire/values.js";

@@ -51,8 +51,3 @@ export async function readEndpointFile(path: string): Promise<Endpoint> {
     'connect: IONBUS_ENDPOINT_FILE is for Node.js; there "ionbus" is imported as ES module or bundled for it',
   );
 }
-
-/** Bytes as hexadecimal digits. */
-export function toHex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}

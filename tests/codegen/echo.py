@@ -104,6 +104,14 @@ def compile_project(folder: Path, compiler: str = "7") -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def bundle_for_page(folder: Path) -> None:
+    """Bundle the compiled program as for a page, which has the code of those values alone that its contract has."""
+    esbuild = str(ROOT / "node_modules" / ".bin" / "esbuild")
+    program = str(folder / "out" / "echo.js")
+    how = ("--bundle", "--format=esm", "--platform=browser", "--log-level=error", "--allow-overwrite")
+    subprocess.run([esbuild, program, *how, f"--outfile={program}"], check=True)
+
+
 @asynccontextmanager
 async def echoing(contract: Any, folder: Path) -> AsyncIterator[Callable[[str, Any], Any]]:
     """Run the compiled program; gives what sends a value of a member there and back."""
@@ -116,7 +124,9 @@ async def echoing(contract: Any, folder: Path) -> AsyncIterator[Callable[[str, A
     broker.handle(contract.ready)(ready)
     async with broker.serve("ws://127.0.0.1:0") as (endpoint,):
         env = {**os.environ, "IONBUS_URL": endpoint.url, "IONBUS_TOKEN": endpoint.token or ""}
-        node = await asyncio.create_subprocess_exec("node", folder / "out" / "echo.js", env=env)
+        node = await asyncio.create_subprocess_exec(
+            "node", "--experimental-websocket", folder / "out" / "echo.js", env=env
+        )
         try:
             ended = asyncio.ensure_future(node.wait())
             await asyncio.wait([ended, connected], timeout=20, return_when=asyncio.FIRST_COMPLETED)

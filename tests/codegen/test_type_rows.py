@@ -25,6 +25,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def there_and_back(project: Path) -> AsyncIterator[Callable[[str, Any], Any]]:
     echo.compile_project(project)
+    echo.bundle_for_page(project)
     async with echo.echoing(Rows, project) as send:
         yield send
 

@@ -3,8 +3,10 @@
 
 import {
   call,
+  dateTimes,
   event,
   stream,
+  uuids,
   type CallDescriptor,
   type ContractReference,
   type EventDescriptor,
@@ -25,6 +27,7 @@ export const __contract__: ContractReference = {
 export const said: EventDescriptor<"chat.said", Message> = /*#__PURE__*/ event({
   name: "chat.said",
   contract: __contract__,
+  values: [dateTimes, uuids],
 });
 
 /** Somebody is writing; only the newest of each counts. */
@@ -42,10 +45,12 @@ export const say: CallDescriptor<"chat.say", DraftInput, Message> = /*#__PURE__*
   contract: __contract__,
   timeoutMs: 5_000,
   raises: [TooLong],
+  values: [dateTimes, uuids],
 });
 
 /** What was said last, oldest first. */
 export const history: StreamDescriptor<"chat.history", number, Message> = /*#__PURE__*/ stream({
   name: "chat.history",
   contract: __contract__,
+  values: [dateTimes, uuids],
 });

@@ -39,12 +39,13 @@ import {
 } from "../errors.js";
 import { DEFAULT_LIMITS, type Limits, Message } from "../generated/protocol.js";
 import type { ConnectionState } from "../generated/states.js";
-import { entropy, toHex } from "../platform.js";
+import { entropy } from "../platform.js";
 import type { Session } from "../session/session.js";
 import { startTimer, stopTimer } from "../time.js";
-import { type Bigints, withBigints } from "../wire/bigints.js";
+import type { Conversion } from "../wire/bigints.js";
+import { toHex } from "../wire/hex.js";
 import { encodeEvent, encodeMessage } from "../wire/messages.js";
-import { decode, encode, ValueRefused } from "../wire/values.js";
+import { decode, encode, know, ValueRefused } from "../wire/values.js";
 import { descriptionOf } from "./description.js";
 import { createLink, endError, type StateChange } from "./link.js";
 
@@ -180,8 +181,9 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
   /** Which listeners an event's name has found so far; forgotten when they change. */
   const found = new Map<string, Listener[]>();
   const contracts = new Set<ContractReference>();
-  /** Where the payloads of members that were used hold integers of 64 bits, by the member's name. */
-  const bigints = new Map<string, Bigints>();
+  const learnt = new Set<AnyMember>();
+  /** What makes integers of 64 bits `bigint` in what arrives, by the name of a member that was used. */
+  const conversions = new Map<string, Conversion>();
   const stateListeners = createListening<StateChange>((error) => reportListenerError("the state", error));
   const errorListeners = createListening<IonbusError>((error) => reportListenerError("refusals", error));
   let lastListener = 0;
@@ -305,16 +307,24 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
     }
   }
 
-  /** A member is used: announce its contract. */
+  /** A member is used: announce its contract, and learn what its payloads hold. */
   function use(member: AnyMember): void {
     announce(member.contract);
-    if (member.bigints !== undefined) bigints.set(member.name, member.bigints);
+    learn(member);
   }
 
   function useContract(contract: ContractNamespace): void {
     announce(contract.__contract__);
-    for (const { name, bigints: found } of membersOf(contract))
-      if (found !== undefined) bigints.set(name, found);
+    membersOf(contract).forEach(learn);
+  }
+
+  function learn(member: AnyMember): void {
+    if (learnt.has(member)) return;
+    learnt.add(member);
+    know(member.values);
+    if (member.kind !== "event") for (const { values } of member.raises) know(values);
+    const conversion = member.bigints?.received;
+    if (conversion !== undefined) conversions.set(member.name, conversion);
   }
 
   async function tellDescription(fingerprint: string): Promise<void> {
@@ -386,7 +396,9 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
 
   function unpack(name: string, part: PayloadPart, payload: Uint8Array): unknown {
     try {
-      const value = withBigints(decode(payload), bigints.get(name));
+      const decoded = decode(payload);
+      const conversion = conversions.get(name);
+      const value = conversion === undefined ? decoded : conversion(decoded);
       check(name, part, value);
       return value;
     } catch (error) {

@@ -11,8 +11,9 @@ import {
   TooLarge,
 } from "../errors.js";
 import { Message } from "../generated/protocol.js";
-import { entropy, toHex } from "../platform.js";
+import { entropy } from "../platform.js";
 import { MalformedFrame } from "../wire/frames.js";
+import { toHex } from "../wire/hex.js";
 import { encodeItem, encodeMessage, encodeResult } from "../wire/messages.js";
 import { encode } from "../wire/values.js";
 import type { Peer } from "./peer.js";

@@ -4,10 +4,13 @@ import { randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
 import { NotFound } from "../errors.js";
 import { setSubstitutes, type WebSocketConstructor } from "../platform.js";
+import { allValues } from "../wire/all_values.js";
+import { know } from "../wire/values.js";
 import { readEndpointFile } from "./endpoint-file.js";
 
 /** Let ionbus use Node.js's modules; the entry points for Node.js call it. */
 export function useNodePlatform(): void {
+  know(allValues);
   setSubstitutes({ webSocket, entropy: (size) => new Uint8Array(randomBytes(size)), readEndpointFile });
 }
 

@@ -8,9 +8,10 @@ import type { Accept, Channel } from "../channels/base.js";
 import { type Owner, Peer } from "../dispatch/peer.js";
 import { ConnectionLost } from "../errors.js";
 import { Frame, type Limits } from "../generated/protocol.js";
-import { entropy, toHex } from "../platform.js";
+import { entropy } from "../platform.js";
 import { type Credit, Session } from "../session/session.js";
 import { decodeFrame, encodeClose, encodeControl, greetingMap, MalformedFrame } from "../wire/frames.js";
+import { toHex } from "../wire/hex.js";
 
 /** One client's session. */
 export interface Accepted {

@@ -30,9 +30,10 @@ import {
 } from "../dispatch/subscription.js";
 import { ConnectionLost, type IonbusError, NotFound } from "../errors.js";
 import { DEFAULT_LIMITS, type Limits, Message } from "../generated/protocol.js";
-import { type Bigints, withBigints } from "../wire/bigints.js";
+import { allValues } from "../wire/all_values.js";
+import type { Bigints } from "../wire/bigints.js";
 import { encodeEvent, encodeMessage } from "../wire/messages.js";
-import { decode, encode } from "../wire/values.js";
+import { decode, encode, know } from "../wire/values.js";
 import { type Accepted, createAcceptor } from "./acceptor.js";
 
 export interface FakeBrokerOptions {
@@ -111,6 +112,7 @@ export interface FakeBroker {
  * ```
  */
 export function fakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
+  know(allValues);
   const limits: Limits = { ...DEFAULT_LIMITS, ...options.limits };
   const handlers = new Map<string, Handler[]>();
   const listeners = new Map<string, Listening<unknown>>();
@@ -149,7 +151,7 @@ export function fakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
     return {
       findHandler: find,
       event(_seq, name, payload) {
-        listeners.get(name)?.call(withBigints(decode(payload), bigintsOf.get(name), "sent"));
+        listeners.get(name)?.call(decodeSent(payload, bigintsOf.get(name)));
         session.peer.consumed(payload.length);
         for (const other of acceptor.sessions) {
           if (other === session || !isSubscribed(other, name)) continue;
@@ -203,7 +205,7 @@ export function fakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
   }
 
   function answerOf({ bigints }: AnyCall | AnyStream): (payload: Uint8Array) => unknown {
-    return (payload) => withBigints(decode(payload), bigints, "sent");
+    return (payload) => decodeSent(payload, bigints);
   }
 
   let bus: Bus | undefined;
@@ -223,7 +225,7 @@ export function fakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
         kind,
         name,
         raises,
-        decodeRequest: (payload) => withBigints(decode(payload), bigints, "sent"),
+        decodeRequest: (payload) => decodeSent(payload, bigints),
         encodeAnswer: encode,
         run: handler as Handler["run"], // the overloads vouch for it
       };
@@ -280,4 +282,10 @@ export function fakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
       await Promise.all(buses.map((each) => each.close()));
     },
   };
+}
+
+/** The value that a client has sent. */
+function decodeSent(payload: Uint8Array, bigints: Bigints | undefined): unknown {
+  const value = decode(payload);
+  return bigints?.sent === undefined ? value : bigints.sent(value);
 }

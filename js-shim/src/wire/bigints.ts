@@ -7,7 +7,7 @@
 export type Paths = readonly string[];
 
 /** Where a member's payloads, or an error's fields, hold integers of 64 bits. */
-export interface Bigints {
+export interface BigintPaths {
   /** In what a client receives. */
   readonly received?: Paths;
   /** In what a client sends. */
@@ -26,15 +26,20 @@ interface Place {
 
 const compiled = new WeakMap<object, Place>();
 
-/** The value with its 64-bit integers as `bigint`; arrays and objects are changed in place. */
-export function withBigints(
-  value: unknown,
-  bigints: Bigints | undefined,
-  side: "received" | "sent" = "received",
-): unknown {
-  const paths = bigints?.[side];
-  if (bigints === undefined || paths === undefined) return value;
-  return convert(value, placeOf(paths), bigints.shapes ?? {});
+/** Gives a value with its 64-bit integers as `bigint`; arrays and objects are changed in place. */
+export type Conversion = (value: unknown) => unknown;
+
+/** What makes the integers `bigint`, for descriptors to carry; undefined where there are none. */
+export interface Bigints {
+  readonly received: Conversion | undefined;
+  readonly sent: Conversion | undefined;
+}
+
+/** Make the conversions of a member's payloads, or of an error's fields. */
+export function bigintsAt({ received, sent, shapes = {} }: BigintPaths): Bigints {
+  const at = (paths: Paths | undefined): Conversion | undefined =>
+    paths && ((value) => convert(value, placeOf(paths), shapes));
+  return { received: at(received), sent: at(sent) };
 }
 
 const STEP = /\[("(?:[^"\\]|\\.)*")\]|\[\d*(?:\.\.)?\]|\{(?:key)?\}|:(.+)$|\.?([A-Za-z_$][\w$]*)/y;

@@ -79,9 +79,9 @@ const utf8Decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 /** Writes msgpack into a buffer that it keeps. */
 export class Writer {
   // Not `Uint8Array<ArrayBuffer>`: TypeScript before 5.7, whose users read this in a .d.ts, has no such type.
-  protected bytes: Uint8Array = new Uint8Array(FIRST_BYTES);
+  bytes: Uint8Array = new Uint8Array(FIRST_BYTES);
   protected view: DataView = new DataView(this.bytes.buffer);
-  protected at = 0;
+  at = 0;
 
   /** Forgets what was written. */
   start(): this {
@@ -331,7 +331,7 @@ export class Writer {
   }
 
   /** The beginning of an extension whose body follows. */
-  protected extensionHead(code: number, length: number): void {
+  extensionHead(code: number, length: number): void {
     this.reserve(6);
     const { bytes } = this;
     if (length === 1 || length === 2 || length === 4 || length === 8 || length === 16) {
@@ -369,7 +369,7 @@ export class Writer {
     this.at += bytes.length;
   }
 
-  protected reserve(count: number): void {
+  reserve(count: number): void {
     if (this.at + count > this.bytes.length) this.grow(this.at + count);
   }
 
@@ -404,9 +404,9 @@ const WORTH_A_VIEW = 256;
 
 /** Reads msgpack. `bin` comes out as a view of what is read, not as a copy. */
 export class Reader {
-  protected bytes: Uint8Array = NO_BYTES;
-  protected at = 0;
-  protected end = 0;
+  bytes: Uint8Array = NO_BYTES;
+  at = 0;
+  end = 0;
   private left = 0; // values that may still come: one may be a single byte, and a hundred in memory
   private view: DataView | undefined = undefined;
   private readonly maxDepth: number;
@@ -437,7 +437,7 @@ export class Reader {
     }
   }
 
-  protected value(depth: number): unknown {
+  value(depth: number): unknown {
     if (this.at >= this.end) throw new Refusal(CUT);
     if (--this.left < 0) throw new Refusal(`more than ${MAX_VALUES} values`);
     const head = this.bytes[this.at++] as number;
@@ -558,7 +558,7 @@ export class Reader {
     return this.extension(code, length, depth);
   }
 
-  protected bin(length: number): Uint8Array {
+  bin(length: number): Uint8Array {
     const start = this.take(length);
     return this.bytes.subarray(start, this.at);
   }
@@ -589,7 +589,7 @@ export class Reader {
   }
 
   /** The length of the array that is due: its head is known to be there. */
-  protected arrayLength(): number {
+  arrayLength(): number {
     const head = this.uint8();
     return head === 0xdc ? this.uint16() : head === 0xdd ? this.uint32() : head & 0x0f;
   }
@@ -646,7 +646,7 @@ export class Reader {
     return key;
   }
 
-  protected take(length: number): number {
+  take(length: number): number {
     const start = this.at;
     if (start + length > this.end) throw new Refusal(CUT);
     this.at = start + length;

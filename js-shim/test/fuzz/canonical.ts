@@ -1,6 +1,9 @@
 /** A value as one text: what tests/fuzz/canonical.py writes for the same bytes. */
 
-import { DateTime, Decimal, Duration, PlainDate, PlainTime, Uuid } from "../../src/wire/values.js";
+import { Decimal } from "../../src/wire/decimal.js";
+import { DateTime, Duration, PlainDate, PlainTime } from "../../src/wire/times.js";
+import { Uuid } from "../../src/wire/uuid.js";
+import "../all_values.js";
 import { toHex } from "../replay.js";
 
 const KINDS: readonly string[] = [

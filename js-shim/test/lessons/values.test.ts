@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { call } from "../../src/contract.js";
 import { InternalError } from "../../src/errors.js";
 import { type FakeBroker, fakeBroker } from "../../src/testing/index.js";
+import { bigintsAt } from "../../src/wire/bigints.js";
 import { decode, encode } from "../../src/wire/values.js";
 import { Conductor } from "../conductor.js";
 
@@ -17,7 +18,7 @@ test("64-bit integers lose digits", async () => {
   const wide = call<"digits.wide", bigint, bigint, "broker">({
     name: "digits.wide",
     contract,
-    bigints: { received: [""], sent: [""] },
+    bigints: bigintsAt({ received: [""], sent: [""] }),
   });
   const plain = call<"digits.plain", number, number, "broker">({ name: "digits.plain", contract });
   broker.handle(wide, (value) => value);

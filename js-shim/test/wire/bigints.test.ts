@@ -2,10 +2,10 @@ import { describe, expect, it } from "vitest";
 import { call, event, stream } from "../../src/contract.js";
 import { ContractError, errorFromWire } from "../../src/errors.js";
 import { fakeBroker } from "../../src/testing/index.js";
-import { type Bigints, withBigints } from "../../src/wire/bigints.js";
+import { type Bigints, bigintsAt } from "../../src/wire/bigints.js";
 
 const received = (paths: string[], value: unknown, shapes: Record<string, string[]> = {}) =>
-  withBigints(value, { received: paths, shapes });
+  bigintsAt({ received: paths, shapes }).received?.(value);
 
 describe("integers of 64 bits", () => {
   it.each<[string, unknown, unknown]>([
@@ -41,7 +41,7 @@ describe("integers of 64 bits", () => {
   it("in a declared error", () => {
     class Gone extends ContractError<"gone", { id: bigint }> {
       static override readonly code = "gone";
-      static readonly bigints: Bigints = { received: ["id"] };
+      static readonly bigints: Bigints = bigintsAt({ received: ["id"] });
       constructor(fields: { id: bigint }) {
         super("It is gone.", fields);
       }
@@ -51,7 +51,7 @@ describe("integers of 64 bits", () => {
 
   it("for every listener and handler of a bus, and of the fake broker", async () => {
     const contract = { name: "made", version: "1.0", fingerprint: "" };
-    const options = { contract, bigints: { received: ["[]"], sent: ["[]"] } };
+    const options = { contract, bigints: bigintsAt({ received: ["[]"], sent: ["[]"] }) };
     const said = event<"made.said", bigint[], bigint[], "any">({
       ...options,
       name: "made.said",

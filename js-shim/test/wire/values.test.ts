@@ -2,17 +2,10 @@ import { readFileSync } from "node:fs";
 import { Encoder } from "@msgpack/msgpack";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import {
-  DateTime,
-  Decimal,
-  Duration,
-  decode,
-  encode,
-  PlainDate,
-  PlainTime,
-  Uuid,
-  ValueRefused,
-} from "../../src/wire/values.js";
+import { Decimal } from "../../src/wire/decimal.js";
+import { DateTime, Duration, PlainDate, PlainTime } from "../../src/wire/times.js";
+import { Uuid } from "../../src/wire/uuid.js";
+import { decode, encode, ValueRefused } from "../../src/wire/values.js";
 
 /** How schemas/vectors/values.json writes values down; tests/wire/test_values.py explains it. */
 type Written = null | boolean | string | number | Written[] | { [kind: string]: unknown };

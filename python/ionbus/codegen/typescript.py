@@ -15,8 +15,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from ionbus.codegen.bigints import BigintFinder, Bigints
+from ionbus.codegen.kinds import ALL_KINDS, KIND_NAMES, KindFinder
 from ionbus.codegen.model import (
     Alias,
     Array,
@@ -70,15 +72,15 @@ _PLAIN = {
 _VALUES = frozenset({"DateTime", "PlainDate", "PlainTime", "Duration", "Decimal", "Uuid"})
 """Classes of the package `ionbus` for values that JavaScript has none for."""
 
-_TAKEN_CONSTANTS = frozenset(
+_TAKEN_CONSTANTS = KIND_NAMES.union(
     """arguments await break case catch class const continue debugger default delete do else enum eval export extends
     false finally for function if implements import in instanceof interface let new null package private protected
     public return static super switch this throw true try typeof undefined var void while with yield
-    call event stream""".split()  # noqa: SIM905 - one a line would be 50 lines
+    bigintsAt call event stream""".split()  # noqa: SIM905 - one a line would be 50 lines
 )
 _TAKEN_TYPES = _TAKEN_CONSTANTS.union(
     """Array Bigints CallDescriptor ContractError ContractErrorOptions ContractReference EventDescriptor Map Record Set
-    StreamDescriptor any bigint boolean infer keyof never number object readonly string symbol undefined unique unknown""".split(),  # noqa: SIM905
+    StreamDescriptor any bigint boolean infer keyof never number object readonly string symbol undefined unique unknown ValueKind""".split(),  # noqa: SIM905
     (name for name in _PLAIN.values() if name.endswith("Array")),
 )
 _IDENTIFIER = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
@@ -99,7 +101,7 @@ def write_typescript(contract: ContractModel, command: str) -> dict[str, str]:
         f"{notice(command)}\n"
         f"// The contract {contract.name} {contract.version}, fingerprint {contract.fingerprint}.\n"
     )
-    bigints = BigintFinder(contract)
+    special = _SpecialFinder(contract)
     values = _ValueNames({definition.name for definition in contract.definitions})
     for name in [
         *(definition.name for definition in contract.definitions),
@@ -111,8 +113,8 @@ def write_typescript(contract: ContractModel, command: str) -> dict[str, str]:
             )
     files = {f"{contract.name}.ts": _types_file(contract, values)}
     if contract.errors:
-        files[f"{contract.name}.errors.ts"] = _errors_file(contract, values, bigints)
-    files.update(_member_files(contract, contract, values, bigints))
+        files[f"{contract.name}.errors.ts"] = _errors_file(contract, values, special)
+    files.update(_member_files(contract, contract, values, special))
     files[f"{contract.name}.schema.ts"] = _schema_file(contract)
     return {name: f"{head}\n{body}" for name, body in files.items()}
 
@@ -139,6 +141,39 @@ class _ValueNames:
         return _import(specifiers, "ionbus", types_only=True) if specifiers else ""
 
 
+@dataclass(frozen=True)
+class _Special:
+    """What a descriptor or an error says of values that msgpack does not tell apart, or lacks."""
+
+    bigints: Bigints
+    kinds: tuple[str, ...]
+
+
+class _SpecialFinder:
+    """Finds it in one contract's types."""
+
+    def __init__(self, contract: ContractModel) -> None:
+        self._bigints = BigintFinder(contract)
+        self._kinds = KindFinder(contract)
+
+    def of_member(self, member: MemberModel) -> _Special:
+        received, sent = _received_and_sent(member)
+        return _Special(
+            self._bigints.find(received, sent, member.wire_name), self._kinds.find(received, sent)
+        )
+
+    def of_error(self, error: ErrorModel) -> _Special:
+        bigints = self._bigints.find_in_fields(error.fields, error.name)
+        return _Special(bigints, self._kinds.find([field.type for field in error.fields]))
+
+
+def _special_names(specials: Iterable[_Special]) -> list[str]:
+    """What of the package `ionbus` they are written with."""
+    names = {name for special in specials for name in special.kinds}
+    names |= {"bigintsAt" for special in specials if special.bigints}
+    return sorted(names)
+
+
 # --- Files --------------------------------------------------------------------------------------------
 
 
@@ -151,24 +186,31 @@ def _types_file(contract: ContractModel, values: _ValueNames) -> str:
     return "\n".join(([imports] if imports else []) + parts)
 
 
-def _errors_file(contract: ContractModel, values: _ValueNames, finder: BigintFinder) -> str:
-    bigints = {error.name: finder.find_in_fields(error.fields, error.name) for error in contract.errors}
+def _errors_file(contract: ContractModel, values: _ValueNames, finder: _SpecialFinder) -> str:
+    specials = [finder.of_error(error) for error in contract.errors]
+    errors = [
+        _error(error, values, special) for error, special in zip(contract.errors, specials, strict=True)
+    ]
     types = [field.type for error in contract.errors for field in error.fields]
     bases = ["ContractError", "type ContractErrorOptions"]
-    imports = _import([*(["type Bigints"] if any(bigints.values()) else []), *bases], "ionbus")
+    shapes = ["type Bigints"] if any(special.bigints for special in specials) else []
+    shapes += ["type ValueKind"] if any(special.kinds for special in specials) else []
+    imports = _import(_special_names(specials) + shapes + bases, "ionbus")
     imports += values.imports(types)
     imports += _model_imports(contract, types)
-    return "\n".join([imports, *(_error(error, values, bigints[error.name]) for error in contract.errors)])
+    return "\n".join([imports, *errors])
 
 
 def _member_files(
-    contract: ContractModel, outermost: ContractModel, values: _ValueNames, bigints: BigintFinder
+    contract: ContractModel, outermost: ContractModel, values: _ValueNames, finder: _SpecialFinder
 ) -> Iterator[tuple[str, str]]:
     types = [part for member in contract.members for part in _shown_types(member)]
     kinds = sorted({member.kind for member in contract.members})
     descriptors = ["ContractReference", *(f"{kind.capitalize()}Descriptor" for kind in kinds)]
+    specials = [finder.of_member(member) for member in contract.members]
     if kinds:
-        imports = _import([*kinds, *(f"type {name}" for name in sorted(descriptors))], "ionbus")
+        made_of = sorted([*kinds, *_special_names(specials)])
+        imports = _import([*made_of, *(f"type {name}" for name in sorted(descriptors))], "ionbus")
     else:
         imports = _import(descriptors, "ionbus", types_only=True)
     imports += values.imports(types)
@@ -185,14 +227,16 @@ def _member_files(
         f'  schema: async () => (await import("./{outermost.name}.schema.js")).schema,\n'
         "};\n"
     )
-    parts = [_member(member, values, bigints) for member in contract.members]
+    parts = [
+        _member(member, values, special) for member, special in zip(contract.members, specials, strict=True)
+    ]
     parts += [
         _doc(inner.doc, "") + f'export * as {camel_case(inner.attribute)} from "./{inner.name}.members.js";\n'
         for inner in contract.nested
     ]
     yield f"{contract.name}.members.ts", "\n".join([imports, reference, *parts])
     for inner in contract.nested:
-        yield from _member_files(inner, outermost, values, bigints)
+        yield from _member_files(inner, outermost, values, finder)
 
 
 def _schema_file(contract: ContractModel) -> str:
@@ -257,7 +301,7 @@ def _fields(fields: Iterable[Field], values: _ValueNames, modifiers: str = "") -
     return "".join(lines)
 
 
-def _error(error: ErrorModel, values: _ValueNames, bigints: Bigints) -> str:
+def _error(error: ErrorModel, values: _ValueNames, special: _Special) -> str:
     fields_name = f"{error.name}Fields"
     doc = _doc(error.doc or error.message, "")
     shape = (
@@ -269,8 +313,10 @@ def _error(error: ErrorModel, values: _ValueNames, bigints: Bigints) -> str:
     lines = [f'  static override readonly code = "{error.code}";\n']
     if pascal_case(error.code) != error.name:
         lines.append(f'  override readonly name = "{error.name}";\n')
-    if bigints:
-        lines.append(f"  static readonly bigints: Bigints = {_bigints(bigints, '  ')};\n")
+    if special.bigints:
+        lines.append(f"  static readonly bigints: Bigints = {_bigints(special.bigints, '  ')};\n")
+    if special.kinds:
+        lines.append(f"  static readonly values: readonly ValueKind[] = {_kinds(special.kinds)};\n")
     lines.append(_fields(error.fields, values, "declare readonly "))
     default = "" if error.fields else " = {}"
     lines.append(f"\n  constructor(fields: {fields_name}{default}, options?: ContractErrorOptions) {{\n")
@@ -280,15 +326,19 @@ def _error(error: ErrorModel, values: _ValueNames, bigints: Bigints) -> str:
 
 
 def _bigints(bigints: Bigints, indent: str) -> str:
-    """Write where 64-bit integers are, on one line or on several."""
+    """Write what makes integers `bigint` where they have 64 bits, on one line or on several."""
     parts = [f"{side}: {_paths(paths)}" for side in ("received", "sent") if (paths := getattr(bigints, side))]
     if bigints.shapes:
         shapes = ", ".join(f"{_key(name)}: {_paths(paths)}" for name, paths in bigints.shapes.items())
         parts.append(f"shapes: {{ {shapes} }}")
-    line = f"{{ {', '.join(parts)} }}"
+    line = f"/*#__PURE__*/ bigintsAt({{ {', '.join(parts)} }})"
     if len(line) <= _WIDTH - 20:
         return line
-    return "{\n" + "".join(f"{indent}  {part},\n" for part in parts) + f"{indent}}}"
+    return "/*#__PURE__*/ bigintsAt({\n" + "".join(f"{indent}  {part},\n" for part in parts) + f"{indent}}})"
+
+
+def _kinds(kinds: tuple[str, ...]) -> str:
+    return ALL_KINDS if kinds == (ALL_KINDS,) else f"[{', '.join(kinds)}]"
 
 
 def _paths(paths: Iterable[str]) -> str:
@@ -307,7 +357,7 @@ def _received_and_sent(member: MemberModel) -> tuple[list[Type], list[Type]]:
     return ([request], [answer]) if member.side == "client" else ([answer], [request])
 
 
-def _member(member: MemberModel, values: _ValueNames, finder: BigintFinder) -> str:
+def _member(member: MemberModel, values: _ValueNames, special: _Special) -> str:
     public = camel_case(member.attribute)
     local = f"{public}_" if public in _TAKEN_CONSTANTS else public
     deprecated = f"@deprecated {member.deprecated}" if member.deprecated else ""
@@ -329,8 +379,8 @@ def _member(member: MemberModel, values: _ValueNames, finder: BigintFinder) -> s
         options += [f"timeoutMs: {_milliseconds(member.timeout_ms)}"] if member.timeout_ms != usual else []
         options += [f"raises: [{', '.join(member.raises)}]"] if member.raises else []
         options += ["idempotent: true"] if member.is_idempotent else []
-    bigints = finder.find(*_received_and_sent(member), member.wire_name)
-    options += [f"bigints: {_bigints(bigints, '  ')}"] if bigints else []
+    options += [f"bigints: {_bigints(special.bigints, '  ')}"] if special.bigints else []
+    options += [f"values: {_kinds(special.kinds)}"] if special.kinds else []
     export = "export " if local == public else ""
     body = "".join(f"  {option},\n" for option in options)
     text = (

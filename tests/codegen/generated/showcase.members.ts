@@ -3,8 +3,15 @@
 
 import {
   call,
+  dateTimes,
+  decimals,
+  durations,
   event,
+  plainDates,
+  plainTimes,
+  sets,
   stream,
+  uuids,
   type CallDescriptor,
   type ContractReference,
   type EventDescriptor,
@@ -43,6 +50,7 @@ export const __contract__: ContractReference = {
 export const scalars: EventDescriptor<"showcase.scalars", Scalars> = /*#__PURE__*/ event({
   name: "showcase.scalars",
   contract: __contract__,
+  values: [dateTimes, decimals, durations, plainDates, plainTimes, uuids],
 });
 
 /** Every type with parts. */
@@ -50,6 +58,7 @@ export const parts: EventDescriptor<"showcase.parts", Parts> = /*#__PURE__*/ eve
   name: "showcase.parts",
   contract: __contract__,
   delivery: "volatile",
+  values: [durations, sets],
 });
 
 /**

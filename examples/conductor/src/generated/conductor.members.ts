@@ -3,6 +3,7 @@
 
 import {
   call,
+  dateTimes,
   event,
   stream,
   type CallDescriptor,
@@ -83,6 +84,7 @@ export const execute: CallDescriptor<"conductor.execute", ExecuteFlowInput, Flow
   contract: __contract__,
   timeoutMs: null,
   raises: [FlowInvalid, NodeFailed],
+  values: [dateTimes],
 });
 
 /** What a node wants to know from the person at the window. */
@@ -97,6 +99,7 @@ export const ask: CallDescriptor<"conductor.ask", Question, Answer, "client"> = 
 export const logs: StreamDescriptor<"conductor.logs", LogQueryInput, LogLine> = /*#__PURE__*/ stream({
   name: "conductor.logs",
   contract: __contract__,
+  values: [dateTimes],
 });
 
 /** Answers at once. */
