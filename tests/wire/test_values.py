@@ -443,6 +443,21 @@ def test_any_bytes_are_a_value_or_refused(data: bytes) -> None:
     agree(data)
 
 
+HEADS = st.sampled_from(
+    [0x01, 0x1F, 0x81, 0x82, 0x91, 0x92, 0x9F, 0xA1, 0xC0, 0xC4, 0xC7, 0xCB, 0xCF, 0xD3, 0xD4, 0xD6, 0xDC, 0xDE, 0xFF]
+)  # fmt: skip
+
+
+@given(
+    st.lists(HEADS, max_size=90), st.integers(0, 70), st.sampled_from([b"", b"\xa9__proto__", b"\xc4\x01k"])
+)
+@settings(max_examples=1000, deadline=None)
+def test_a_look_at_the_bytes_alone_lets_nothing_through(heads: list[int], depth: int, key: bytes) -> None:
+    agree(bytes(heads))
+    agree(b"\x91" * depth + bytes(heads))
+    agree(b"\x81" + key + b"\x91" * depth + b"\x01")
+
+
 def agree(data: bytes) -> None:
     try:
         value = strict.StrictReader(data).whole()

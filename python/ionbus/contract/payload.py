@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from decimal import InvalidOperation
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, NoReturn, TypeVar, cast
 
 from pydantic import TypeAdapter
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
@@ -146,7 +146,13 @@ class Payload(Generic[T]):
             value = decode(data)
         except ValueRefused as refused:
             raise _refusal(self.where, refused.path, refused.problem, ARRIVING) from None
-        return self._checked(value, ARRIVING)
+        validate = self._validate
+        if validate is None:
+            return self._checked(value, ARRIVING)
+        try:
+            return validate(value, by_alias=True)
+        except (ValidationError, InvalidOperation) as error:
+            self._refuse(error, ARRIVING)
 
     def _build(self) -> None:
         """Make the validator of the wire's spelling. Where a type was not yet complete, this waits for the first use."""
@@ -183,17 +189,19 @@ class Payload(Generic[T]):
             assert validate is not None
         try:
             return validate(value, by_alias=True, by_name=by_name)
-        except ValidationError as error:
-            count = error.error_count()
-            if count > MAX_READ:  # to make a list of them takes longer than to find them
-                raise _refusal(
-                    self.where, "", f"{count} problems, more than are told one by one", when
-                ) from None
-            problems = error.errors(include_url=False, include_input=False, include_context=False)[:MAX_TOLD]
-            paths = [(path_text(problem["loc"]), _told(problem["msg"])) for problem in problems]
-            raise _refusal(self.where, *paths[0], when, paths, count) from error
-        except InvalidOperation:  # of a signaling NaN, which no validator expects
+        except (ValidationError, InvalidOperation) as error:
+            self._refuse(error, when)
+
+    def _refuse(self, error: ValidationError | InvalidOperation, when: str) -> NoReturn:
+        """Raise what validation says, with the paths to what it does not like."""
+        if isinstance(error, InvalidOperation):  # of a signaling NaN, which no validator expects
             raise _refusal(self.where, "", "a decimal that cannot be compared with anything", when) from None
+        count = error.error_count()
+        if count > MAX_READ:  # to make a list of them takes longer than to find them
+            raise _refusal(self.where, "", f"{count} problems, more than are told one by one", when) from None
+        problems = error.errors(include_url=False, include_input=False, include_context=False)[:MAX_TOLD]
+        paths = [(path_text(problem["loc"]), _told(problem["msg"])) for problem in problems]
+        raise _refusal(self.where, *paths[0], when, paths, count) from error
 
 
 def decode_any(data: bytes, where: str) -> Any:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 from ionbus.generated.protocol import Frame, Limits, Message
@@ -20,8 +21,11 @@ from ionbus.session.transfers import Incoming, Outgoing
 from ionbus.wire.frames import MalformedFrame, decode_frame, encode_control, encode_data, uint_fields
 from ionbus.wire.messages import check_message, encode_message, event_name
 
+_OF_TRANSFERS = frozenset((Message.BEGIN, Message.CHUNK, Message.GRANT, Message.ABORT, Message.REJECT))
+"""Messages that are for the engine itself."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)  # one for each message: to freeze it doubles the time that it takes
 class Delivered:
     """A message for the application, in order, once. `message` is a list, its type first; `seq` is its number."""
 
@@ -368,15 +372,7 @@ class Session:
                 f"a frame of {len(frame) - 3} elements; it holds {self._limits.max_frame_elements} at most"
             )
         self._acknowledge(ack)
-        for seq in range(self.received + 1, first_seq + len(frame) - 3):
-            element = frame[3 + seq - first_seq]
-            if element is not None:
-                message = self._take_element(element, arrivals)
-                if message is not None:
-                    arrivals.append(Delivered(seq, message))
-            self.received = seq
-            self._unacked_elements += 1
-            self._violations = 0
+        self._take_elements(islice(frame, 4 + self.received - first_seq, None), arrivals)
         self._unacked_bytes += size
         limits = self._limits
         if self._unacked_elements >= limits.ack_elements or self._unacked_bytes >= limits.ack_bytes:
@@ -384,12 +380,29 @@ class Session:
         else:  # what was skipped is acknowledged again: its sender may not know
             self._ack_due = min(self._ack_due, now + limits.ack_delay_ms)
 
-    def _take_element(self, element: Any, arrivals: list[Arrival]) -> list[Any] | None:
-        """Check one element; take what concerns transfers here, give a message for the application."""
-        if type(element) is not list:
-            raise MalformedFrame("an element is a message or nil")
-        if not check_message(element, self._limits):
-            return None
+    def _take_elements(self, elements: Iterable[Any], arrivals: list[Arrival]) -> None:
+        """Take those that are new, up to one that is malformed."""
+        limits, seq = self._limits, self.received
+        try:
+            for element in elements:
+                if element is not None:
+                    if type(element) is not list:
+                        raise MalformedFrame("an element is a message or nil")
+                    if check_message(element, limits):
+                        message = (
+                            self._of_transfer(element, arrivals) if element[0] in _OF_TRANSFERS else element
+                        )
+                        if message is not None:
+                            arrivals.append(Delivered(seq + 1, message))
+                seq += 1
+        finally:
+            if seq > self.received:
+                self._unacked_elements += seq - self.received
+                self._violations = 0
+                self.received = seq
+
+    def _of_transfer(self, element: list[Any], arrivals: list[Arrival]) -> list[Any] | None:
+        """Take what concerns a transfer; gives the message of one that is whole."""
         match element[0]:
             case Message.BEGIN:
                 return self._whole(self._incoming.begin(element[1], element[2], element[3]))
@@ -397,9 +410,9 @@ class Session:
                 return self._whole(self._incoming.chunk(element[1], element[2]))
             case Message.ABORT:
                 self._incoming.abort(element[1])
+                self._send_replies()
             case Message.GRANT:
                 self._outgoing.grant(element[1], element[2])
-                return None
             case Message.REJECT:
                 entry = self._outgoing.reject(element[1])
                 if entry is not None:
@@ -408,10 +421,6 @@ class Session:
                         self.drop(entry.data, "too_large")
                     self._outbox.release(entry.lane)
                     arrivals.append(Rejected(entry.tag, element[2], element[3]))
-                return None
-            case _:
-                return element
-        self._send_replies()
         return None
 
     def _whole(self, data: bytearray | None) -> list[Any] | None:

@@ -119,18 +119,29 @@ def check_message(message: list[Any], limits: Limits) -> bool:
     kind = message[0] if message else None
     if type(kind) is not int or not 0 <= kind <= MAX_UINT:
         raise MalformedFrame("a message starts with its type")
-    fields = FIELDS.get(kind)
-    if fields is None:
+    size = len(message)
+    if kind == _EVENT and size == 3:  # most of what there is
+        name, payload = message[1:]
+        if (
+            type(payload) is bytes
+            and type(name) is str
+            and 0 < len(name) <= limits.max_name_bytes
+            and name.isascii()
+        ):
+            return True
+    checks = _CHECKS_OF.get(kind)
+    if checks is None:
         if is_deeper_than(message, limits.max_frame_depth - 1):
             raise MalformedFrame(f"message type {kind} nests too deep")
         return False
-    size = len(message)
-    for index, field in enumerate(fields, 1):
+    index = 0
+    for check, may_be_absent in checks:
+        index += 1
         value = message[index] if index < size else None
-        if value is None and field[-1] == "?":
+        if value is None and may_be_absent:
             continue
-        if not _CHECKS[field](value, limits):
-            name = Message(kind).name
+        if not check(value, limits):
+            name, field = Message(kind).name, FIELDS[kind][index - 1]
             raise MalformedFrame(f"{name}: field {index} is no {field.rstrip('?')} within bounds")
     return True
 
@@ -148,7 +159,10 @@ def _is_bin(value: object, _limits: Limits) -> bool:
 
 
 def _is_map(value: object, limits: Limits) -> bool:
-    return type(value) is dict and not is_deeper_than(value, limits.max_frame_depth - 2)
+    return type(value) is dict and (
+        _CONTAINERS.isdisjoint(map(type, value.values()))
+        or not is_deeper_than(value, limits.max_frame_depth - 2)
+    )
 
 
 def _is_name(value: object, limits: Limits) -> bool:
@@ -190,3 +204,9 @@ _CHECKS: Final = {
     "texts": _is_texts,
     "triples": _is_triples,
 }
+
+_CHECKS_OF: Final = {
+    kind: [(_CHECKS[field], field.endswith("?")) for field in fields] for kind, fields in FIELDS.items()
+}
+
+_CONTAINERS: Final = frozenset((list, dict))

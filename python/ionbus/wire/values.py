@@ -1,13 +1,14 @@
 """Values to bytes and back (docs/protocol.md, section 10; the table as data: schemas/values.toml).
 
 Theory of operation. msgpack's C code does the work; what it would let through is noticed afterwards by means that run in C as
-well (`_is_plain`): one look at the types on each level, and a search of the bytes for what only a refused or a special value can
-have put there. Only what raises a suspicion is walked value by value, by `strict`: `lowered` on the way out, `StrictReader` on the
+well: a search of the bytes for what only a refused or a special value can have put there (`_looks_plain`), and where that leaves
+doubts, one look at the types on each level (`_is_plain`). Only what raises a suspicion is walked value by value, by `strict`: `lowered` on the way out, `StrictReader` on the
 way in. Both know the path to what they refuse; both say the same as the fast way for everything that is right.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 from array import array
 from collections.abc import Callable
@@ -38,6 +39,7 @@ __all__ = [
 KEPT_BUFFER_BYTES: Final = 1_048_576
 """A packer that grew beyond this is not kept."""
 SMALL_BYTES: Final = 1_024
+"""Up to here it pays to look at the bytes, and at the values one by one."""
 MAX_VALUES: Final = Limits().max_payload_values
 WALKED_BYTES: Final = 65_536
 """In more bytes than these nobody looks for the place where they are no value: it may take a second a megabyte."""
@@ -96,7 +98,7 @@ def decode(data: bytes) -> object:
         if len(data) > WALKED_BYTES:
             raise ValueRefused("", f"somewhere no value: {str(error) or type(error).__name__}") from None
     else:
-        if _is_plain(value, data):
+        if _looks_plain(data) or _is_plain(value, data):
             return value  # type: ignore[no-any-return, unused-ignore]  # msgpack has no types
     return StrictReader(data).whole()
 
@@ -144,6 +146,33 @@ def _packed(value: object) -> bytes:
     return data
 
 
+_CONTAINER_HEADS: Final = bytes((*range(0x80, 0xA0), *range(0xDC, 0xE0)))
+_SPECIAL_HEADS: Final = bytes((*range(0xC4, 0xCA), 0xCF, *range(0xD3, 0xD9)))
+"""With which byte strings begin, which may be keys; extensions; and integers of 64 bits."""
+_OTHERS: Final = bytes(sorted(set(range(256)) - {*_CONTAINER_HEADS, *_SPECIAL_HEADS}))
+
+_UNDERSCORE: Final = 0x5F
+
+_WIDE: Final = re.compile(rb"\xcf(?!\x00[\x00-\x1f])|\xd3(?!\xff[\xe1-\xff])")
+"""An integer of 64 bits whose first bytes do not show that it is within ±(2^53 - 1)."""
+
+
+def _looks_plain(data: bytes) -> bool:
+    """Whether these few bytes, which were unpacked with text as the only keys, can hold nothing that needs the slow way.
+
+    False where any of them, be it within a text or a number, looks like the first byte of something special, or like more
+    containers than may nest.
+    """
+    if len(data) > SMALL_BYTES:
+        return False
+    heads = data.translate(None, _OTHERS)
+    return (
+        len(heads) <= MAX_DEPTH
+        and not heads.strip(_CONTAINER_HEADS)
+        and not (_UNDERSCORE in data and data.find(b"__proto__") >= 0)
+    )
+
+
 def _is_plain(value: object, data: bytes) -> bool:
     """Whether nothing in `value`, whose bytes are `data`, needs the slow way.
 
@@ -152,11 +181,13 @@ def _is_plain(value: object, data: bytes) -> bool:
     """
     if type(value) is bytes:
         return True
-    if b"__proto__" in data:
+    if _UNDERSCORE in data and data.find(b"__proto__") >= 0:
         return False
-    seeks_wide = b"\xcf" in data or b"\xd3" in data
-    if len(data) < SMALL_BYTES and not seeks_wide and _is_simple(value, MAX_DEPTH):
-        return True
+    seeks_wide = 0xCF in data or 0xD3 in data
+    if len(data) <= SMALL_BYTES:
+        seeks_wide = seeks_wide and _WIDE.search(data) is not None
+        if not seeks_wide and _is_simple(value, MAX_DEPTH):
+            return True
     level: list[Any] = [value]
     if type(value) in _LEAVES:
         return not seeks_wide or _are_safe(level, {type(value)})
