@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ionbus.contract.members import Event
 from ionbus.dispatch.context import Request
 from ionbus.dispatch.handlers import EventListener
-from ionbus.dispatch.listeners import Handout, start
+from ionbus.dispatch.listeners import Kept, listen
 from ionbus.dispatch.peer import Peer
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 class Published:
-    """What is handed out for it, as the one target that it has.
+    """The one target of all that one client publishes of one event.
 
     Args:
         serving: the broker at work.
-        session: whose client has published it.
+        session: whose client publishes it.
         peer: of that session.
         member: the event.
     """
@@ -42,30 +42,31 @@ class Published:
         """The validated value and its bytes."""
         return self._member.payload.decode(payload), payload
 
-    def hand(self, name: str, value: tuple[Any, bytes], handout: Handout) -> list[asyncio.Future[Any]]:
+    def hand(self, name: str, value: tuple[Any, bytes]) -> Kept | None:
         """Give it to other clients and start the listeners."""
-        running: list[asyncio.Future[Any]] = []
+        kept = None
         behind = self._serving.relay(self._session, self._member, *value)
         if behind:  # its sender gets the credit back once they have caught up: no client may flood another
-            listeners = self._peer.listeners
+            kept = Kept()
             caught_up = self._peer.loop.create_task(_all_caught_up(behind))
-            handout.takers += 1
-            caught_up.add_done_callback(lambda _: listeners.taken(handout))
-            running.append(caught_up)
+            caught_up.add_done_callback(partial(self._caught_up, kept))
+            self._peer.listeners.watch(caught_up)
         for listener in self._serving.listeners.get(name, ()):
-            future = self._start(listener, value[0])
-            if future is not None:
-                running.append(future)
-        return running
+            self._start(listener, value[0])
+        return kept
 
-    def _start(self, listener: EventListener, value: Any) -> asyncio.Future[Any] | None:
-        signature = listener.signature
+    def _caught_up(self, kept: Kept, _: asyncio.Future[None]) -> None:
+        self._peer.listeners.taken(kept)
+
+    def _start(self, listener: EventListener, value: Any) -> None:
+        signature, listeners = listener.signature, self._peer.listeners
         arguments = [value] if signature.takes_payload else []
         if signature.takes_context:
             arguments.append(self._session.context_for(Request(), is_async=signature.is_async))
         if signature.is_async:
-            return start(listener.function, self._peer.loop, *arguments)
-        return self._peer.threads.run(partial(listener.function, *arguments))
+            listen(listener.function, listeners, listener.habit, *arguments)
+        else:
+            listeners.watch(self._peer.threads.run(partial(listener.function, *arguments)))
 
 
 async def _all_caught_up(sessions: Sequence[Session]) -> None:

@@ -15,6 +15,7 @@ from ionbus.broker.subscribed import Subscribed, withheld
 from ionbus.channels.base import Channel, PeerIdentity
 from ionbus.channels.pump import Pump
 from ionbus.contract.members import Call, Event, Member, Stream
+from ionbus.dispatch.answers import Answer
 from ionbus.dispatch.context import UNSET, Context, Request, ThreadContext
 from ionbus.dispatch.drops import by_name
 from ionbus.dispatch.handlers import Handler
@@ -80,6 +81,7 @@ class Session:
             remembered=serving.remembered,
             principal=attended.principal,
             turn=serving.turn,
+            runner=serving.runner,
         )
         self._peer.max_message_bytes = attended.max_message_bytes
         self._subscribed = Subscribed(serving, attended.session, self.may)
@@ -310,9 +312,9 @@ class Session:
         self._peer.end(error)
 
     @property
-    def answering(self) -> set[asyncio.Task[None]]:
+    def answering(self) -> set[Answer]:
         """The handlers that run for it."""
-        return self._peer.answers.tasks
+        return self._peer.answers.running
 
     def stop_answering(self) -> None:
         """The broker stops: cancel the handlers, and tell their callers."""
@@ -327,7 +329,7 @@ class Session:
     @property
     def is_listening(self) -> bool:
         """Whether listeners run for it."""
-        return bool(self._peer.listeners.running)
+        return self._peer.listeners.are_running
 
     async def finish_listening(self) -> None:
         """Wait until the events that came before its end have been listened to."""

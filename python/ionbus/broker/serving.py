@@ -8,6 +8,7 @@ import secrets
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from ionbus.broker.agreement import Agreements
@@ -19,10 +20,12 @@ from ionbus.channels.base import Accept, Channel, PeerIdentity
 from ionbus.contract.builtin import Ionbus
 from ionbus.contract.contract import Contract, ContractInfo
 from ionbus.contract.members import Event, Member
+from ionbus.dispatch.answers import Answer
 from ionbus.dispatch.drops import by_name
 from ionbus.dispatch.handlers import EventListener, Handler
 from ionbus.dispatch.latest import LatestValues, hashable
 from ionbus.dispatch.remembered import Remembered
+from ionbus.dispatch.runner import Runner
 from ionbus.dispatch.threads import Threads
 from ionbus.dispatch.turn import Turn
 from ionbus.errors import IonbusError, NotAllowed, SessionLost, SlowConsumer
@@ -82,6 +85,7 @@ class Serving:
         self.remembered = Remembered(limits.remember_answers_ms / 1000, limits.remember_answers_bytes)
         self.threads = Threads(limits.max_threads)
         self.turn = Turn(self.loop)
+        self.runner = Runner(self.loop)
         self.tokens = OneUseTokens()
         self.builtin: dict[str, Handler] = {}
         self.carriers: set[Carrier] = set()
@@ -89,7 +93,7 @@ class Serving:
         self.acceptor = Acceptor(limits, secrets.token_bytes, AGENT, told)
         self._sessions: dict[bytes, Session] = {}
         self._subscribers: dict[str, tuple[Session, ...]] = {}
-        self._finishing: set[asyncio.Future[Any]] = set()
+        self._finishing: set[Answer] = set()
         self._listening: set[asyncio.Task[None]] = set()
         self._dropped: Counter[tuple[str, str]] = Counter()  # of the sessions that have ended
         self.held_bytes = 0
@@ -248,9 +252,9 @@ class Serving:
         session.held_bytes = 0
         self.subscriptions_changed()
         session.end(error)
-        for task in session.answering:
-            self._finishing.add(task)
-            task.add_done_callback(self._finishing.discard)
+        for answer in session.answering:
+            self._finishing.add(answer)
+            answer.until_over().add_done_callback(partial(self._finished, answer))
         if session.is_listening:
             listening = self.loop.create_task(session.finish_listening())
             self._listening.add(listening)
@@ -285,7 +289,10 @@ class Serving:
         with suppress(TimeoutError):
             async with asyncio.timeout_at(ends):
                 while running := {
-                    task for session in self.sessions for task in session.answering if task is not besides
+                    answer.until_over()
+                    for session in self.sessions
+                    for answer in session.answering
+                    if answer.task is None or answer.task is not besides
                 }:
                     await asyncio.wait(running)
         for session in self.sessions:
@@ -307,18 +314,22 @@ class Serving:
         await asyncio.gather(self._ticker, return_exceptions=True)
         for carrier in carriers:
             await carrier.finish()
-        for task in self._finishing:
-            task.cancel()
+        for answer in self._finishing:
+            answer.cancel_handler()
         if self._listening:  # events that were accepted are listened to, where that does not take for ever
             await asyncio.wait(self._listening, timeout=FAREWELL)
         for listening in self._listening:
             listening.cancel()
-        ending: set[asyncio.Future[Any]] = {*self._finishing, *self._listening}
+        finishing = {answer.until_over() for answer in self._finishing}
+        ending: set[asyncio.Future[Any]] = {*finishing, *self._listening}
         left: set[asyncio.Future[Any]] = set()
         if ending:
             _, left = await asyncio.wait(ending, timeout=grace)
         is_quiet = await self.threads.stop(grace)
         return is_quiet and not left
+
+    def _finished(self, answer: Answer, _: asyncio.Future[None]) -> None:
+        self._finishing.discard(answer)
 
     async def _tick(self) -> None:
         while True:

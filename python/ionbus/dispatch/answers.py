@@ -44,12 +44,16 @@ WHY_STOPPED = {
 
 
 class Answer(Request):
-    """One request under way: the task that answers it, and for a stream the credit to send items."""
+    """One request under way: what answers it, and for a stream the credit to send items.
+
+    It is what a runner knows it by: that tells it once its handler waits, and so may be stopped.
+    """
 
     __slots__ = (
+        "_loop",
+        "_over",
         "granted",
         "is_answered",
-        "is_started",
         "is_stream",
         "name",
         "outcome",
@@ -61,38 +65,75 @@ class Answer(Request):
         "waiter",
     )
 
-    def __init__(self, number: int, name: str, deadline: float | None, size: int, is_stream: bool) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        number: int,
+        name: str,
+        deadline: float | None,
+        size: int,
+        is_stream: bool,
+    ) -> None:
         super().__init__(number, deadline)
+        self._loop = loop
         self.name = name
         self.size = size  # bytes of its payload
         self.is_stream = is_stream
         self.outcome: Outcome | None = None  # for whoever sends the call again
-        self.task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[Any] | None = None  # once it has started
         self.timer: asyncio.TimerHandle | None = None
         self.reason: Reason | None = None
-        self.is_started = False
         self.is_answered = False
         self.granted = (0, 0)
         self.sent = (0, 0)
         self.waiter: asyncio.Future[None] | None = None
+        self._over: asyncio.Future[None] | None = None
 
     def stop(self, reason: Reason) -> None:
         """Cancel the handler; only the first reason counts."""
         if self.reason is None and not self.is_answered:
             self.reason = reason
             self.cancel()
-            if self.task is not None and self.is_started:  # else the task sees the reason when it starts
-                self.task.cancel()
+            self.cancel_handler()
+
+    def cancel_handler(self) -> None:
+        """Cancel it, and again if need be; one that has not started sees the reason when it does."""
+        if self.task is not None:
+            self.task.cancel()
 
     def start(self) -> None:
-        """The task runs.
+        """Its handler is about to run.
 
         Raises:
-            CancelledError: it was stopped before.
+            CancelledError: it was stopped before, or its deadline has passed.
         """
-        self.is_started = True
+        self.task = asyncio.current_task()
+        if self.deadline is not None and self._loop.time() >= self.deadline:
+            self.reason = self.reason or "timeout"
         if self.reason is not None:
             raise asyncio.CancelledError
+
+    def finish(self) -> None:
+        """Its handler has ended."""
+        self.task = None
+        if self.timer is not None:
+            self.timer.cancel()
+        if self._over is not None:
+            self._over.set_result(None)
+
+    def until_over(self) -> asyncio.Future[None]:
+        """Done when its handler has ended."""
+        if self._over is None:
+            self._over = self._loop.create_future()
+        return self._over
+
+    def suspended(self, task: asyncio.Task[Any]) -> None:
+        """It may wait for so long that its caller gives up."""
+        if self.deadline is not None:
+            self.timer = self._loop.call_at(self.deadline, self.stop, "timeout")
+
+    def ended(self, task: asyncio.Task[Any] | None, error: BaseException | None) -> None:
+        """It has told its caller already."""
 
     @property
     def has_credit(self) -> bool:
@@ -110,7 +151,7 @@ class Answers:
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
         self._under_way: dict[int, Answer] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._running: set[Answer] = set()
         self._highest = 0
         self._streams = 0
         self.held_bytes = 0
@@ -149,9 +190,9 @@ class Answers:
             answer.stop(reason)
 
     @property
-    def tasks(self) -> set[asyncio.Task[None]]:
-        """The tasks of the handlers that run, those of a session that was replaced included."""
-        return self._tasks
+    def running(self) -> set[Answer]:
+        """Those whose handlers have not ended, those of a session that was replaced included."""
+        return self._running
 
     def forget(self) -> None:
         """A new session begins: requests of the old one have nothing to do with its numbers."""
@@ -182,7 +223,7 @@ class Answers:
             return
         left = options.get("deadline")
         deadline = peer.loop.time() + left / 1000 if isinstance(left, int) and left >= 0 else None
-        answer = Answer(number, name, deadline, len(message[3]), kind == "stream")
+        answer = Answer(peer.loop, number, name, deadline, len(message[3]), kind == "stream")
         if kind == "stream":
             answer.granted = self._first_credit(options.get("credit"))
             work = self._answer_stream(answer, handler, message[3])
@@ -195,10 +236,8 @@ class Answers:
         self._under_way[number] = answer
         self._streams += answer.is_stream
         self.held_bytes += answer.size
-        if answer.deadline is not None:
-            answer.timer = peer.loop.call_at(answer.deadline, answer.stop, "timeout")
-        answer.task = task = peer.loop.create_task(work)
-        self._tasks.add(task)
+        self._running.add(answer)
+        peer.runner.start(work, answer, handler.habit)
 
     def _crowd(self, name: str, size: int, kind: Literal["call", "stream"]) -> str | None:
         """Why no request more is taken, or None."""
@@ -382,14 +421,12 @@ class Answers:
             peer.send(self._error(answer.id, error), -answer.id)
 
     def _finish(self, answer: Answer) -> None:
-        if answer.timer is not None:
-            answer.timer.cancel()
+        answer.finish()
+        self._running.discard(answer)
         if self._under_way.get(answer.id) is answer:
             del self._under_way[answer.id]
             self._streams -= answer.is_stream
             self.held_bytes -= answer.size
-        if answer.task is not None:
-            self._tasks.discard(answer.task)
 
     def _find(self, number: int, what: str) -> Answer | None:
         answer = self._under_way.get(number)

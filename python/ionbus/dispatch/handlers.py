@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar, overload
 
 from ionbus.contract.contract import Contract
 from ionbus.contract.members import Call, Event, Member, Stream
 from ionbus.dispatch.context import Context, ThreadContext
+from ionbus.dispatch.runner import Habit
 from ionbus.dispatch.signatures import Signature, read_signature
 
 P = TypeVar("P")
@@ -27,6 +28,7 @@ class Handler:
     decode: Callable[[bytes], Any]
     encode: Callable[[Any], bytes]
     is_async: bool
+    habit: Habit = field(default_factory=Habit, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class EventListener:
     member: Event[Any, Any]
     function: Callable[..., Any]
     signature: Signature
+    habit: Habit = field(default_factory=Habit, compare=False)
 
 
 def make_handler(

@@ -17,6 +17,7 @@ from ionbus.dispatch.handlers import Handler
 from ionbus.dispatch.listeners import Listeners
 from ionbus.dispatch.remembered import Remembered
 from ionbus.dispatch.requests import Pending, PendingCall, PendingStream, Requests, decode_details
+from ionbus.dispatch.runner import Runner
 from ionbus.dispatch.threads import Threads
 from ionbus.dispatch.turn import Turn
 from ionbus.errors import IonbusError, TooLarge, error_from_wire, error_to_wire
@@ -60,6 +61,7 @@ class Peer:
         remembered: the answers of idempotent calls; None: this side runs each anew.
         principal: on whose behalf the other side asks; None at a client.
         turn: whether an emit lets others go on; None: of its own.
+        runner: starts handlers and listeners; None: of its own.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Peer:
         remembered: Remembered | None = None,
         principal: object = None,
         turn: Turn | None = None,
+        runner: Runner | None = None,
     ) -> None:
         self.engine = engine
         self.flush_soon = flush_soon
@@ -85,6 +88,7 @@ class Peer:
         self.principal = principal
         self.loop = asyncio.get_running_loop()
         self.turn = turn or Turn(self.loop)
+        self.runner = runner or Runner(self.loop)
         self.max_message_bytes = limits.max_message_bytes
         """The largest message that the other side takes."""
         self.disconnected: str | None = None
@@ -93,7 +97,7 @@ class Peer:
         """What numbers in place of names stand for."""
         self.requests = Requests(self)
         self.answers = Answers(self)
-        self.listeners = Listeners(self.loop, limits.max_listeners, self._consumed, self.refuse)
+        self.listeners = Listeners(self.runner, limits.max_listeners, self._consumed, self.refuse)
         self.find_handler = owner.find_handler
         self.context_for = owner.context_for
         self._owner = owner
@@ -302,11 +306,10 @@ class Peer:
 
     async def close(self) -> None:
         """After `end`: wait for the handlers and listeners that still run, listeners cancelled."""
-        tasks: set[asyncio.Future[Any]] = {*self.answers.tasks, *self.listeners.running}
-        for task in self.listeners.running:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await self.listeners.cancel()
+        ends = [answer.until_over() for answer in self.answers.running]
+        if ends:
+            await asyncio.wait(ends)
 
     def replace(
         self, engine: Session, unnumbered: Iterable[Entry], error: IonbusError, introduce: Callable[[], None]

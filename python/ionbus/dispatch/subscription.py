@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from ionbus.dispatch.listeners import Handout, start
+from ionbus.dispatch.listeners import Kept, listen
 from ionbus.dispatch.patterns import PatternTable
+from ionbus.dispatch.runner import Habit
 from ionbus.dispatch.waiting import Waiters, wait_with, wake
 from ionbus.errors import CallCancelled, IonbusError
 from ionbus.generated.protocol import Message
@@ -41,7 +42,7 @@ class Subscription:
         self._subscriptions = subscriptions
         self._decode = decode
         self._function = function
-        self._name = pattern
+        self._habit = Habit()
         self._answer: asyncio.Future[None] = subscriptions.peer.loop.create_future()
 
     def __repr__(self) -> str:
@@ -81,10 +82,10 @@ class Subscription:
         """What the listener is given."""
         return self._decode(name, payload)
 
-    def hand(self, name: str, value: Any, handout: Handout) -> list[asyncio.Future[Any]]:
+    def hand(self, name: str, value: Any) -> Kept | None:
         """Start the listener."""
-        future = start(self._function, self._subscriptions.peer.loop, value)
-        return [] if future is None else [future]
+        listen(self._function, self._subscriptions.peer.listeners, self._habit, value)
+        return None
 
     def answered(self, error: IonbusError | None) -> None:
         """SUBSCRIBED has arrived, or will never."""
@@ -181,14 +182,14 @@ class _Queued(Subscription):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.events: deque[tuple[Any, Handout]] = deque()
+        self.events: deque[Kept] = deque()
         self._refused: IonbusError | None = None
 
-    def hand(self, name: str, value: Any, handout: Handout) -> list[asyncio.Future[Any]]:
-        handout.takers += 1
-        self.events.append((value, handout))
+    def hand(self, name: str, value: Any) -> Kept | None:
+        kept = Kept(value)
+        self.events.append(kept)
         self._function()
-        return []
+        return kept
 
     def answered(self, error: IonbusError | None) -> None:
         super().answered(error)
@@ -231,8 +232,7 @@ class EventReader(Generic[P]):
         if queue is not None:
             queue.close()
             while queue.events:
-                _, handout = queue.events.popleft()
-                self._subscriptions.peer.listeners.taken(handout)
+                self._subscriptions.peer.listeners.taken(queue.events.popleft())
             self._wake()
 
     def __aiter__(self) -> AsyncIterator[P]:
@@ -252,9 +252,9 @@ class EventReader(Generic[P]):
             await wait_with(self._waiters, peer.loop)
         if queue is None:
             raise RuntimeError("events are read inside `async with`")
-        value, handout = queue.events.popleft()
-        peer.listeners.taken(handout)
-        event: P = value
+        kept = queue.events.popleft()
+        peer.listeners.taken(kept)
+        event: P = kept.value
         return event
 
     def end(self) -> None:
