@@ -13,7 +13,7 @@ def options() -> argparse.Namespace:
     """Read the command line that every server has; choose the loop, and hide what is not to be found."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--loop", choices=LOOPS, default="uvloop")
-    parser.add_argument("--channel", choices=("websocket", "stdio"), default="websocket")
+    parser.add_argument("--channel", choices=("websocket", "stdio", "http2"), default="websocket")
     parser.add_argument("--serializer", default="default")
     parser.add_argument("--hide", action="append", default=[], metavar="MODULE")
     chosen = parser.parse_args()

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.payloads import PAYLOADS
+
 HERE = Path(__file__).parent
 FAST = ("ormsgpack",)
 """What ionbus[fast] installs besides uvloop."""
@@ -20,6 +22,7 @@ class System:
         channel: what carries it, websocket, http2 or stdio.
         server_options: for the server's command line.
         client_options: for the client.
+        payloads: what it can carry, by name.
     """
 
     name: str
@@ -27,6 +30,7 @@ class System:
     channel: str
     server_options: tuple[str, ...] = ()
     client_options: Mapping[str, str] = field(default_factory=dict)
+    payloads: tuple[str, ...] = tuple(PAYLOADS)
 
     @property
     def client(self) -> Path:
@@ -56,6 +60,10 @@ def _socketio(serializer: str, name: str) -> System:
     return System(name, "socketio", "websocket", ("--serializer", serializer), {"serializer": serializer})
 
 
+def _grpc(mode: str) -> System:
+    return System(f"grpc-{mode}", "grpc", "http2", (), {"mode": mode}, ("150B",))
+
+
 SYSTEMS = {
     system.name: system
     for system in (
@@ -67,6 +75,10 @@ SYSTEMS = {
         System("raw-stdio", "raw", "stdio"),
         _socketio("default", "socketio-json"),
         _socketio("msgpack", "socketio-msgpack"),
+        _grpc("unary"),
+        _grpc("stream"),
+        System("wslink", "wslink", "websocket"),
+        System("jsonrpc-stdio", "jsonrpc", "stdio"),
     )
 }
 """By name."""

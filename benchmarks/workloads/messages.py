@@ -64,7 +64,8 @@ class Messages:
         with ExitStack() as stack:
             drivers = {system.name: stack.enter_context(Driver(system, effort.loop)) for system in systems}
             for name in effort.payloads or self.payloads:
-                records += self._with_payload(drivers, PAYLOADS[name], effort)
+                able = {system.name: drivers[system.name] for system in systems if name in system.payloads}
+                records += self._with_payload(able, PAYLOADS[name], effort)
         return records
 
     def _with_payload(self, drivers: Mapping[str, Driver], payload: Payload, effort: Effort) -> list[Record]:
