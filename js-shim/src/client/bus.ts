@@ -455,14 +455,18 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
       if (problem !== undefined) throw new TypeError(`bus.on: ${problem}`);
       return listen(pattern, (name, payload) => receive({ name, payload }));
     },
-    async emit(event: AnyEvent, payload?: unknown): Promise<void> {
-      const { name, source, delivery, key } = memberOf(event, "event", "bus.emit");
-      use(event);
-      if (source === "broker") throw new NotAllowed(`${name}: is published by the broker only`);
-      if (isWithheld(name)) throw new NotAllowed(`${name}: the broker gave no right to publish it`);
-      const packed = pack(name, "event", payload);
-      const latest = delivery === "latest" ? `${name} ${keyOf(payload, key)}` : undefined;
-      await peer.emit(encodeEvent(name, packed), packed.length, delivery, latest);
+    emit(event: AnyEvent, payload?: unknown): Promise<void> {
+      try {
+        const { name, source, delivery, key } = memberOf(event, "event", "bus.emit");
+        use(event);
+        if (source === "broker") throw new NotAllowed(`${name}: is published by the broker only`);
+        if (isWithheld(name)) throw new NotAllowed(`${name}: the broker gave no right to publish it`);
+        const packed = pack(name, "event", payload);
+        const latest = delivery === "latest" ? `${name} ${keyOf(payload, key)}` : undefined;
+        return peer.emit(encodeEvent(name, packed), packed.length, delivery, latest);
+      } catch (error) {
+        return Promise.reject(error);
+      }
     },
     call(call: AnyCall, payload?: unknown, callOptions: CallOptions = {}) {
       try {

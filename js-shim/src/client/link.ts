@@ -1,10 +1,10 @@
 /**
  * Joins a connection's engine to its channels, the event loop's timers and the application.
  *
- * Flushing: the first message of a turn asks for a flush in a microtask, behind the code that runs now. When that comes, and more was
- * sent meanwhile, the flush steps back behind the microtasks that are queued then (continuations of other answers of the
- * same frame, mostly), a few times at most. So messages of one turn leave in one frame, and a lone message leaves before the
- * event loop turns: a macrotask would make it wait behind whatever is queued, 4 ms in a page's nested timers.
+ * Flushing: the first message of a turn asks for a flush in a microtask, behind the code that runs now. When that comes it steps back
+ * behind the microtasks that are queued then (continuations of other answers of the same frame, a loop that awaits each `emit`), until
+ * nothing was sent for a few steps. So messages of one turn leave in one frame, and a lone message leaves before the event loop
+ * turns: a macrotask would make it wait behind whatever is queued, 4 ms in a page's nested timers.
  */
 
 import { createAlarm, now } from "../alarm.js";
@@ -32,8 +32,14 @@ const page = globalThis as Partial<Pick<EventTarget, "addEventListener" | "remov
 /** Program and version, told to the other side for its log. */
 export const AGENT = "ionbus-js/0.1.0";
 
-/** How often a flush steps back while messages are still being made. */
-const MAX_STEPS = 8;
+/** How many steps without a message a flush waits for the next: what awaits in an `async` function comes back after up to three. */
+const IDLE_STEPS = 4;
+
+/** How often a flush steps back at most, though messages are still being made. */
+const MAX_STEPS = 128;
+
+/** Its `then` is a microtask; Node.js's `queueMicrotask` costs several times as much. */
+const SETTLED = Promise.resolve();
 
 /** What WELCOME tells the application's side. */
 export interface Welcomed {
@@ -125,8 +131,9 @@ export function createLink(
   let channel: Channel | undefined;
   let attempt = 0;
   let announced = 0;
-  let isFlushDue = false;
-  let flushAgain = false;
+  /** Steps that a flush takes back; 0: none is due. */
+  let stepsLeft = 0;
+  let idleStepsLeft = 0;
   let isSettling = false;
 
   /** Open a channel; what comes from an older one is ignored from now on. */
@@ -282,24 +289,21 @@ export function createLink(
   }
 
   function flushSoon(): void {
-    if (isFlushDue) {
-      flushAgain = true;
-      return;
-    }
-    isFlushDue = true;
-    let steps = 0;
-    const step = (): void => {
-      if (flushAgain && steps < MAX_STEPS) {
-        flushAgain = false;
-        steps += 1;
-        queueMicrotask(step);
-        return;
-      }
-      isFlushDue = false;
-      flushAgain = false;
+    idleStepsLeft = IDLE_STEPS;
+    if (stepsLeft > 0) return;
+    stepsLeft = MAX_STEPS;
+    void SETTLED.then(step);
+  }
+
+  function step(): void {
+    stepsLeft -= 1;
+    idleStepsLeft -= 1;
+    if (stepsLeft > 0 && idleStepsLeft > 0) {
+      void SETTLED.then(step);
+    } else {
+      stepsLeft = 0;
       flush();
-    };
-    queueMicrotask(step);
+    }
   }
 
   return {

@@ -63,6 +63,19 @@ it("sends what the answers of one frame lead to in one frame", async () => {
   await bus.close();
 });
 
+it("sends what a loop emits that awaits each event in frames of many, also through functions of the application's", async () => {
+  const { bus, batches } = countingBus();
+  await bus.call(Conductor.ping);
+  batches.length = 0;
+  const emit = (id: string): Promise<void> => bus.emit(Conductor.cancelled, { id });
+  const emitForIt = async (id: string): Promise<void> => await emit(id);
+  for (let id = 0; id < 100; id++) await (id % 2 === 0 ? emit(`${id}`) : emitForIt(`${id}`));
+  await bus.call(Conductor.ping);
+  expect(batches.reduce((all, batch) => all + batch)).toBe(101);
+  expect(batches.length).toBeLessThanOrEqual(2);
+  await bus.close();
+});
+
 it("sends a lone message before the event loop turns", async () => {
   const { bus, batches } = countingBus();
   await bus.call(Conductor.ping);
