@@ -1,4 +1,4 @@
-"""Whoever emits in a loop does not keep the event loop for itself."""
+"""What one turn of the event loop sends, and that whoever emits in a loop does not keep it for itself."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
+import msgpack
 import pytest
 
 from ionbus import Broker
+from ionbus.channels.memory import MemoryListener
 from ionbus.generated.protocol import Limits
 from ionbus.testing import FakeClock
+from raw_client import Raw, hello
 from workshop import Bench, Pair, Rig, Workshop, eventually, make_broker, rig
 
 WIDE = replace(Limits(), credit_bytes=2**40, credit_messages=2**40)
@@ -78,3 +81,19 @@ async def test_a_client_that_takes_nothing_costs_the_emits_to_many_no_turn_each(
                 turns += 1
             assert turns < 100
             at.wire.cut()
+
+
+async def test_a_frame_of_calls_is_acknowledged_by_the_frame_of_their_results() -> None:
+    broker = make_broker()
+    count = Limits().ack_elements  # so many are acknowledged at once
+    async with broker.opened():
+        raw = Raw()
+        raw.channel = (await MemoryListener(broker.accept_local()).open(raw)).channel
+        raw.send(1, hello())
+        await eventually(lambda: raw.frames)
+        payload = msgpack.packb({"left": 1, "right": 2})
+        raw.send(0, 1, 0, *([2, number, "workshop.add", payload] for number in range(1, count + 1)))
+        await eventually(lambda: len(raw.frames) > 1)
+        data = raw.frames[1]
+    assert data[:3] == [0, 1, count]
+    assert len(data) == 3 + count

@@ -272,7 +272,10 @@ class Session:
             self._violated(self._engine.violation(problem))
             return
         self._peer.credit_changed()
-        self._pump.flush()
+        if self._engine.queued_messages:
+            self._pump.flush()
+        else:  # an acknowledgement leaves with what handlers answer in this turn, not in a frame of its own
+            self._pump.flush_soon()
         if not self.check_bounds():
             return
         rest = self._attended.must_rest(self._pump.now())

@@ -47,7 +47,7 @@ class Pump:
         """Flush at the end of this turn of the loop."""
         if not self._is_flush_due:
             self._is_flush_due = True
-            self._loop.call_soon(self.flush)
+            self._loop.call_soon(self._turn_ends)
 
     def flush(self) -> None:
         """Send what there is, as long as the channel takes it."""
@@ -70,6 +70,10 @@ class Pump:
             self._timer.cancel()
             self._timer = None
         self._timer_at = math.inf
+
+    def _turn_ends(self) -> None:
+        if self._is_flush_due:
+            self.flush()
 
     def _arm(self, deadline: float) -> None:
         if self._timer is not None:
