@@ -184,24 +184,24 @@ BENCH = PYTHONPATH=$(CURDIR):$(CURDIR)/python build/bench/bin/python -m benchmar
 ON = $(if $(LOOP),--loop $(LOOP))
 
 .PHONY: bench
-bench: build/bench/.made js-shim/dist/.made ## Everything, beside its peers: tables, charts, benchmarks/results (about 25 min)
-	$(BENCH) --output benchmarks/results/latest.json
+bench: build/bench/.made runtimes js-shim/dist/.made ## Everything, beside its peers: tables, charts, benchmarks/results (about 25 min)
+	$(ELECTRON) $(SCREEN) env $(BENCH) --output benchmarks/results/latest.json
 
 .PHONY: bench-quick
 bench-quick: build/bench/.made js-shim/dist/.made ## The same in brief, under 3 min (ONLY="call events-in" SYSTEMS="ionbus-stdio raw-stdio" LOOP=asyncio for less)
 	$(BENCH) --quick $(if $(ONLY),--workloads $(ONLY)) $(if $(SYSTEMS),--systems $(SYSTEMS)) $(ON) --output build/bench-quick.json
 
 .PHONY: bench-targets
-bench-targets: build/bench/.made js-shim/dist/.made ## What ionbus is to reach (benchmarks/targets.toml), measured and judged; fails on a miss (ONLY="call call-64" for some)
-	$(BENCH).targets $(if $(ONLY),--only $(ONLY)) $(ON)
+bench-targets: build/bench/.made runtimes js-shim/dist/.made ## What ionbus is to reach (benchmarks/targets.toml), measured and judged; fails on a miss (ONLY="call call-64" for some)
+	$(ELECTRON) $(SCREEN) env $(BENCH).targets $(if $(ONLY),--only $(ONLY)) $(ON)
 
 .PHONY: bench-codegen
 bench-codegen: setup ## What generating 500 models costs beyond importing them
 	$(PY) benchmarks/codegen.py
 
 .PHONY: bench-electron
-bench-electron: setup runtimes js-shim/dist/.made ## A call from Electron's renderer, over each transport, beside ipcRenderer.invoke
-	$(ELECTRON) $(SCREEN) $(PY) benchmarks/electron/bench.py
+bench-electron: build/bench/.made runtimes js-shim/dist/.made ## Calls from a window to Python over each transport, beside Electron's own and bare channels (under 2 min)
+	$(ELECTRON) $(SCREEN) env $(BENCH) --workloads window-call window-call-64 $(ON) --output build/bench-electron.json
 
 ##@ Tidy up
 .PHONY: clean

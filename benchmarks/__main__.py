@@ -1,6 +1,7 @@
 """The command: `python -m benchmarks`; `make bench` and `make bench-quick` call it."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from benchmarks.report import markdown, with_ratios
 from benchmarks.systems import REFERENCES, SYSTEMS
 from benchmarks.workloads import WORKLOADS
 from benchmarks.workloads.base import Effort
+from benchmarks.workloads.window import REFERENCES as WINDOW_REFERENCES, WINDOW
 
 THOROUGH = (11, 0.5)
 QUICK = (5, 0.25)
@@ -30,7 +32,7 @@ def main() -> int:
         systems = [SYSTEMS[system] for system in workload.systems if system in options.systems]
         print(f"{name} …", file=sys.stderr, flush=True)
         records += workload.measure(systems, effort)
-    run = Run(about(options.loop), with_ratios(records, REFERENCES))
+    run = Run(about(options.loop), with_ratios(records, (*REFERENCES, *WINDOW_REFERENCES)))
     if options.output:
         run.save(options.output)
     print(markdown(run))
@@ -46,9 +48,9 @@ def parse() -> argparse.Namespace:
         "--workloads",
         nargs="+",
         choices=WORKLOADS,
-        default=list(WORKLOADS),
+        default=[name for name in WORKLOADS if name not in WINDOW or "IONBUS_ELECTRON" in os.environ],
         metavar="NAME",
-        help=", ".join(WORKLOADS),
+        help=f"{', '.join(WORKLOADS)} (default: all; the window's where IONBUS_ELECTRON names an Electron)",
     )
     add(
         "--systems",

@@ -1,7 +1,5 @@
 /** What a client does with its peer, in one round of a workload: each gives the seconds that it took, and more where it has more. */
 
-import { performance } from "node:perf_hooks";
-
 /** `count` calls, `width` of them under way at any time; with one at a time, also what each took, in microseconds. */
 async function call(peer, { kind, payload, count, width }) {
   await peer.begin?.("call", kind);

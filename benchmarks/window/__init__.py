@@ -1,0 +1,1 @@
+"""An Electron window that calls Python, and what it is measured beside."""
