@@ -39,3 +39,34 @@ def test_calls_that_are_given_up_do_not_pile_up_while_nothing_leaves() -> None:
     assert entries_alive() - before < 200
     assert outbox.take(may_take_event=False) is kept
     assert outbox.take(may_take_event=False) is None
+
+
+def test_events_are_taken_together_as_far_as_they_could_be_one_by_one() -> None:
+    outbox = Outbox(max_latest_keys=10)
+    plain = [Entry(b"xxx", 2, "session", None, EVENTS) for _ in range(6)]
+    large = Entry(b"x" * 100, 99, "session", None, EVENTS)
+    for entry in (*plain[:4], event("key"), plain[4], large, plain[5]):
+        outbox.push(entry)
+
+    def take(most: int = 10, max_bytes: int = 1_000, max_cost: int = 1_000) -> list[Entry]:
+        return outbox.take_events(most, max_bytes, max_cost, largest=50)
+
+    assert take(most=0) == take(max_bytes=0) == take(max_cost=-1) == []
+    assert take(most=1) == plain[:1]
+    assert take(max_bytes=4) == plain[1:3]
+    assert take(max_cost=1) == plain[3:4]
+    assert all(entry.is_numbered for entry in plain[:4])
+    assert take() == []  # a `latest` event comes first
+    assert outbox.take(may_take_event=True) is not None
+    assert take() == plain[4:5]
+    assert take() == []  # one that needs a transfer comes first
+    assert outbox.take(may_take_event=True) is large
+    outbox.hold(EVENTS)
+    assert take() == []
+    outbox.release(EVENTS)
+    message = Entry(b"message", -1, "session")
+    outbox.push(message)
+    assert take() == []  # the order between events and messages is for `take`
+    assert (outbox.queued_events, outbox.queued_bytes) == (1, 2)
+    assert outbox.take(may_take_event=True) is plain[5]
+    assert outbox.take(may_take_event=True) is message

@@ -408,7 +408,7 @@ def isinstance_of_set(value: Any) -> bool:
 @settings(max_examples=300, deadline=None)
 def test_the_slow_way_says_the_same(value: Any) -> None:
     data = encode(value)
-    assert values._packed(strict.lowered(value, None, 0, set())) == data
+    assert values.encode_plain(strict.lowered(value, None, 0, set())) == data
     reader = strict.StrictReader(data)
     assert same_or_set(reader.value(None, 0), decode(data))
     assert reader.at == len(data)

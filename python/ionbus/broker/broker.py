@@ -227,7 +227,12 @@ class Broker(Handlers, Generic[StateT]):
             InvalidPayload: the payload does not fit the contract.
             RuntimeError: the broker is not served.
         """
-        await self._live().emit(event, payload)
+        serving = self._serving or self._live()
+        behind = serving.events.emit(event, payload)
+        if behind:
+            await serving.caught_up(behind)
+        elif serving.turn.is_long:
+            await asyncio.sleep(0)
 
     @overload
     async def call(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -35,6 +35,7 @@ from ionbus.errors import (
 from ionbus.generated.protocol import Message
 from ionbus.session.acceptor import too_fast
 from ionbus.session.attended import Attended, Ended, Rate
+from ionbus.session.outbox import Delivery, Entry
 from ionbus.session.session import Delivered, Rejected, Violation
 from ionbus.wire.frames import MalformedFrame, encode_close
 from ionbus.wire.messages import encode_event, encode_message
@@ -145,12 +146,8 @@ class Session:
 
     async def emit(self, event: Any, payload: Any = None) -> None:
         """Emit an event to this session alone; waits while it is behind."""
-        if not isinstance(event, Event):
-            raise TypeError(f"emit() takes an event, not {event!r}")
+        self._serving.events.check(event)
         name = event.name
-        if event.source == "client":
-            raise NotAllowed(f"{name} is published by clients; the broker cannot emit it")
-        self._serving.check_served(event)
         peer = self._peer
         peer.raise_if_ended()
         key = None
@@ -197,16 +194,25 @@ class Session:
         """Whether it gets the event of this name."""
         return self._subscribed.wants(name)
 
-    def put(self, event: Event[Any, Any], message: bytes, cost: int, key: Any) -> bool:
-        """Queue an event that is for many; whether its sender should wait for this session."""
+    def share(self, entry: Entry) -> bool:
+        """Queue an event that other sessions' queues hold as well; whether its sender should wait for this session."""
+        has_credit = self._engine.share(entry)
+        self._pump.flush_soon()
+        return not has_credit and self._is_waited_for()
+
+    def put(self, message: bytes, cost: int, delivery: Delivery, key: Hashable | None) -> bool:
+        """Queue an event that each session has for itself; whether its sender should wait for this session."""
         engine = self._engine
         if not self._peer.takes(message):
             engine.drop(message, "too_large")
             return False
-        is_behind = event.delivery != "volatile" and not engine.accepts_events
-        engine.emit(message, cost, event.delivery, key)
+        is_behind = delivery != "volatile" and not engine.accepts_events
+        engine.emit(message, cost, delivery, key)
         self._pump.flush_soon()
-        return is_behind and self.check_bounds() and self._peer.took_events(PATIENCE)
+        return is_behind and self._is_waited_for()
+
+    def _is_waited_for(self) -> bool:
+        return self.check_bounds() and self._peer.took_events(PATIENCE)
 
     def check_bounds(self) -> bool:
         """Look at what waits for it; past a bound its session ends. Whether it goes on."""
@@ -402,7 +408,7 @@ class Session:
                 self._subscribe(message[1], message[2])
             case Message.UNSUBSCRIBE:
                 self._subscribed.remove(message[1])
-                self._serving.subscriptions_changed()
+                self._serving.events.subscriptions_changed()
             case Message.ANNOUNCE:
                 self.announced(
                     [(name, version, fingerprint) for name, version, fingerprint, *_ in message[1]]
@@ -491,7 +497,7 @@ class Session:
             self._peer.send(encode_message(Message.SUBSCRIBED, number, code, text))
             return
         self._subscribed.add(number, pattern)
-        self._serving.subscriptions_changed()
+        self._serving.events.subscriptions_changed()
         self._peer.send(encode_message(Message.SUBSCRIBED, number))
         self._subscribed.send_newest(number, pattern, now)
         self._pump.flush_soon()

@@ -1,4 +1,4 @@
-"""A broker at work on one event loop: its sessions, and the way of an event to all of them."""
+"""A broker at work on one event loop: its sessions, and how it ends."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from ionbus.broker.agreement import Agreements
 from ionbus.broker.carrier import Carrier
+from ionbus.broker.fan_out import FanOut
 from ionbus.broker.principals import Rights, RightsOf, of_principal
 from ionbus.broker.served_session import Session
 from ionbus.broker.tokens import Authenticate, OneUseTokens
@@ -23,17 +24,15 @@ from ionbus.contract.members import Event, Member
 from ionbus.dispatch.answers import Answer
 from ionbus.dispatch.drops import by_name
 from ionbus.dispatch.handlers import EventListener, Handler
-from ionbus.dispatch.latest import LatestValues, hashable
 from ionbus.dispatch.remembered import Remembered
 from ionbus.dispatch.runner import Runner
 from ionbus.dispatch.threads import Threads
 from ionbus.dispatch.turn import Turn
-from ionbus.errors import IonbusError, NotAllowed, SessionLost, SlowConsumer
+from ionbus.errors import IonbusError, SessionLost, SlowConsumer
 from ionbus.generated.protocol import Limits
 from ionbus.session.acceptor import Acceptor, Refusal, refusal
 from ionbus.session.attended import Attended, Ended
 from ionbus.version import AGENT
-from ionbus.wire.messages import encode_event
 
 TICK = 1.0
 """Seconds between two looks at the sessions that are absent, or do not read."""
@@ -81,7 +80,6 @@ class Serving:
             for member in self.members.values()
             if isinstance(member, Event) and member.delivery == "latest"
         ]
-        self.latest = LatestValues(limits.max_latest_keys, limits.max_latest_bytes)
         self.remembered = Remembered(limits.remember_answers_ms / 1000, limits.remember_answers_bytes)
         self.threads = Threads(limits.max_threads)
         self.turn = Turn(self.loop)
@@ -92,7 +90,7 @@ class Serving:
         told = [(info.name, info.version, info.fingerprint) for info in self.contracts.values()]
         self.acceptor = Acceptor(limits, secrets.token_bytes, AGENT, told)
         self._sessions: dict[bytes, Session] = {}
-        self._subscribers: dict[str, tuple[Session, ...]] = {}
+        self.events = FanOut(self.members, self._sessions, limits)
         self._finishing: set[Answer] = set()
         self._listening: set[asyncio.Task[None]] = set()
         self._dropped: Counter[tuple[str, str]] = Counter()  # of the sessions that have ended
@@ -139,60 +137,9 @@ class Serving:
 
     # Events.
 
-    async def emit(self, event: Any, payload: Any = None) -> None:
-        """Emit to every session that subscribed; waits for those that are behind and go on reading."""
-        if not isinstance(event, Event):
-            raise TypeError(f"emit() takes an event, not {event!r}")
-        if event.source == "client":
-            raise NotAllowed(f"{event.name} is published by clients; the broker cannot emit it")
-        self.check_served(event)
-        if event.delivery == "latest":
-            payload = event.payload.validate(payload)
-        data = event.payload.encode(payload)
-        behind = self._publish(event, payload, data, None)
-        if behind:
-            await asyncio.gather(*(session.wait_while_reading() for session in behind))
-        elif self.turn.is_long:
-            await asyncio.sleep(0)
-
-    def check_served(self, event: Event[Any, Any]) -> None:
-        """Refuse an event of a contract that is not served here: nobody can have subscribed to it.
-
-        Raises:
-            TypeError: it is.
-        """
-        if event.name not in self.members:
-            raise TypeError(
-                f"{event.name} is of the contract {event.contract.name}, which is not served here; give it to Broker"
-            )
-
-    def relay(self, sender: Session, event: Event[Any, Any], value: Any, payload: bytes) -> list[Session]:
-        """Give a client's event to every other session that subscribed; those that its sender should wait for."""
-        return self._publish(event, value, payload, sender)
-
-    def _publish(
-        self, event: Event[Any, Any], value: Any, payload: bytes, sender: Session | None
-    ) -> list[Session]:
-        """Queue an event for all; those that its sender should wait for."""
-        name = event.name
-        message = encode_event(name, payload)
-        key = None
-        if event.delivery == "latest":
-            key = (name, hashable(event.key_of(value)))
-            self.latest.keep(name, key, message, len(payload))
-        subscribers = self._subscribers.get(name)
-        if subscribers is None:
-            subscribers = tuple(session for session in self._sessions.values() if session.subscribes(name))
-            self._subscribers[name] = subscribers
-        return [
-            session
-            for session in subscribers
-            if session is not sender and session.put(event, message, len(payload), key)
-        ]
-
-    def subscriptions_changed(self) -> None:
-        """Somebody subscribed, unsubscribed, or is gone."""
-        self._subscribers.clear()
+    async def caught_up(self, behind: Sequence[Session]) -> None:
+        """Wait for these, as long as they go on reading."""
+        await asyncio.gather(*(session.wait_while_reading() for session in behind))
 
     # Sessions.
 
@@ -204,7 +151,7 @@ class Serving:
         session.identity = identity
         if session.rights != rights:
             session.rights = rights
-            self.subscriptions_changed()
+            self.events.subscriptions_changed()
         return session
 
     def said_close(self, session: Session, ended: Ended) -> None:
@@ -250,7 +197,7 @@ class Serving:
         self._dropped.update(attended.session.dropped)
         self.held_bytes -= session.held_bytes
         session.held_bytes = 0
-        self.subscriptions_changed()
+        self.events.subscriptions_changed()
         session.end(error)
         for answer in session.answering:
             self._finishing.add(answer)

@@ -98,7 +98,7 @@ class Subscribed:
             if engine.queued_events > limits.replay_elements or engine.queued_bytes > limits.max_queued_bytes:
                 return  # the session is ended for it when its bounds are looked at
             has_others = len(self._table.matching(name)) > 1
-            values = newest(name, self._serving.latest, self._latest)
+            values = newest(name, self._serving.events.latest, self._latest)
             self._newest_given.spend(len(values), now)
             for value in values:
                 if not has_others:

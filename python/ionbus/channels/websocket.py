@@ -61,6 +61,7 @@ class WebSocketChannel(asyncio.Protocol, ABC):
         self._transport: asyncio.Transport | None = None
         self._partial: bytearray | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._unwritten: list[bytes] = []
         self._is_corked = False
         self._corked_bytes = 0
         self._is_over = False
@@ -84,10 +85,14 @@ class WebSocketChannel(asyncio.Protocol, ABC):
         """Send one frame as one binary message."""
         if self._is_over or self._protocol.state is not State.OPEN:
             return
-        self._protocol.send_binary(frame)
+        self._put(frame)
         self._corked_bytes += len(frame)
         if not self._is_corked or self._corked_bytes > CORKED_BYTES:  # the transport says when it is behind
             self._flush()
+
+    def _put(self, frame: bytes) -> None:
+        """Put one frame among what is to be written."""
+        self._protocol.send_binary(frame)
 
     def close(self, over: bool = False, code: str = "closed", message: str = "") -> None:
         """Close with the closing handshake; `over` is said by the session's own CLOSE (docs/protocol.md, section 9)."""
@@ -214,17 +219,18 @@ class WebSocketChannel(asyncio.Protocol, ABC):
 
     def _flush(self) -> None:
         self._corked_bytes = 0
-        writes = self._protocol.data_to_send()
+        writes, self._unwritten = self._unwritten, []
+        writes += self._protocol.data_to_send()  # after our frames: its last words are CLOSE and the end
         transport = self._transport
         if not writes or transport is None or transport.is_closing():
             return
         is_end = not writes[-1]  # websockets' SEND_EOF
         if is_end:
             writes.pop()
-        if len(writes) == 1:
-            transport.write(writes[0])
+        if len(writes) > 1:
+            transport.writelines(writes)
         elif writes:
-            transport.write(b"".join(writes))
+            transport.write(writes[0])
         if is_end:
             self._half_close(transport)
         elif not self.is_writable and transport.get_write_buffer_size() > MAX_BUFFERED_BYTES:

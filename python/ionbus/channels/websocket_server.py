@@ -7,10 +7,11 @@ import re
 import ssl
 from collections.abc import Collection
 from http import HTTPStatus
+from struct import Struct
 from typing import Final
 
 from websockets.exceptions import NegotiationError
-from websockets.frames import CloseCode
+from websockets.frames import CloseCode, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
@@ -20,6 +21,11 @@ from ionbus.channels.base import Accept, PeerIdentity
 from ionbus.channels.websocket import WebSocketChannel, is_loopback, quiet
 from ionbus.generated.protocol import SUBPROTOCOL, Limits
 
+_BINARY: Final = 0x80 | Opcode.BINARY
+"""The first byte of a binary message that is one WebSocket frame (RFC 6455, section 5.2)."""
+
+_HEADER_16: Final = Struct("!BBH").pack
+_HEADER_64: Final = Struct("!BBQ").pack
 _ORIGIN: Final = re.compile(r"null|[a-z][a-z0-9+.-]*://[^/?#\s]*")
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]+)?")
 
@@ -116,6 +122,17 @@ class _ServerChannel(WebSocketChannel):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._server.left(self)
+
+    def _put(self, frame: bytes) -> None:
+        # Servers do not mask: the frame leaves as it is, behind its header, without a copy.
+        size = len(frame)
+        if size < 126:
+            header = bytes((_BINARY, size))
+        elif size < 65_536:
+            header = _HEADER_16(_BINARY, 126, size)
+        else:
+            header = _HEADER_64(_BINARY, 127, size)
+        self._unwritten += (header, frame)
 
     def stop(self) -> None:
         """The server closes."""

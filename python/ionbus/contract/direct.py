@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, NamedTuple, cast
 
 from pydantic_core import SchemaValidator, core_schema
 
 from ionbus.wire.values import MAX_DEPTH, MAX_SAFE
 
-__all__ = ["direct_validator"]
+__all__ = ["Direct", "direct"]
 
 Schema = Mapping[str, Any]
 
@@ -33,20 +33,29 @@ _READ_BY_NAME: Final = frozenset({"validate_by_alias", "validate_by_name", "titl
 """Settings of a model that do not concern what is in its fields."""
 
 
-def direct_validator(schema: Schema) -> Callable[[object], object] | None:
-    """What validates a value and gives the plain data that it travels as; None for types that need the usual way.
+class Direct(NamedTuple):
+    """What `direct` gives for a type."""
 
-    It raises ValueError for what it does not take. The data holds nothing that may not travel, but perhaps the key `__proto__` and
-    text with a lone surrogate.
+    validate: Callable[[object], object]
+    """Gives the plain data that a valid value travels as; ValueError: it is none that this way takes."""
+    has_own_keys: bool
+    """Whether values have keys that their type does not name: one may be `__proto__`, which may not travel."""
+
+
+def direct(schema: Schema) -> Direct | None:
+    """How values of a type become plain data in one step; None for types that need the usual way.
 
     Args:
         schema: of the payload's type, as `ValueForm` made it.
     """
+    if schema["type"] == "bytes":  # they may be many, and the usual way copies them once
+        return None
+    making = _Direct()
     try:
-        direct = _Direct().of(schema, MAX_DEPTH)
+        made = making.of(schema, MAX_DEPTH)
     except _Unfit:
         return None
-    return SchemaValidator(cast("Any", direct)).validate_python
+    return Direct(SchemaValidator(cast("Any", made)).validate_python, making.has_own_keys)
 
 
 class _Unfit(Exception):
@@ -60,6 +69,7 @@ class _Direct:
         self._definitions: dict[str, Schema] = {}
         self._within: list[str] = []
         self._count = 0
+        self.has_own_keys = False
 
     def of(self, schema: Schema, levels: int) -> dict[str, Any]:
         """The schema that gives plain data for this one.
@@ -86,6 +96,7 @@ class _Direct:
             case "list" if "items_schema" in schema:
                 return {**_without_ref(schema), "items_schema": self.of(schema["items_schema"], levels - 1)}
             case "dict" if schema["keys_schema"]["type"] == "str" and "values_schema" in schema:
+                self.has_own_keys = True
                 values = self.of(schema["values_schema"], levels - 1)
                 return {**_without_ref(schema), "values_schema": values}
             case "tagged-union":
@@ -134,7 +145,9 @@ class _Direct:
             field.get("serialization_alias", name): self._field(name, field, levels - 1)
             for name, field in inner["fields"].items()
         }
-        if len(fields) != len(inner["fields"]):  # two are written under one name: the usual way says which
+        if (
+            len(fields) != len(inner["fields"]) or "__proto__" in fields
+        ):  # two are written under one name: the usual way says so
             raise _Unfit
         filled = core_schema.typed_dict_schema(fields, extra_behavior=extra, config=cast("Any", config))
         return {**core_schema.no_info_before_validator_function(_fields_of(schema["cls"]), filled)}

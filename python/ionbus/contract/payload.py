@@ -19,7 +19,7 @@ from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from pydantic_core import SchemaSerializer, SchemaValidator, ValidationError
 from typing_extensions import TypeForm
 
-from ionbus.contract.direct import direct_validator
+from ionbus.contract.direct import Direct, direct
 from ionbus.contract.wire_form import ValueForm, wire_schema
 from ionbus.errors import InvalidPayload, shortened
 from ionbus.wire.strict import LONGEST_KEY
@@ -70,7 +70,7 @@ class Payload(Generic[T]):
         self._adapter: TypeAdapter[T] = TypeAdapter(form)
         self._validate: Callable[..., T] | None = None
         self._to_python: Callable[..., object] | None = None
-        self._direct: Callable[[object], object] | None = None
+        self._direct: Direct | None = None
         self._has_wide = False
         if self._adapter.pydantic_complete:
             self._build()
@@ -117,14 +117,14 @@ class Payload(Generic[T]):
         Raises:
             InvalidPayload: the value does not fit the type, or holds what cannot travel.
         """
-        direct = self._direct
-        if direct is not None:
+        way = self._direct
+        if way is not None:
             try:
-                data = encode_plain(direct(value))
+                data = encode_plain(way.validate(value))
             except (ValueError, TypeError, OverflowError):  # the usual way takes it, or says what is wrong
                 pass
             else:
-                if b"__proto__" not in data:
+                if not way.has_own_keys or b"__proto__" not in data:
                     return data
         dumped = self.dump(value)
         try:
@@ -162,7 +162,7 @@ class Payload(Generic[T]):
         # Without this, models nested in the type bring the validators of their own classes, which look neither
         # into instances nor at the wire's spelling.
         self._validate = SchemaValidator(schema, _use_prebuilt=False).validate_python
-        self._direct = None if form.has_own_serializers else direct_validator(schema)
+        self._direct = None if form.has_own_serializers else direct(schema)
         self._has_wide = form.has_wide_integers
         self._to_python = (
             SchemaSerializer(schema, _use_prebuilt=False).to_python

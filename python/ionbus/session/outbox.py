@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable, Iterator
+from itertools import count
 from typing import Final, Literal
 
 Delivery = Literal["session", "volatile", "latest"]
@@ -20,13 +21,17 @@ SWEPT: Final = 64
 """Withdrawn entries from which on the queues are swept, once they are half of what is there."""
 
 
+_ordinals = count(1)
+
+
 class Entry:
-    """One message on its way out.
+    """One message on its way out. An event for many sessions is one entry in the queues of all of them.
 
     Attributes:
         data: the message's bytes; replaced while a `latest` event waits.
         cost: payload bytes that an event takes from the credit, -1 for a message that needs none.
         tag: whatever the sender wants back when the other side rejects the message.
+        ordinal: rises through the whole process, as entries are made and queued.
         is_numbered: its last byte has entered a frame: it is the other side's, as long as the session lives.
         is_dropped: it will never be sent.
     """
@@ -38,9 +43,9 @@ class Entry:
         data: bytes,
         cost: int,
         delivery: Delivery,
-        key: Hashable | None,
-        lane: Hashable | None,
-        tag: object,
+        key: Hashable | None = None,
+        lane: Hashable | None = None,
+        tag: object = None,
     ) -> None:
         self.data = data
         self.cost = cost
@@ -48,7 +53,7 @@ class Entry:
         self.key = key
         self.lane = lane
         self.tag = tag
-        self.ordinal = 0
+        self.ordinal = next(_ordinals)
         self.is_numbered = False
         self.is_dropped = False
 
@@ -62,7 +67,6 @@ class Outbox:
         self._messages: deque[Entry] = deque()
         self._held: dict[Hashable, deque[Entry]] = {}
         self._latest: dict[Hashable, Entry] = {}
-        self._ordinal = 0
         self._withdrawn = 0  # since the queues were swept
         self.queued_bytes = 0
         """Cost of all events that wait."""
@@ -74,8 +78,6 @@ class Outbox:
 
     def push(self, entry: Entry) -> Entry | None:
         """Queue one entry behind all others; gives the `latest` event that is forgotten for it, if one is."""
-        self._ordinal += 1
-        entry.ordinal = self._ordinal
         if entry.cost < 0:
             self._messages.append(entry)
             self.queued_messages += 1
@@ -103,6 +105,33 @@ class Outbox:
     def is_waiting(self, key: Hashable) -> bool:
         """Whether a `latest` event with this key waits."""
         return key in self._latest
+
+    def take_events(self, most: int, max_bytes: int, max_cost: int, largest: int) -> list[Entry]:
+        """The next events, as many as `take` would give one after the other; none where something else may come first.
+
+        Args:
+            most: how many at most.
+            max_bytes: none more once they have so many bytes.
+            max_cost: likewise, once they cost so much.
+            largest: none of more bytes.
+        """
+        taken: list[Entry] = []
+        events = self._events
+        if self._messages or EVENTS in self._held:
+            return taken
+        size = cost = 0
+        while events and len(taken) < most and size < max_bytes and cost < max_cost:
+            entry = events[0]
+            length = len(entry.data)
+            if entry.delivery == "latest" or length > largest or entry.is_dropped:
+                break
+            taken.append(events.popleft())
+            entry.is_numbered = True
+            size += length
+            cost += entry.cost
+        self.queued_events -= len(taken)
+        self.queued_bytes -= cost
+        return taken
 
     def take(self, may_take_event: bool) -> Entry | None:
         """The next entry to number, or None. `may_take_event`: there is credit for one."""

@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from ionbus.generated.protocol import Message
 from ionbus.session.outbox import Entry
 
-NIL: Final = b"\xc0"
+
+class Part:
+    """An element that is no message of its own: a part of a transfer, or nil.
+
+    Attributes:
+        data: the element's bytes.
+        entry: the message that ends with it, if one does.
+    """
+
+    __slots__ = ("data", "entry")
+
+    def __init__(self, data: bytes, entry: Entry | None = None) -> None:
+        self.data = data
+        self.entry = entry
+
+
+NIL: Final = Part(b"\xc0")
 
 
 class Replay:
@@ -22,7 +39,7 @@ class Replay:
     def __init__(self, max_bytes: int, max_elements: int) -> None:
         self._max_bytes = max_bytes
         self._max_elements = max_elements
-        self._kept: deque[tuple[bytes, Entry | None]] = deque()
+        self._kept: deque[Entry | Part] = deque()
         self._again: deque[bytes] = deque()
         self.sent = 0
         """The number of the newest element."""
@@ -37,6 +54,11 @@ class Replay:
         return self.size >= self._max_bytes or len(self._kept) >= self._max_elements
 
     @property
+    def room(self) -> tuple[int, int]:
+        """Elements that may still be numbered, and the bytes with which it is full; none and none where it is."""
+        return self._max_elements - len(self._kept), self._max_bytes - self.size
+
+    @property
     def resending(self) -> int:
         """How many elements wait to be sent again."""
         return len(self._again)
@@ -46,19 +68,24 @@ class Replay:
         """Whether elements wait to be sent again; until then nothing new may leave."""
         return bool(self._again)
 
-    def append(self, element: bytes, entry: Entry | None) -> int:
-        """Number a new element and keep it. `entry`: the message that ends with it, None for an earlier part of a transfer."""
-        self._kept.append((element, entry))
-        self.size += len(element)
+    def append(self, element: Entry | Part) -> None:
+        """Number a new element and keep it."""
+        self._kept.append(element)
+        self.size += len(element.data)
         self.sent += 1
-        return self.sent
+
+    def extend(self, elements: Sequence[Entry], size: int) -> None:
+        """Number several, of `size` bytes together."""
+        self._kept.extend(elements)
+        self.size += size
+        self.sent += len(elements)
 
     def acknowledge(self, seq: int) -> None:
         """Forget every element up to and including `seq`, which is at most `sent`; an older number changes nothing."""
-        while self.acked < seq:
-            element, _ = self._kept.popleft()
-            self.size -= len(element)
-            self.acked += 1
+        if seq > self.acked:
+            forget = self._kept.popleft
+            self.size -= sum([len(forget().data) for _ in range(seq - self.acked)])
+            self.acked = seq
         while self._again and self.sent - len(self._again) < seq:
             self._again.popleft()
 
@@ -74,16 +101,18 @@ class Replay:
         dropped: list[Entry] = []
         newest = set()
         for index in range(len(self._kept) - 1, -1, -1):
-            element, entry = self._kept[index]
-            if entry is None or entry.cost < 0 or element[1] != Message.EVENT:  # only a whole EVENT may go
+            entry = self._kept[index]
+            if (
+                isinstance(entry, Part) or entry.cost < 0 or entry.data[1] != Message.EVENT
+            ):  # no ENVELOPE either
                 continue
             if entry.delivery == "volatile" or (entry.delivery == "latest" and entry.key in newest):
                 dropped.append(entry)
-                self._kept[index] = (NIL, None)
-                self.size -= len(element) - len(NIL)
+                self._kept[index] = NIL
+                self.size -= len(entry.data) - len(NIL.data)
             elif entry.delivery == "latest":
                 newest.add(entry.key)
-        self._again = deque(element for element, _ in self._kept)
+        self._again = deque(element.data for element in self._kept)
         return dropped
 
     def next_again(self) -> tuple[int, bytes] | None:
@@ -96,4 +125,5 @@ class Replay:
 
     def unacknowledged_events(self) -> list[Entry]:
         """Events that were numbered and not acknowledged: what may be lost when the session ends."""
-        return [entry for _, entry in self._kept if entry is not None and entry.cost >= 0]
+        entries = (kept.entry if isinstance(kept, Part) else kept for kept in self._kept)
+        return [entry for entry in entries if entry is not None and entry.cost >= 0]

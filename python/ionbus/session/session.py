@@ -16,7 +16,7 @@ from typing import Any, Literal
 from ionbus.generated.protocol import Frame, Limits, Message
 from ionbus.session.liveness import Liveness
 from ionbus.session.outbox import EVENTS, Delivery, Entry, Outbox
-from ionbus.session.replay import Replay
+from ionbus.session.replay import Part, Replay
 from ionbus.session.transfers import Incoming, Outgoing
 from ionbus.wire.frames import MalformedFrame, decode_frame, encode_control, encode_data, uint_fields
 from ionbus.wire.messages import check_message, encode_message, event_name
@@ -74,7 +74,7 @@ class Session:
         self._ack_due = math.inf
 
         self._credit = (0, 0)  # what the peer granted: bytes, events
-        self._spent = (0, 0)
+        self._spent_bytes = self._spent_events = 0
         self._consumed = (0, 0)
         self.granted = (limits.credit_bytes, limits.credit_messages)
         """The totals of bytes and events granted to the peer, for HELLO and WELCOME."""
@@ -125,6 +125,24 @@ class Session:
             self.drop(forgotten.data, "forgotten")
         return entry
 
+    def share(self, entry: Entry) -> bool:
+        """Queue an event that is queued in other sessions as well. Nothing of it is copied, and it cannot be withdrawn.
+
+        Args:
+            entry: one that is not `latest` and needs no transfer.
+
+        Returns:
+            Whether it leaves, or is dropped, without waiting for credit.
+        """
+        has_credit = self.accepts_events
+        if entry.delivery == "volatile" and not (
+            has_credit and self._is_attached and not self._replay.is_full
+        ):
+            self.drop(entry.data, "behind" if self._is_attached else "absent")
+            return True
+        self._outbox.push(entry)
+        return has_credit
+
     def drop(self, event: bytes, reason: str) -> None:
         """Count an EVENT or ENVELOPE that will never arrive."""
         self.dropped[event_name(event), reason] += 1
@@ -164,10 +182,11 @@ class Session:
     @property
     def accepts_events(self) -> bool:
         """Whether an event emitted now has credit and waits for nothing but its turn; not where much waits whatever was granted."""
-        outbox = self._outbox
-        return outbox.queued_bytes * 2 <= self._limits.max_queued_bytes and (
-            self._spent[0] + outbox.queued_bytes < self._credit[0]
-            and self._spent[1] + outbox.queued_events < self._credit[1]
+        outbox, credit = self._outbox, self._credit
+        return (
+            self._spent_events + outbox.queued_events < credit[1]
+            and self._spent_bytes + outbox.queued_bytes < credit[0]
+            and outbox.queued_bytes * 2 <= self._limits.max_queued_bytes
         )
 
     @property
@@ -272,7 +291,8 @@ class Session:
             )
         for entry in self._replay.rewind(received):
             # What becomes nil never arrives, so that its receiver cannot give its credit back.
-            self._spent = (self._spent[0] - entry.cost, self._spent[1] - 1)
+            self._spent_bytes -= entry.cost
+            self._spent_events -= 1
             self.drop(entry.data, "absent" if entry.delivery == "volatile" else "superseded")
         self._raise_credit(credit)
         self._control.clear()
@@ -452,10 +472,11 @@ class Session:
         """An event whose transfer ends early never arrives, so that its receiver cannot give its credit back."""
         entry.is_dropped = True
         if entry.cost >= 0:
-            self._spent = (self._spent[0] - entry.cost, self._spent[1] - 1)
+            self._spent_bytes -= entry.cost
+            self._spent_events -= 1
 
     def _has_credit(self) -> bool:
-        return self._spent[0] < self._credit[0] and self._spent[1] < self._credit[1]
+        return self._spent_bytes < self._credit[0] and self._spent_events < self._credit[1]
 
     def _next_data(self) -> bytes | None:
         replay, limits = self._replay, self._limits
@@ -479,32 +500,54 @@ class Session:
         first = replay.sent + 1
         # One place is kept for a part, so that no flood of small messages holds up a transfer.
         room = limits.batch_elements - self._outgoing.has_part
+        size = self._number_events(room, elements)
         while len(elements) < room and size < limits.batch_bytes and not replay.is_full:
             entry = self._outbox.take(self._has_credit())
             if entry is None:
                 break
             if entry.cost >= 0:
-                self._spent = (self._spent[0] + entry.cost, self._spent[1] + 1)
+                self._spent_bytes += entry.cost
+                self._spent_events += 1
             if len(entry.data) > limits.transfer_threshold_bytes:
                 self._outbox.hold(entry.lane)
                 self._outgoing.begin(entry)
                 continue
-            self._number(entry.data, entry, elements)
+            replay.append(entry)
+            elements.append(entry.data)
+            entry.is_numbered = True
             size += len(entry.data)
         if len(elements) < limits.batch_elements and not replay.is_full:
             part = self._outgoing.next_part()
             if part is not None:
                 element, entry = part
-                self._number(element, entry, elements)
+                replay.append(Part(element, entry))
+                elements.append(element)
                 if entry is not None:
+                    entry.is_numbered = True
                     self._outbox.release(entry.lane)
         return encode_data(first, self.received, elements, len(elements)) if elements else None
 
-    def _number(self, element: bytes, entry: Entry | None, elements: list[bytes]) -> None:
-        self._replay.append(element, entry)
-        elements.append(element)
-        if entry is not None:
-            entry.is_numbered = True
+    def _number_events(self, most: int, elements: list[bytes]) -> int:
+        """The usual case, all in one: what waits first are events with nothing special about them. Gives their bytes."""
+        replay, limits, outbox, credit = self._replay, self._limits, self._outbox, self._credit
+        if not outbox.queued_events:
+            return 0
+        waiting = outbox.queued_bytes
+        free_elements, free_bytes = replay.room
+        entries = outbox.take_events(
+            min(most, free_elements, credit[1] - self._spent_events),
+            min(limits.batch_bytes, free_bytes),
+            credit[0] - self._spent_bytes,
+            limits.transfer_threshold_bytes,
+        )
+        if not entries:
+            return 0
+        elements.extend([entry.data for entry in entries])
+        size = sum(map(len, elements))
+        replay.extend(entries, size)
+        self._spent_bytes += waiting - outbox.queued_bytes
+        self._spent_events += len(entries)
+        return size
 
 
 def is_part(element: bytes) -> bool:

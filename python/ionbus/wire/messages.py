@@ -17,6 +17,9 @@ Options = Mapping[str, object]
 # As plain integers: msgpack packs those without asking their class.
 _EVENT, _CALL, _RESULT, _ITEM = map(int, (Message.EVENT, Message.CALL, Message.RESULT, Message.ITEM))
 
+_SHORT_BINS: Final = tuple(bytes((0xC4, size)) for size in range(256))
+"""What precedes byte strings of so many bytes."""
+
 
 class _KeptPacker:
     """A packer for all messages, made anew after a large one: it never gives its buffer back."""
@@ -42,11 +45,28 @@ def encode_message(kind: Message, *fields: object) -> bytes:
     return _pack((int(kind), *fields[:end]))
 
 
+def event_head(name: Name) -> bytes:
+    """How every EVENT of this name begins that has no options; `encode_event_after` adds the payload."""
+    return b"\x93" + _pack((_EVENT, name))[1:]
+
+
+def encode_event_after(head: bytes, payload: bytes) -> bytes:
+    """EVENT without options, whose head is made already."""
+    size = len(payload)
+    if size < 256:
+        return head + _SHORT_BINS[size] + payload
+    if size < 65_536:
+        return head + b"\xc5" + size.to_bytes(2, "big") + payload
+    return b"".join((head, large_bin_header(payload), payload))
+
+
 def encode_event(name: Name, payload: bytes, options: Options | None = None) -> bytes:
     """EVENT."""
+    if not options:
+        return encode_event_after(event_head(name), payload)
     if len(payload) > KEPT_BUFFER_BYTES:
         return _around((_EVENT, name), payload, options)
-    return _pack((_EVENT, name, payload, options) if options else (_EVENT, name, payload))
+    return _pack((_EVENT, name, payload, options))
 
 
 def encode_call(request: int, name: Name, payload: bytes, options: Options | None = None) -> bytes:

@@ -57,26 +57,13 @@ def encode(value: object) -> bytes:
     if type(value) is bytes and len(value) > KEPT_BUFFER_BYTES:
         return b"".join((large_bin_header(value), value))
     try:
-        data = _packed(value)
+        data = encode_plain(value)
     except (TypeError, ValueError, OverflowError):
         pass  # the walk finds out where and why
     else:
         if _is_plain(value, data):
             return data
-    return _packed(lowered(value, None, 0, set()))
-
-
-def encode_plain(value: object) -> bytes:
-    """The bytes of one value of which is known that the table has all that is in it.
-
-    Nobody looks for what `encode` refuses, but for text with a lone surrogate.
-
-    Raises:
-        ValueError: text with a lone surrogate, or a date, time or duration that cannot travel.
-    """
-    if type(value) is bytes and len(value) > KEPT_BUFFER_BYTES:
-        return b"".join((large_bin_header(value), value))
-    return _packed(value)
+    return encode_plain(lowered(value, None, 0, set()))
 
 
 def decode(data: bytes) -> object:
@@ -135,7 +122,12 @@ def large_bin_header(data: bytes) -> bytes:
     return b"\xc6" + len(data).to_bytes(4, "big")
 
 
-def _packed(value: object) -> bytes:
+def encode_plain(value: object) -> bytes:
+    """The bytes of one value of which is known that the table has all that is in it; nobody looks for what `encode` refuses.
+
+    Raises:
+        TypeError, ValueError, OverflowError: it holds what has no bytes here, as text with a lone surrogate.
+    """
     try:
         packer = _packers.packer
     except AttributeError:

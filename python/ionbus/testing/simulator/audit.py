@@ -66,7 +66,7 @@ def _outbox(session: Session, limits: Limits) -> _Checks:
 
 def _replay(session: Session, limits: Limits) -> _Checks:
     replay = session._replay
-    sizes = [len(element) for element, _ in replay._kept]
+    sizes = [len(element.data) for element in replay._kept]
     return [
         ("replay count", len(sizes) == replay.sent - replay.acked),
         ("replay count", len(sizes) <= limits.replay_elements),
@@ -100,7 +100,7 @@ def _sent(session: Session, sender: Sender) -> _Checks:
     waiting = [entry.data for entry in session.unnumbered() if entry.data[1] not in INTERNAL]
     return [
         ("sent", session.sent == sender.wire.sent),
-        ("spent", session._spent == spent),
+        ("spent", (session._spent_bytes, session._spent_events) == spent),
         ("unnumbered", waiting == [item.data for item in ledger.waiting()]),
         ("unacknowledged", session.unacknowledged() == ledger.unacknowledged(acked)),
         ("dropped", _merged(session.dropped) == _merged(ledger.dropped)),
@@ -120,5 +120,5 @@ def _facts(session: Session) -> str:
     return (
         f"sent {session.sent}, acked {session.acked}, received {session.received}, kept {len(replay._kept)} in "
         f"{replay.size} bytes, queued {session.queued_events} events in {session.queued_bytes} bytes and "
-        f"{session.queued_messages} messages in {session.queued_message_bytes}, spent {session._spent} of {session.credit}"
+        f"{session.queued_messages} messages in {session.queued_message_bytes}, spent {session._spent_bytes, session._spent_events} of {session.credit}"
     )
