@@ -61,5 +61,5 @@ PAYLOADS = {
 }
 """By name."""
 
-BYTES = {"1MB": 1_000_000, "100MB": 100_000_000}
+BYTES = {"1MB of bytes": 1_000_000, "100MB": 100_000_000}
 """How many bytes a payload of plain bytes has, by name."""

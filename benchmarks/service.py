@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from functools import cache
 
 from benchmarks.models import Progress, Result, Tick
 from benchmarks.payloads import PAYLOADS
@@ -29,6 +31,28 @@ class Service:
         events, self._events, self._awaited = self._events, 0, 0
         self._all_here.clear()
         return events
+
+
+async def updates(count: int) -> AsyncIterator[Progress]:
+    """So many, of ten nodes in turn: when each was made, in `progress`, and its number, in `meta.attempt`."""
+    first = EVENTS["progress"]
+    assert isinstance(first, Progress)
+    for number in range(count):
+        meta = first.meta.model_copy(update={"attempt": number})
+        yield first.model_copy(update={"nodeId": f"node-{number % 10}", "progress": now_ms(), "meta": meta})
+        if number % 100 == 99:
+            await asyncio.sleep(0)  # whatever carries them has its turn
+
+
+def now_ms() -> float:
+    """Milliseconds since 1970, as JavaScript has them."""
+    return time.time() * 1000
+
+
+@cache
+def content_of(size: int) -> bytes:
+    """So many bytes."""
+    return bytes([7]) * size
 
 
 def usage() -> float:

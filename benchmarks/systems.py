@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.payloads import PAYLOADS
+from benchmarks.payloads import BYTES, PAYLOADS
 
 HERE = Path(__file__).parent
 FAST = ("ormsgpack",)
@@ -30,7 +30,7 @@ class System:
     channel: str
     server_options: tuple[str, ...] = ()
     client_options: Mapping[str, str] = field(default_factory=dict)
-    payloads: tuple[str, ...] = tuple(PAYLOADS)
+    payloads: tuple[str, ...] = (*PAYLOADS, *BYTES)
 
     @property
     def client(self) -> Path:
@@ -61,7 +61,7 @@ def _socketio(serializer: str, name: str) -> System:
 
 
 def _grpc(mode: str) -> System:
-    return System(f"grpc-{mode}", "grpc", "http2", (), {"mode": mode}, ("150B",))
+    return System(f"grpc-{mode}", "grpc", "http2", (), {"mode": mode}, ("150B", *BYTES))
 
 
 SYSTEMS = {

@@ -11,7 +11,7 @@ LONG_ENOUGH = 0.1
 
 
 def take_turns(
-    runs: Mapping[str, Run], rounds: int, seconds: float, at_least: int = 1
+    runs: Mapping[str, Run], rounds: int, seconds: float, at_least: int = 1, count: int | None = None
 ) -> dict[str, list[tuple[Figures, int]]]:
     """Give each round's figures and its count, for each of `runs`.
 
@@ -20,8 +20,9 @@ def take_turns(
         rounds: how many turns each has.
         seconds: how long a turn is about to take.
         at_least: the smallest count.
+        count: how many, where that is given.
     """
-    counts = {name: count_for(run, seconds, at_least) for name, run in runs.items()}
+    counts = {name: count or count_for(run, seconds, at_least) for name, run in runs.items()}
     for name, run in runs.items():
         run(counts[name])  # warm
     turns: dict[str, list[tuple[Figures, int]]] = {name: [] for name in runs}

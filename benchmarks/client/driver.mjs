@@ -6,11 +6,12 @@
  */
 
 import { createInterface } from "node:readline";
-import { runs } from "./runs.mjs";
+import { runs } from "./runs/index.mjs";
 
 const { client, command, options } = JSON.parse(process.argv[2]);
 const { start } = await import(client);
 const server = await start(command, options);
+server.another = () => start(command, options);
 const peer = await server.connect();
 tell({ pid: server.pid });
 for await (const line of createInterface({ input: process.stdin })) {

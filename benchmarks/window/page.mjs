@@ -1,8 +1,8 @@
-/** What the window calls, each as a peer of client/runs.mjs. */
+/** What the window calls, each as a peer of client/runs/messages.mjs. */
 
 import { connectElectron } from "../../js-shim/dist/esm/electron/renderer.js";
 import { call } from "../../js-shim/dist/esm/index.js";
-import { runs } from "../client/runs.mjs";
+import { call as callRun } from "../client/runs/messages.mjs";
 
 const { ipc } = globalThis;
 const toBytes = new TextEncoder();
@@ -37,7 +37,7 @@ globalThis.prepare = async ({ fingerprint, url }) => {
   }
 };
 
-globalThis.run = ({ system, workload, ...job }) => runs[workload](peers[system], job);
+globalThis.run = ({ system, workload: _, ...job }) => callRun(peers[system], job);
 
 /** Payloads as JSON in bytes, over a port. */
 function jsonOver(port) {

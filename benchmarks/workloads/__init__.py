@@ -1,11 +1,30 @@
 """What is measured. `WORKLOADS` has it all, by name; README.md says what a module here has to have."""
 
+from benchmarks.workloads import bulk, messages, sessions, window
 from benchmarks.workloads.base import Workload
-from benchmarks.workloads.messages import CALL, CALL_64, CALL_1000, EVENTS_IN, EVENTS_OUT
-from benchmarks.workloads.window import WINDOW_CALL, WINDOW_CALL_64
 
-WORKLOADS: dict[str, Workload] = {
-    workload.name: workload
-    for workload in (CALL, CALL_64, CALL_1000, EVENTS_IN, EVENTS_OUT, WINDOW_CALL, WINDOW_CALL_64)
-}
+_ALL: tuple[Workload, ...] = (
+    messages.CALL,
+    messages.CALL_64,
+    messages.CALL_1000,
+    messages.EVENTS_IN,
+    messages.EVENTS_OUT,
+    messages.STREAM,
+    messages.LATEST,
+    messages.BYTES_IN,
+    messages.BYTES_OUT,
+    *sessions.FAN_OUT,
+    sessions.FAN_OUT_ENCODINGS,
+    sessions.CONNECT,
+    sessions.START,
+    sessions.RECONNECT,
+    bulk.BULK_IN,
+    bulk.BULK_OUT,
+    bulk.CALLS_DURING_BULK_IN,
+    bulk.CALLS_DURING_BULK_OUT,
+    window.WINDOW_CALL,
+    window.WINDOW_CALL_64,
+)
+
+WORKLOADS = {workload.name: workload for workload in _ALL}
 """By name."""

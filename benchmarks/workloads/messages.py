@@ -1,97 +1,41 @@
-"""Calls and events between one client and its server."""
+"""Calls, events and streams between one client and its server."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 
-from benchmarks.driver import Driver
-from benchmarks.payloads import PAYLOADS, Payload
-from benchmarks.record import Record, record
-from benchmarks.systems import SYSTEMS, System
-from benchmarks.turns import take_turns
-from benchmarks.workloads.base import Effort
+from benchmarks.workloads.traffic import CPU, MEDIAN, P99, RATE, Traffic, figure
 
-Figures = Mapping[str, float]
-"""What a run gives: seconds of wall clock, and of CPU on either side."""
+SIZES = ("20B", "150B", "5KB")
 
+CALL = Traffic("call", "call", (MEDIAN, P99, *CPU), (*SIZES, "1MB"), job={"width": 1})
+CALL_64 = Traffic("call-64", "call", (RATE, *CPU), SIZES, job={"width": 64}, at_least=128)
+CALL_1000 = replace(CALL_64, name="call-1000", payloads=("150B",), job={"width": 1000}, at_least=2000)
+EVENTS_IN = Traffic("events-in", "events-in", (RATE, *CPU), SIZES)
+EVENTS_OUT = Traffic("events-out", "events-out", (RATE, *CPU), SIZES)
 
-@dataclass(frozen=True)
-class Metric:
-    """One figure of a run.
-
-    Args:
-        name: what records call it.
-        unit: of what.
-        of: finds it, given the run's figures and how many messages it had.
-    """
-
-    name: str
-    unit: str
-    of: Callable[[Figures, int], float]
-
-
-MEDIAN = Metric("median", "us", lambda figures, count: figures["median"])
-P99 = Metric("p99", "us", lambda figures, count: figures["p99"])
-RATE = Metric("rate", "1/s", lambda figures, count: count / figures["seconds"])
-CPU = (
-    Metric("cpu_server", "us", lambda figures, count: figures["cpuServer"] / count * 1e6),
-    Metric("cpu_client", "us", lambda figures, count: figures["cpuClient"] / count * 1e6),
+STREAM = Traffic(
+    "stream",
+    "stream",
+    (RATE, *CPU),
+    systems=(
+        "ionbus-websocket",
+        "ionbus-stdio",
+        "ionbus-websocket-fast",
+        "ionbus-stdio-fast",
+        "grpc-stream",
+    ),
 )
+"""Items of a stream from the server, each awaited by its reader."""
 
+LATEST = Traffic(
+    "latest",
+    "latest",
+    (figure("age", "ms"), figure("behind", "ms"), figure("delivered", "share")),
+    job={"busyMs": 0.1},
+    systems=("ionbus-websocket", "ionbus-stdio", "raw-websocket", "socketio-json", "socketio-msgpack"),
+    count=10_000,
+)
+"""Updates of ten values, faster than their listener takes them: how old they are when it has them, and how far it is behind at the end."""
 
-@dataclass(frozen=True)
-class Messages:
-    """One kind of traffic.
-
-    Args:
-        name: what records call it.
-        run: the run of client/runs.mjs.
-        metrics: what is recorded of it, besides what it costs each process in CPU.
-        payloads: with what.
-        width: how many calls are under way at any time.
-    """
-
-    name: str
-    run: str
-    metrics: tuple[Metric, ...]
-    payloads: tuple[str, ...] = ("150B",)
-    width: int = 1
-    systems: tuple[str, ...] = tuple(SYSTEMS)
-
-    def measure(self, systems: Sequence[System], effort: Effort) -> list[Record]:
-        records: list[Record] = []
-        with ExitStack() as stack:
-            drivers = {system.name: stack.enter_context(Driver(system, effort.loop)) for system in systems}
-            for name in effort.payloads or self.payloads:
-                able = {system.name: drivers[system.name] for system in systems if name in system.payloads}
-                records += self._with_payload(able, PAYLOADS[name], effort)
-        return records
-
-    def _with_payload(self, drivers: Mapping[str, Driver], payload: Payload, effort: Effort) -> list[Record]:
-        job = {"kind": payload.kind, "payload": payload.make(), "width": self.width}
-
-        def run(driver: Driver, count: int) -> Figures:
-            return driver.run(self.run, count=count, **job)
-
-        runs = {name: partial(run, driver) for name, driver in drivers.items()}
-        turns = take_turns(runs, effort.rounds, effort.seconds, at_least=2 * self.width)
-        return [
-            record(
-                self.name,
-                system,
-                payload.name,
-                metric.name,
-                metric.unit,
-                [metric.of(figures, count) for figures, count in rounds],
-            )
-            for system, rounds in turns.items()
-            for metric in (*self.metrics, *CPU)
-        ]
-
-
-CALL = Messages("call", "call", (MEDIAN, P99))
-CALL_64 = replace(CALL, name="call-64", metrics=(RATE,), width=64)
-CALL_1000 = replace(CALL_64, name="call-1000", width=1000)
-EVENTS_IN = Messages("events-in", "events-in", (RATE,))
-EVENTS_OUT = Messages("events-out", "events-out", (RATE,))
+BYTES_IN = Traffic("bytes-in", "wire", (figure("bytes", "B"),), SIZES, {"way": "events-in"}, count=1_000)
+BYTES_OUT = replace(BYTES_IN, name="bytes-out", job={"way": "events-out"})
+"""Bytes on the wire for each event, both directions together: acknowledgements count."""

@@ -19,7 +19,7 @@ from benchmarks.systems import System
 from benchmarks.turns import Figures, take_turns
 from benchmarks.window.electron import Window
 from benchmarks.workloads.base import Effort
-from benchmarks.workloads.messages import MEDIAN, P99, RATE, Metric
+from benchmarks.workloads.traffic import MEDIAN, P99, RATE, Metric
 
 SYSTEMS = (
     "ipc-invoke",

@@ -14,11 +14,14 @@ export async function start(command, { mode }) {
     longs: Number,
   });
   const { bench } = loadPackageDefinition(definition);
-  const connect = async () => {
-    const client = new bench.Bench(endpoint.url, credentials.createInsecure());
+  const connect = async (url = endpoint.url) => {
+    const client = new bench.Bench(new URL(url).host, credentials.createInsecure(), {
+      "grpc.max_receive_message_length": -1,
+      "grpc.use_local_subchannel_pool": 1, // a connection for each client
+    });
     return { ...common(client), ...(mode === "unary" ? unary(client) : streaming(client)) };
   };
-  return { pid, connect, stop };
+  return { pid, url: endpoint.url, connect, stop };
 }
 
 function common(client) {
@@ -37,6 +40,9 @@ function common(client) {
         events.on("end", resolve);
         events.on("error", reject);
       }),
+    stream: (_kind, count) => client.listen({ count }),
+    put: (content) => ask(client, "put", { content }).then(({ count }) => count),
+    get: (size) => ask(client, "get", { count: size }).then(({ content }) => content),
     usage: () => ask(client, "usage", {}).then(({ seconds }) => seconds),
     close: async () => client.close(),
   };
@@ -63,6 +69,7 @@ function unary(client) {
 }
 
 function streaming(client) {
+  let isClosed = false;
   let talk;
   let answers = [];
   let emitted;
@@ -72,6 +79,9 @@ function streaming(client) {
       if (talk === undefined) {
         talk = client.talk();
         let next = 0;
+        talk.on("error", (error) => {
+          if (!isClosed) throw error;
+        });
         talk.on("data", (answer) => {
           answers[next](answer);
           next += 1;
@@ -102,6 +112,11 @@ function streaming(client) {
       emitted = undefined;
       stream.end();
       return count;
+    },
+    async close() {
+      isClosed = true;
+      talk?.cancel();
+      client.close();
     },
   };
 }

@@ -11,7 +11,7 @@ options()
 
 import grpc
 
-from benchmarks.service import EVENTS, Service, usage
+from benchmarks.service import EVENTS, Service, content_of, usage
 
 protos: Any
 services: Any
@@ -69,16 +69,22 @@ class Bench:
     async def Received(self, request: Any, context: Any) -> Any:  # noqa: N802
         return protos.Count(count=await self._service.received(request.count))
 
+    async def Put(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return protos.Count(count=len(request.content))
+
+    async def Get(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return protos.Content(content=content_of(request.count))
+
     async def Usage(self, request: Any, context: Any) -> Any:  # noqa: N802
         return protos.Seconds(seconds=usage())
 
 
 async def serve() -> None:
-    server = grpc.aio.server()
+    server = grpc.aio.server(options=[("grpc.max_receive_message_length", -1)])
     services.add_BenchServicer_to_server(Bench(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    announce(f"127.0.0.1:{port}")
+    announce(f"http://127.0.0.1:{port}")
     await until_parent_ends()
 
 

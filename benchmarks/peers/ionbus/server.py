@@ -1,14 +1,16 @@
 """ionbus, over WebSocket and stdio."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 from benchmarks.models import Progress, Result, Tick
 from benchmarks.serving import announce, options, until_parent_ends
 
 chosen = options()  # before ionbus is imported
 
-from benchmarks.peers.ionbus.contract import Bench
-from benchmarks.service import EVENTS, Service, usage
+from benchmarks.payloads import PAYLOADS
+from benchmarks.peers.ionbus.contract import Bench, Counted
+from benchmarks.service import EVENTS, Service, content_of, now_ms, updates, usage
 from ionbus import Broker
 
 broker = Broker(Bench)
@@ -77,6 +79,40 @@ async def publish_result(count: int) -> None:
     assert isinstance(event, Result)
     for _ in range(count):
         await broker.emit(Bench.out_result, event)
+
+
+@broker.handle(Bench.publish_latest)
+async def publish_latest(count: int) -> float:
+    async for update in updates(count):
+        await broker.emit(Bench.out_latest, update)
+    return now_ms()
+
+
+@broker.handle(Bench.publish_counted)
+async def publish_counted(count: int) -> int:
+    before = Counted.written
+    event = Counted.model_validate(PAYLOADS["150B"].make())
+    for _ in range(count):
+        await broker.emit(Bench.out_counted, event)
+    return Counted.written - before
+
+
+@broker.handle(Bench.items)
+async def items(count: int) -> AsyncIterator[Progress]:
+    event = EVENTS["progress"]
+    assert isinstance(event, Progress)
+    for _ in range(count):
+        yield event
+
+
+@broker.handle(Bench.put)
+async def put(content: bytes) -> int:
+    return len(content)
+
+
+@broker.handle(Bench.get)
+async def get(size: int) -> bytes:
+    return content_of(size)
 
 
 async def serve() -> None:

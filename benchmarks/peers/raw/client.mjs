@@ -9,33 +9,34 @@ export async function start(command, { channel }) {
     return { pid: child.pid, connect: async () => peer(pipe(child)), stop: () => child.stdin.end() };
   }
   const { pid, endpoint, stop } = await startServer(command);
-  return { pid, connect: async () => peer(await webSocket(endpoint.url)), stop };
+  return { pid, url: endpoint.url, connect: async (url = endpoint.url) => peer(await webSocket(url)), stop };
 }
+
+const parse = (content) => JSON.parse(content.toString());
 
 function peer(connection) {
   let waiting = []; // for answers, in the order of the requests
   let next = 0;
   let heard;
-  connection.onmessage = (text) => {
-    if (heard !== undefined) heard(JSON.parse(text));
-    else if (next < waiting.length) {
-      const resolve = waiting[next];
+  connection.onmessage = (content) => {
+    if (next < waiting.length) {
+      const answered = waiting[next];
       next += 1;
       if (next === waiting.length) {
         waiting = [];
         next = 0;
       }
-      resolve(JSON.parse(text));
-    }
+      answered(content);
+    } else heard?.(parse(content));
   };
-  const ask = (text) =>
-    new Promise((resolve) => {
-      waiting.push(resolve);
-      connection.send(text);
-    });
-  const mode = (mode, kind, count) => JSON.stringify({ mode, kind, count });
+  const answer = (read) => new Promise((resolve) => waiting.push((content) => resolve(read(content))));
+  const ask = (message, read = parse) => {
+    connection.send(message);
+    return answer(read);
+  };
+  const mode = (mode, kind = "", count = 0) => JSON.stringify({ mode, kind, count });
   return {
-    begin: (name, kind) => connection.send(mode(name, kind, 0)),
+    begin: (name, kind) => (name === "join" ? ask(mode(name, kind)) : connection.send(mode(name, kind))),
     end: () => connection.send(""),
     call: (_kind, payload) => ask(JSON.stringify(payload)),
     emit: (_kind, payload) => connection.send(JSON.stringify(payload)),
@@ -46,22 +47,35 @@ function peer(connection) {
         heard = undefined;
       };
     },
-    publish: (kind, count) => connection.send(mode("out", kind, count)),
-    usage() {
-      const listener = heard;
-      heard = undefined;
-      return ask(mode("usage", "", 0)).finally(() => {
-        heard = listener;
-      });
+    publish: (kind, count, toAll) => connection.send(mode(toAll ? "out-to-all" : "out", kind, count)),
+    listenLatest(listener) {
+      heard = listener;
+      return () => {};
     },
+    publishLatest: (count) =>
+      new Promise((resolve) => {
+        const listener = heard;
+        heard = (event) => (typeof event === "number" ? resolve(event) : listener(event));
+        connection.send(mode("latest", "", count));
+      }),
+    put(content) {
+      connection.send(mode("put"));
+      return ask(content);
+    },
+    get: (size) => ask(mode("get", "", size), (content) => content),
+    usage: () => ask(mode("usage")),
     close: () => connection.close(),
   };
 }
 
 async function webSocket(url) {
   const socket = new WebSocket(url, { perMessageDeflate: false });
-  const connection = { send: (text) => void socket.send(text), close: () => socket.close(), onmessage() {} };
-  socket.on("message", (content) => connection.onmessage(content.toString()));
+  const connection = {
+    send: (message) => void socket.send(message),
+    close: () => socket.close(),
+    onmessage() {},
+  };
+  socket.on("message", (content) => connection.onmessage(content));
   await new Promise((resolve, reject) => {
     socket.once("open", resolve);
     socket.once("error", reject);
@@ -74,7 +88,7 @@ function pipe(child) {
   let isCorked = false;
   const connection = {
     onmessage() {},
-    send(text) {
+    send(message) {
       if (!isCorked) {
         isCorked = true;
         child.stdin.cork();
@@ -83,25 +97,38 @@ function pipe(child) {
           child.stdin.uncork();
         });
       }
-      const size = Buffer.byteLength(text);
-      const record = Buffer.allocUnsafe(4 + size);
-      record.writeUInt32LE(size);
-      record.write(text, 4);
-      child.stdin.write(record);
+      child.stdin.write(record(message));
     },
     close() {},
   };
-  let rest = Buffer.alloc(0);
+  let chunks = [];
+  let size = 0;
+  let wanted = 4; // bytes, before there is anything to do
   child.stdout.on("data", (chunk) => {
-    const content = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+    chunks.push(chunk);
+    size += chunk.length;
+    if (size < wanted) return;
+    const content = chunks.length === 1 ? chunk : Buffer.concat(chunks, size);
     let at = 0;
-    while (content.length - at >= 4) {
-      const end = at + 4 + content.readUInt32LE(at);
-      if (content.length < end) break;
-      connection.onmessage(content.toString("utf8", at + 4, end));
-      at = end;
+    wanted = 4;
+    while (size - at >= 4) {
+      wanted = 4 + content.readUInt32LE(at);
+      if (size - at < wanted) break;
+      connection.onmessage(content.subarray(at + 4, at + wanted));
+      at += wanted;
+      wanted = 4;
     }
-    rest = content.subarray(at);
+    size -= at;
+    chunks = size === 0 ? [] : [content.subarray(at)];
   });
   return connection;
+}
+
+function record(message) {
+  const size = Buffer.byteLength(message);
+  const made = Buffer.allocUnsafe(4 + size);
+  made.writeUInt32LE(size);
+  if (typeof message === "string") made.write(message, 4);
+  else made.set(message, 4);
+  return made;
 }

@@ -13,9 +13,11 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from pydantic import BaseModel
+from websockets.asyncio.server import ServerConnection, broadcast, serve
+from websockets.exceptions import ConnectionClosed
 
 from benchmarks.models import KINDS
-from benchmarks.service import EVENTS, Service, usage
+from benchmarks.service import EVENTS, Service, content_of, now_ms, updates, usage
 from benchmarks.serving import announce, options, until_parent_ends
 
 
@@ -24,6 +26,7 @@ class Connection(Protocol):
 
     async def receive(self) -> bytes: ...
     async def send(self, message: bytes) -> None: ...
+    async def send_bytes(self, message: bytes) -> None: ...
 
 
 async def echo(request: BaseModel) -> BaseModel:
@@ -54,6 +57,39 @@ async def emit_events(connection: Connection, kind: str, count: int) -> None:
         await send(event.model_dump_json().encode())
 
 
+async def join(connection: Connection, kind: str, count: int) -> None:
+    """Hear what others broadcast, until an empty message."""
+    assert isinstance(connection, WebSocket)
+    joined.add(connection.socket)
+    try:
+        await connection.send(b"0")
+        await connection.receive()
+    finally:
+        joined.discard(connection.socket)
+
+
+async def emit_to_all(connection: Connection, kind: str, count: int) -> None:
+    assert isinstance(connection, WebSocket)
+    event, everybody = EVENTS[kind], {connection.socket, *joined}
+    for _ in range(count):
+        broadcast(everybody, event.model_dump_json())
+        await asyncio.sleep(0)  # lets the loop write it
+
+
+async def emit_updates(connection: Connection, kind: str, count: int) -> None:
+    async for update in updates(count):
+        await connection.send(update.model_dump_json().encode())
+    await connection.send(str(now_ms()).encode())
+
+
+async def take_bytes(connection: Connection, kind: str, count: int) -> None:
+    await connection.send(str(len(await connection.receive())).encode())
+
+
+async def give_bytes(connection: Connection, kind: str, count: int) -> None:
+    await connection.send_bytes(content_of(count))
+
+
 async def tell_usage(connection: Connection, kind: str, count: int) -> None:
     await connection.send(str(usage()).encode())
 
@@ -62,6 +98,11 @@ MODES: dict[str, Callable[[Connection, str, int], Awaitable[None]]] = {
     "call": answer_calls,
     "in": take_events,
     "out": emit_events,
+    "join": join,
+    "out-to-all": emit_to_all,
+    "latest": emit_updates,
+    "put": take_bytes,
+    "get": give_bytes,
     "usage": tell_usage,
 }
 
@@ -73,28 +114,39 @@ async def converse(connection: Connection) -> None:
         await MODES[wanted["mode"]](connection, wanted["kind"], wanted["count"])
 
 
+class WebSocket:
+    """What `websockets` has for each connection."""
+
+    def __init__(self, socket: ServerConnection) -> None:
+        self.socket = socket
+
+    async def receive(self) -> bytes:
+        return await self.socket.recv(decode=False)
+
+    async def send(self, message: bytes) -> None:
+        await self.socket.send(message, text=True)
+
+    async def send_bytes(self, message: bytes) -> None:
+        await self.socket.send(message)
+
+
+joined: set[ServerConnection] = set()
+"""Who hears what is emitted to all."""
+
+
+async def accept(socket: ServerConnection) -> None:
+    with suppress(ConnectionClosed):
+        await converse(WebSocket(socket))
+
+
 async def serve_websocket() -> None:
-    import websockets.asyncio.server as server  # noqa: PLC0415 - the pipe goes without
-    from websockets import ConnectionClosed  # noqa: PLC0415
-
-    class WebSocket:
-        def __init__(self, socket: server.ServerConnection) -> None:
-            self._socket = socket
-
-        async def receive(self) -> bytes:
-            return await self._socket.recv(decode=False)
-
-        async def send(self, message: bytes) -> None:
-            await self._socket.send(message, text=True)
-
-    async def accept(socket: server.ServerConnection) -> None:
-        with suppress(ConnectionClosed):
-            await converse(WebSocket(socket))
-
-    async with server.serve(accept, "127.0.0.1", 0, compression=None, max_size=None) as listening:
+    async with serve(accept, "127.0.0.1", 0, compression=None, max_size=None) as listening:
         port = next(iter(listening.sockets)).getsockname()[1]
         announce(f"ws://127.0.0.1:{port}")
         await until_parent_ends()
+
+
+CHUNK_BYTES = 262_144
 
 
 class Pipe:
@@ -108,28 +160,39 @@ class Pipe:
         self._out: list[bytes] = []
 
     async def receive(self) -> bytes:
-        while True:
-            start = self._at + 4
-            if len(self._buffer) >= start:
-                end = start + int.from_bytes(self._buffer[self._at : start], "little")
-                if len(self._buffer) >= end:
-                    self._at = end
-                    return self._buffer[start:end]
-            await self._fill()
+        while len(self._buffer) < self._at + 4:
+            await self._fill(4)
+        start = self._at + 4
+        size = int.from_bytes(self._buffer[self._at : start], "little")
+        if len(self._buffer) < start + size:
+            await self._fill(4 + size)
+            start = 4
+        self._at = start + size
+        return self._buffer[start : self._at]
 
-    async def _fill(self) -> None:
+    async def _fill(self, size: int) -> None:
+        """Read on until there are `size` bytes, which the buffer then begins with, or more."""
         self._flush()
-        more = await self._reader.read(262_144)
-        if not more:
-            sys.exit()
-        self._buffer = self._buffer[self._at :] + more
+        rest = self._buffer[self._at :]
+        if size > CHUNK_BYTES:
+            more = await self._reader.readexactly(size - len(rest))
+        else:
+            more = await self._reader.read(CHUNK_BYTES)
+            if not more:
+                sys.exit()
+        self._buffer = rest + more
         self._at = 0
+        if len(self._buffer) < size:
+            await self._fill(size)
 
     async def send(self, message: bytes) -> None:
         self._out += (len(message).to_bytes(4, "little"), message)
         if len(self._out) > 512:
             self._flush()
             await asyncio.sleep(0)  # lets the loop write it
+
+    async def send_bytes(self, message: bytes) -> None:
+        await self.send(message)
 
     def _flush(self) -> None:
         if self._out:

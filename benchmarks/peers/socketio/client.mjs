@@ -12,7 +12,7 @@ export async function start(command, { serializer }) {
     forceNew: true,
     ...(serializer === "msgpack" ? { parser } : {}),
   };
-  return { pid, connect: () => connect(endpoint.url, options), stop };
+  return { pid, url: endpoint.url, connect: (url = endpoint.url) => connect(url, options), stop };
 }
 
 async function connect(url, options) {
@@ -36,7 +36,15 @@ async function connect(url, options) {
       socket.on(names[kind].out, listener);
       return () => socket.off(names[kind].out, listener);
     },
-    publish: (kind, count) => socket.emit(names[kind].publish, count),
+    publish: (kind, count) => void socket.emit(names[kind].publish, count),
+    listenLatest(listener) {
+      socket.on("out-latest", listener);
+      return () => socket.off("out-latest", listener);
+    },
+    publishLatest: (count) => ask("publish-latest", count),
+    put: (content) => ask("put", Buffer.from(content.buffer)), // the msgpack parser takes a Uint8Array for an object
+    get: (size) => ask("get", size),
+    untilCut: () => new Promise((resolve) => socket.once("disconnect", resolve)),
     usage: () => ask("usage"),
     close: () => socket.disconnect(),
   };

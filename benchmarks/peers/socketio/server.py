@@ -12,7 +12,7 @@ chosen = options()
 import socketio
 import uvicorn
 
-from benchmarks.service import EVENTS, Service, usage
+from benchmarks.service import EVENTS, Service, content_of, now_ms, updates, usage
 
 sio = socketio.AsyncServer(
     async_mode="asgi", transports=["websocket"], serializer=chosen.serializer, max_http_buffer_size=1 << 30
@@ -47,9 +47,26 @@ async def tell_usage(sid: str) -> float:
     return usage()
 
 
+async def publish_latest(sid: str, count: int) -> float:
+    async for update in updates(count):
+        await sio.emit("out-latest", update.model_dump())
+    return now_ms()
+
+
+async def put(sid: str, content: bytes) -> int:
+    return len(content)
+
+
+async def get(sid: str, size: int) -> bytes:
+    return content_of(size)
+
+
 for each in KINDS:
     register(each)
 sio.on("received", received)
+sio.on("publish-latest", publish_latest)
+sio.on("put", put)
+sio.on("get", get)
 sio.on("usage", tell_usage)
 
 

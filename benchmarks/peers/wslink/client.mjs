@@ -15,7 +15,12 @@ export async function start(command) {
   Object.assign(globalThis, { WebSocket: Uncompressed, self: globalThis, window: PAGE, document: PAGE });
   const { default: wslink } = await import("wslink");
   const { pid, endpoint, stop } = await startServer(command);
-  return { pid, connect: () => connect(wslink, endpoint), stop };
+  return {
+    pid,
+    url: endpoint.url,
+    connect: (url = endpoint.url) => connect(wslink, { ...endpoint, url }),
+    stop,
+  };
 }
 
 async function connect(wslink, { url, token }) {
@@ -34,6 +39,8 @@ async function connect(wslink, { url, token }) {
       return () => subscription.unsubscribe();
     },
     publish: (kind, count) => session.call("bench.publish", [kind, count]),
+    put: (content) => session.call("bench.put", [content]),
+    get: (size) => session.call("bench.get", [size]),
     usage: () => session.call("bench.usage"),
     close: () => session.close(),
   };

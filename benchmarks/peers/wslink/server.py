@@ -13,7 +13,7 @@ os.environ["WSLINK_READY_MSG"] = ""  # standard output is for where we are
 from wslink import register, server
 from wslink.websocket import LinkProtocol, ServerProtocol
 
-from benchmarks.service import EVENTS, Service, usage
+from benchmarks.service import EVENTS, Service, content_of, usage
 
 SECRET = "bench"
 TURN = 64
@@ -46,6 +46,14 @@ class Bench(LinkProtocol):  # type: ignore[misc] # wslink has no types
             self.publish(f"bench.{kind}", event.model_dump())
             if number % TURN == 0:
                 await asyncio.sleep(0)
+
+    @register("bench.put")  # type: ignore[untyped-decorator]
+    async def put(self, content: bytes) -> int:
+        return len(content)
+
+    @register("bench.get")  # type: ignore[untyped-decorator]
+    async def get(self, size: int) -> bytes:
+        return content_of(size)
 
     @register("bench.usage")  # type: ignore[untyped-decorator]
     async def usage(self) -> float:

@@ -1,0 +1,107 @@
+"""One kind of traffic between clients and a server: a run of client/runs/, and what is read from its figures."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from benchmarks.driver import Driver
+from benchmarks.payloads import BYTES, PAYLOADS
+from benchmarks.record import Record, record
+from benchmarks.systems import SYSTEMS, System
+from benchmarks.turns import Figures, take_turns
+from benchmarks.workloads.base import Effort
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure of a run.
+
+    Args:
+        name: what records call it.
+        unit: of what.
+        of: finds it, given the run's figures and how many messages it had.
+    """
+
+    name: str
+    unit: str
+    of: Callable[[Figures, int], float]
+
+
+def figure(name: str, unit: str, key: str = "") -> Metric:
+    """One that the run gives as it is."""
+    return Metric(name, unit, lambda figures, count: figures[key or name])
+
+
+MEDIAN = figure("median", "us")
+P99 = figure("p99", "us")
+RATE = Metric("rate", "1/s", lambda figures, count: count / figures["seconds"])
+CPU = (
+    Metric("cpu_server", "us", lambda figures, count: figures["cpuServer"] / count * 1e6),
+    Metric("cpu_client", "us", lambda figures, count: figures["cpuClient"] / count * 1e6),
+)
+"""What one message costs each process."""
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """A workload.
+
+    Args:
+        name: what records call it.
+        run: the run of client/runs/.
+        metrics: what is recorded of it.
+        payloads: with what.
+        job: what else the run is told.
+        systems: with which it can be done.
+        count: how many messages a turn has; None: as many as take their time.
+        at_least: the smallest count where that is sought.
+    """
+
+    name: str
+    run: str
+    metrics: tuple[Metric, ...]
+    payloads: tuple[str, ...] = ("150B",)
+    job: Mapping[str, Any] = field(default_factory=dict)
+    systems: tuple[str, ...] = tuple(SYSTEMS)
+    count: int | None = None
+    at_least: int = 2
+
+    def measure(self, systems: Sequence[System], effort: Effort) -> list[Record]:
+        """Let them take turns, payload by payload."""
+        records: list[Record] = []
+        with ExitStack() as stack:
+            drivers = {system.name: stack.enter_context(Driver(system, effort.loop)) for system in systems}
+            for payload in effort.payloads or self.payloads:
+                able = {system.name: drivers[system.name] for system in systems if payload in system.payloads}
+                records += self._with_payload(able, payload, effort)
+        return records
+
+    def _with_payload(self, drivers: Mapping[str, Driver], payload: str, effort: Effort) -> list[Record]:
+        told = {**self.job, **_content(payload)}
+
+        def run(driver: Driver, count: int) -> Figures:
+            return driver.run(self.run, count=count, **told)
+
+        runs = {name: partial(run, driver) for name, driver in drivers.items()}
+        turns = take_turns(runs, effort.rounds, effort.seconds, self.at_least, self.count)
+        return [
+            record(
+                self.name,
+                system,
+                payload,
+                metric.name,
+                metric.unit,
+                [metric.of(figures, count) for figures, count in rounds],
+            )
+            for system, rounds in turns.items()
+            for metric in self.metrics
+        ]
+
+
+def _content(payload: str) -> dict[str, Any]:
+    if payload in BYTES:
+        return {"size": BYTES[payload]}
+    found = PAYLOADS[payload]
+    return {"kind": found.kind, "payload": found.make()}
