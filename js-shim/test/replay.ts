@@ -5,7 +5,7 @@ import type { Connection, ConnectionEffect, ContractTriple } from "../src/sessio
 import type { Delivery, Entry } from "../src/session/outbox.js";
 import type { Arrival, Session } from "../src/session/session.js";
 import { closeFields, decodeFrame, encodeClose, MalformedFrame } from "../src/wire/frames.js";
-import { Writer } from "../src/wire/msgpack.js";
+import { Writer } from "../src/wire/writer.js";
 
 /** What the client of a trace announces. */
 export const CONTRACTS: readonly ContractTriple[] = [["a", "1.0", "f".repeat(32)]];

@@ -17,7 +17,7 @@ import {
   MalformedFrame,
   shortened,
 } from "../wire/frames.js";
-import { nameOf } from "../wire/msgpack.js";
+import { nameOf } from "../wire/refusal.js";
 import type { Entry } from "./outbox.js";
 import {
   type Counts,

@@ -1,6 +1,7 @@
 /** Sets, and mappings with other keys than text. */
 
-import { MAX_DEPTH, PROTO, type Reader, Refusal, TOO_DEEP, underKey } from "./msgpack.js";
+import type { Reader } from "./reader.js";
+import { MAX_DEPTH, PROTO, Refusal, TOO_DEEP, underKey } from "./refusal.js";
 import { Extension, type ValueKind, type ValueWriter } from "./values.js";
 
 /** BigInts whose lowest 64 bits are the same have the same hash: looking one up goes through all of them. */

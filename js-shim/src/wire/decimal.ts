@@ -1,6 +1,6 @@
 /** Decimal numbers. */
 
-import { Refusal } from "./msgpack.js";
+import { Refusal } from "./refusal.js";
 import { CODE, Extension, MAX_NUMBER_BYTES, type ValueKind } from "./values.js";
 import { kindOf, required, Written } from "./written.js";
 

@@ -1,7 +1,9 @@
 /** Frames to bytes and back (docs/protocol.md, section 3). */
 
 import { DEFAULT_LIMITS, Frame } from "../generated/protocol.js";
-import { Reader, Refusal, Writer } from "./msgpack.js";
+import { Reader } from "./reader.js";
+import { Refusal } from "./refusal.js";
+import { Writer } from "./writer.js";
 
 /** The largest number, id or total on the wire. */
 export const MAX_UINT = Number.MAX_SAFE_INTEGER;
@@ -70,7 +72,7 @@ export function encodeData(
   writer.integer(Frame.Data);
   writer.integer(firstSeq);
   writer.integer(ack);
-  return writer.finishWith(elements, size);
+  return writer.finish(elements, size);
 }
 
 /** Any other frame. */
@@ -110,7 +112,7 @@ export function decodeFrame(frame: Uint8Array): unknown[] {
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     const where = error.path === "" ? "" : `${shortened(error.path, LONGEST_PATH)}: `;
-    throw new MalformedFrame(`not a msgpack frame: ${where}${error.problem}`);
+    throw new MalformedFrame(`not a msgpack frame: ${where}${error.message}`);
   }
   if (!Array.isArray(decoded) || !isUint(decoded[0])) {
     throw new MalformedFrame("a frame is an array that starts with its kind");

@@ -2,7 +2,7 @@
 
 import { FIELDS, type Limits, Message } from "../generated/protocol.js";
 import { decodeFrame, isDeeperThan, isMap, isUint, MalformedFrame } from "./frames.js";
-import { Writer } from "./msgpack.js";
+import { Writer } from "./writer.js";
 
 export type Name = string | number;
 export type Options = Readonly<Record<string, unknown>>;
@@ -57,7 +57,7 @@ export function encodeEnvelope(numbers: readonly number[], event: Uint8Array): U
   writer.start().arrayHead(3);
   writer.integer(Message.Envelope);
   writer.array(numbers, 1);
-  return writer.finishSharedWith(event);
+  return writer.finishShared(event);
 }
 
 /** The name in an EVENT or ENVELOPE that was encoded here. */
@@ -69,7 +69,7 @@ export function eventName(message: Uint8Array): string {
 /** The payload is copied once, into the message. */
 function withPayload(payload: Uint8Array, options: Options | undefined): Uint8Array {
   writer.binHead(payload.length);
-  if (options === undefined) return writer.finishSharedWith(payload);
+  if (options === undefined) return writer.finishShared(payload);
   writer.raw(payload);
   writer.map(options, 1);
   return writer.finishShared();

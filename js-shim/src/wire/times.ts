@@ -1,6 +1,6 @@
 /** Days, times of day and lengths of time, to the microsecond. */
 
-import { Refusal } from "./msgpack.js";
+import { Refusal } from "./refusal.js";
 import { BODY, CODE, type Extended, Extension, integerOf, isExtended, type ValueKind } from "./values.js";
 import { kindOf, required, Written } from "./written.js";
 

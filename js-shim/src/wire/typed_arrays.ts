@@ -1,6 +1,6 @@
 /** Typed arrays, other than bytes. */
 
-import { Refusal } from "./msgpack.js";
+import { Refusal } from "./refusal.js";
 import { Extension, type ValueKind } from "./values.js";
 
 type TypedArray =

@@ -1,7 +1,7 @@
 /** UUIDs. */
 
 import { toHex } from "./hex.js";
-import { Refusal } from "./msgpack.js";
+import { Refusal } from "./refusal.js";
 import { BODY, CODE, Extension, type ValueKind } from "./values.js";
 import { required, Written } from "./written.js";
 

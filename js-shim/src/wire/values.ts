@@ -6,7 +6,9 @@
  */
 
 import { toHex } from "./hex.js";
-import { MAX_DEPTH, Reader, Refusal, TOO_DEEP, underKey, Writer } from "./msgpack.js";
+import { Reader } from "./reader.js";
+import { MAX_DEPTH, Refusal, TOO_DEEP, underKey } from "./refusal.js";
+import { Writer } from "./writer.js";
 
 export { MAX_DEPTH };
 
@@ -113,11 +115,11 @@ export function decode(bytes: Uint8Array): unknown {
 
 function refused(error: unknown, sent?: unknown): unknown {
   if (!(error instanceof Refusal)) return error;
-  if (error.problem === TOO_DEEP && sent !== undefined) {
+  if (error.message === TOO_DEEP && sent !== undefined) {
     const cycle = cyclePath(sent, []);
     if (cycle !== undefined) return new ValueRefused(cycle.replace(/^\./, ""), "refers to itself");
   }
-  return new ValueRefused(error.path.replace(/^\./, ""), error.problem);
+  return new ValueRefused(error.path.replace(/^\./, ""), error.message);
 }
 
 /** Where a value that is nested too deep holds itself. */

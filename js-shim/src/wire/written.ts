@@ -1,6 +1,7 @@
 /** What the classes of values that travel as text have in common. */
 
-import { asciiText, Refusal } from "./msgpack.js";
+import { asciiText } from "./reader.js";
+import { Refusal } from "./refusal.js";
 import { BODY, CODE, type Extended, isExtended, type ValueKind } from "./values.js";
 
 /** A value that is written as text. Immutable. */

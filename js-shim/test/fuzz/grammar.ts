@@ -1,8 +1,8 @@
 /** Bytes, messages and frames that are well formed and hostile, made from decisions. The twin of tests/fuzz/grammar.py. */
 
 import { FIELDS, Frame, Message } from "../../src/generated/protocol.js";
-import { Writer } from "../../src/wire/msgpack.js";
 import { Extension } from "../../src/wire/values.js";
+import { Writer } from "../../src/wire/writer.js";
 import { fromHex } from "../replay.js";
 import type { Choices } from "./choices.js";
 import { joined } from "./mutation.js";
