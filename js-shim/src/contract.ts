@@ -1,8 +1,11 @@
 /**
- * What generated contracts are made of: descriptors of events, calls and streams. A descriptor is a plain constant that
- * names its member and carries its payloads' types, which exist for the compiler only.
+ * What generated contracts are made of: descriptors of events, calls and streams. A descriptor is a constant that names its
+ * member and carries its payloads' types, which exist for the compiler only, and what code it takes to use the member: a
+ * page's bundle has none for what no member of the page needs.
  */
 
+import type { Serve } from "./dispatch/answers.js";
+import { type CreateReader, createReader } from "./dispatch/reader.js";
 import type { ContractErrorClass } from "./errors.js";
 import type { Bigints } from "./wire/bigints.js";
 import type { ValueKind } from "./wire/values.js";
@@ -71,6 +74,8 @@ export interface CallDescriptor<Name extends string, Request, Response, By exten
   readonly bigints?: Bigints;
   /** The kinds of values in them that msgpack lacks. */
   readonly values?: readonly ValueKind[];
+  /** Answers it; a client cannot handle a member without. */
+  readonly serve?: Serve;
   readonly "~request"?: (payload: Request) => Request;
   readonly "~response"?: (payload: Response) => Response;
 }
@@ -92,6 +97,10 @@ export interface StreamDescriptor<Name extends string, Request, Item, By extends
   readonly bigints?: Bigints;
   /** The kinds of values in them that msgpack lacks. */
   readonly values?: readonly ValueKind[];
+  /** Answers it; a client cannot handle a member without. */
+  readonly serve?: Serve;
+  /** Makes what reads it. */
+  readonly read: CreateReader;
   readonly "~request"?: (payload: Request) => Request;
   readonly "~item"?: (payload: Item) => Item;
 }
@@ -149,6 +158,7 @@ interface AnsweredOptions<Name extends string, By extends ServedBy> {
   readonly idempotent?: boolean;
   readonly bigints?: Bigints;
   readonly values?: readonly ValueKind[];
+  readonly serve?: Serve;
 }
 
 /** How long a call waits for its answer unless its contract or its caller says otherwise. */
@@ -185,6 +195,7 @@ export function stream<Name extends string, Request, Item, By extends ServedBy>(
     timeoutMs: null,
     raises: [],
     idempotent: false,
+    read: createReader,
     ...options,
   };
 }

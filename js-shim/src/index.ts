@@ -15,6 +15,7 @@ export type {
 } from "./client/bus.js";
 export { type ConnectOptions, connect } from "./client/connect.js";
 export * from "./contract.js";
+export { serve } from "./dispatch/answer.js";
 export type { HandlerContext } from "./dispatch/answers.js";
 export type { ItemStream } from "./dispatch/reader.js";
 export type { EventSubscription, Subscription } from "./dispatch/subscription.js";

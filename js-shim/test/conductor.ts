@@ -1,6 +1,7 @@
 /** A contract as `ionbus codegen` writes it, for tests. */
 
 import { type ContractReference, call, event, stream } from "../src/contract.js";
+import { serve } from "../src/dispatch/answer.js";
 import { ContractError, type ContractErrorOptions } from "../src/errors.js";
 
 const contract: ContractReference = { name: "conductor", version: "1.0", fingerprint: "0".repeat(32) };
@@ -50,10 +51,12 @@ export const Conductor = {
     name: "conductor.pick_file",
     contract,
     servedBy: "client",
+    serve,
   }),
   upload: stream<"conductor.upload", null, number, "client">({
     name: "conductor.upload",
     contract,
     servedBy: "client",
+    serve,
   }),
 } as const;

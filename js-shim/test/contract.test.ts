@@ -10,6 +10,7 @@ import {
   type StreamDescriptor,
   stream,
 } from "../src/contract.js";
+import { createReader } from "../src/dispatch/reader.js";
 
 const contract = { name: "conductor", version: "1.0", fingerprint: "f" };
 
@@ -41,7 +42,17 @@ test.each([
   [finished, { kind: "event", source: "broker", delivery: "session", key: [] }],
   [execute, { kind: "call", servedBy: "broker", timeoutMs: 30_000, raises: [], idempotent: false }],
   [pick, { kind: "call", servedBy: "client", timeoutMs: null, raises: [], idempotent: true }],
-  [logs, { kind: "stream", servedBy: "broker", timeoutMs: null, raises: [], idempotent: false }],
+  [
+    logs,
+    {
+      kind: "stream",
+      servedBy: "broker",
+      timeoutMs: null,
+      raises: [],
+      idempotent: false,
+      read: createReader,
+    },
+  ],
 ])("%o", (member, expected) => {
   expect(member).toEqual({ name: member.name, contract, ...expected });
 });

@@ -13,6 +13,7 @@ ROOT = HERE.parent.parent
 EXPORTING = (
     *(
         "contract",
+        "dispatch/answer",
         "errors",
         "wire/all_values",
         "wire/bigints",

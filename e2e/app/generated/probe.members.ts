@@ -4,6 +4,7 @@
 import {
   call,
   event,
+  serve,
   stream,
   type CallDescriptor,
   type ContractReference,
@@ -188,6 +189,7 @@ export const question: CallDescriptor<"probe.question", Question, Answer, "clien
   name: "probe.question",
   contract: __contract__,
   servedBy: "client",
+  serve,
 });
 
 /** Ask the caller. */

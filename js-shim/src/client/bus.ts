@@ -481,9 +481,10 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
       }
     },
     stream(stream: AnyStream, payload?: unknown, callOptions: CallOptions = {}) {
-      const { name } = memberOf(stream, "stream", "bus.stream");
+      const { name, read } = memberOf(stream, "stream", "bus.stream");
       return peer.requests.stream(
         request(stream, payload, callOptions),
+        read,
         (item) => unpack(name, "answer", item) as never,
       );
     },
@@ -492,10 +493,12 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
       handler: (request: never, context: HandlerContext) => unknown,
     ): Subscription {
       const wanted = member?.kind === "stream" ? "stream" : "call";
-      const { kind, name, servedBy, raises } = memberOf(member, wanted, "bus.handle");
+      const { kind, name, servedBy, raises, serve } = memberOf(member, wanted, "bus.handle");
       functionOf(handler, `bus.handle: ${name}`);
       if (servedBy !== "client")
         throw new NotAllowed(`${name}: is served by the broker; a client cannot handle it`);
+      if (serve === undefined)
+        throw new TypeError(`${name}: its descriptor has no \`serve\`; generate it again`);
       if (handlers.has(name)) throw new NotAllowed(`${name}: has a handler already; close that one first`);
       use(member);
       const added: Handler = {
@@ -505,6 +508,7 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
         decodeRequest: (payload) => unpack(name, "request", payload),
         encodeAnswer: (value) => pack(name, "answer", value),
         run: handler as Handler["run"], // the overloads vouch for it
+        serve,
       };
       handlers.set(name, added);
       return createSubscription(() => {

@@ -146,7 +146,7 @@ export class Peer {
   rejected(tag: unknown, code: string, message: string): void {
     const error = errorFromWire(code, message);
     if (isPending(tag)) this.requests.rejected(tag, error);
-    else if (isAnswer(tag)) this.answers.rejected(tag, error);
+    else if (isAnswer(tag)) tag.rejected(error);
     else this.#owner.refused(error);
   }
 

@@ -28,6 +28,8 @@ interface Waiter<Item> {
   readonly reject: (error: unknown) => void;
 }
 
+export type CreateReader = typeof createReader;
+
 /** Make the reader of one stream. `giveUp` is called when it is left before its end. */
 export function createReader<Item>(
   peer: Peer,

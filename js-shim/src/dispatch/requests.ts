@@ -9,7 +9,7 @@ import { MalformedFrame } from "../wire/frames.js";
 import { encodeCall, encodeMessage } from "../wire/messages.js";
 import { decode } from "../wire/values.js";
 import type { Peer } from "./peer.js";
-import { createReader, type ItemStream } from "./reader.js";
+import type { CreateReader, ItemStream } from "./reader.js";
 
 /** How a request is made. */
 export interface RequestOptions {
@@ -94,7 +94,11 @@ export class Requests {
   }
 
   /** Ask for a stream. Reading may start at once; what goes wrong comes out there. */
-  stream<Item>(options: RequestOptions, decodeItem: (payload: Uint8Array) => Item): ItemStream<Item> {
+  stream<Item>(
+    options: RequestOptions,
+    createReader: CreateReader,
+    decodeItem: (payload: Uint8Array) => Item,
+  ): ItemStream<Item> {
     const reader = createReader(this.#peer, decodeItem, (pending, error) => {
       if (pending === undefined) return waiting?.fail(error);
       this.#giveUp(pending);

@@ -18,6 +18,7 @@ import type {
   EventDescriptor,
   StreamDescriptor,
 } from "../contract.js";
+import { serve } from "../dispatch/answer.js";
 import type { Handler, HandlerContext } from "../dispatch/answers.js";
 import { matcher, patternProblem } from "../dispatch/patterns.js";
 import type { Owner } from "../dispatch/peer.js";
@@ -228,6 +229,7 @@ export function fakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
         decodeRequest: (payload) => decodeSent(payload, bigints),
         encodeAnswer: encode,
         run: handler as Handler["run"], // the overloads vouch for it
+        serve,
       };
       handlers.set(name, [added, ...(handlers.get(name) ?? [])]);
       return createSubscription(() => {
@@ -261,6 +263,7 @@ export function fakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
     stream(stream: AnyStream, payload?: unknown, options: CallOptions = {}) {
       return newest().peer.requests.stream(
         request(stream, payload, options),
+        stream.read,
         answerOf(stream),
       ) as ItemStream<never>;
     },

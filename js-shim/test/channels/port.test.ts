@@ -3,6 +3,7 @@ import { describe, expect, it, vi } from "vitest";
 import type { Receiver } from "../../src/channels/base.js";
 import { CLOSED, ownBuffer, type PortLike, portChannel } from "../../src/channels/port.js";
 import { createBus } from "../../src/client/bus.js";
+import { serve } from "../../src/dispatch/answer.js";
 import { DEFAULT_LIMITS } from "../../src/generated/protocol.js";
 import { createAcceptor } from "../../src/testing/acceptor.js";
 import { Conductor } from "../conductor.js";
@@ -65,6 +66,7 @@ it("carries a bus", async () => {
       kind: "call",
       name,
       raises: [],
+      serve,
       decodeRequest: () => null,
       encodeAnswer: () => new Uint8Array([0xc0]),
       run: () => null,

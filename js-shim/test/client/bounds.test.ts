@@ -3,6 +3,7 @@
 import { afterEach, expect, test, vi } from "vitest";
 import { MemoryListener } from "../../src/channels/memory.js";
 import { type Bus, createBus } from "../../src/client/bus.js";
+import { createReader } from "../../src/dispatch/reader.js";
 import { type IonbusError, TooLarge } from "../../src/errors.js";
 import { DEFAULT_LIMITS, type Limits, Message } from "../../src/generated/protocol.js";
 import { createAcceptor } from "../../src/testing/acceptor.js";
@@ -61,7 +62,7 @@ test("streams, in number", async () => {
     await new Promise(() => {});
   });
   const read = () =>
-    peer.requests.stream({ ...asked, name: "conductor.upload", payload: encode(null) }, decode);
+    peer.requests.stream({ ...asked, name: "conductor.upload", payload: encode(null) }, createReader, decode);
   const streams = [read(), read()];
   for (const stream of streams) expect((await stream.next()).value).toBe(1);
   await expect(read().next()).rejects.toThrow("2 streams are under way already");

@@ -6,6 +6,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { MemoryListener } from "../../src/channels/memory.js";
 import { type Bus, createBus } from "../../src/client/bus.js";
+import { serve } from "../../src/dispatch/answer.js";
 import type { Handler, HandlerContext } from "../../src/dispatch/answers.js";
 import { CallCancelled, CallTimeout } from "../../src/errors.js";
 import { DEFAULT_LIMITS } from "../../src/generated/protocol.js";
@@ -47,6 +48,7 @@ beforeEach(async () => {
       kind,
       name,
       raises: [],
+      serve,
       decodeRequest: decode,
       encodeAnswer: encode,
       run: (_request: unknown, context: HandlerContext) => {

@@ -5,6 +5,7 @@ import { Ionbus } from "../../src/builtin.js";
 import { MemoryListener } from "../../src/channels/memory.js";
 import { type Bus, createBus, type StateChange } from "../../src/client/bus.js";
 import { event } from "../../src/contract.js";
+import { serve } from "../../src/dispatch/answer.js";
 import { CallCancelled, CallTimeout, IonbusError, SessionLost } from "../../src/errors.js";
 import { DEFAULT_LIMITS } from "../../src/generated/protocol.js";
 import { createAcceptor } from "../../src/testing/acceptor.js";
@@ -158,7 +159,7 @@ function stoppingBroker() {
       asked.push(name);
       if (isStopping) return stopping;
       const payload = { decodeRequest: decode, encodeAnswer: encode };
-      return { kind, name, raises: [], ...payload, run: () => (kind === "call" ? null : lines()) };
+      return { kind, name, raises: [], serve, ...payload, run: () => (kind === "call" ? null : lines()) };
     },
     event() {},
     other: () => true,

@@ -4,6 +4,7 @@ import type { Channel } from "../../src/channels/base.js";
 import { MemoryListener } from "../../src/channels/memory.js";
 import { createBus } from "../../src/client/bus.js";
 import { AGENT } from "../../src/client/link.js";
+import { serve } from "../../src/dispatch/answer.js";
 import { DEFAULT_LIMITS, Frame } from "../../src/generated/protocol.js";
 import { createAcceptor } from "../../src/testing/acceptor.js";
 import { decodeFrame } from "../../src/wire/frames.js";
@@ -18,6 +19,7 @@ function countingBus() {
       kind: "call",
       name,
       raises: [],
+      serve,
       decodeRequest: () => null,
       encodeAnswer: () => new Uint8Array([0xc0]),
       run: () => null,

@@ -1,6 +1,7 @@
 /** A small broker to launch: it speaks on its pipes as `ionbus` for Python does. The tests bundle it. */
 
 import type { Channel, Receiver } from "../../src/channels/base.js";
+import { serve } from "../../src/dispatch/answer.js";
 import { DEFAULT_LIMITS, Record } from "../../src/generated/protocol.js";
 import { createAcceptor } from "../../src/testing/acceptor.js";
 import { encodeRecord, RecordReader } from "../../src/wire/records.js";
@@ -11,6 +12,7 @@ const acceptor = createAcceptor(DEFAULT_LIMITS, () => ({
     kind: "call",
     name,
     raises: [],
+    serve,
     decodeRequest: () => null,
     encodeAnswer: encode,
     run() {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { call, event, stream } from "../../src/contract.js";
+import { serve } from "../../src/dispatch/answer.js";
 import { ContractError, errorFromWire } from "../../src/errors.js";
 import { fakeBroker } from "../../src/testing/index.js";
 import { type Bigints, bigintsAt } from "../../src/wire/bigints.js";
@@ -63,6 +64,7 @@ describe("integers of 64 bits", () => {
       ...options,
       name: "made.ask",
       servedBy: "client",
+      serve,
     });
     const broker = fakeBroker();
     const seen: unknown[] = [];

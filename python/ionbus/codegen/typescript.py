@@ -76,7 +76,7 @@ _TAKEN_CONSTANTS = KIND_NAMES.union(
     """arguments await break case catch class const continue debugger default delete do else enum eval export extends
     false finally for function if implements import in instanceof interface let new null package private protected
     public return static super switch this throw true try typeof undefined var void while with yield
-    bigintsAt call event stream""".split()  # noqa: SIM905 - one a line would be 50 lines
+    bigintsAt call event serve stream""".split()  # noqa: SIM905 - one a line would be 50 lines
 )
 _TAKEN_TYPES = _TAKEN_CONSTANTS.union(
     """Array Bigints CallDescriptor ContractError ContractErrorOptions ContractReference EventDescriptor Map Record Set
@@ -143,10 +143,11 @@ class _ValueNames:
 
 @dataclass(frozen=True)
 class _Special:
-    """What a descriptor or an error says of values that msgpack does not tell apart, or lacks."""
+    """What a descriptor or an error has of code: for values that msgpack does not tell apart, or lacks, and to serve it."""
 
     bigints: Bigints
     kinds: tuple[str, ...]
+    is_served: bool = False
 
 
 class _SpecialFinder:
@@ -158,9 +159,9 @@ class _SpecialFinder:
 
     def of_member(self, member: MemberModel) -> _Special:
         received, sent = _received_and_sent(member)
-        return _Special(
-            self._bigints.find(received, sent, member.wire_name), self._kinds.find(received, sent)
-        )
+        bigints = self._bigints.find(received, sent, member.wire_name)
+        is_served = member.kind != "event" and member.side == "client"
+        return _Special(bigints, self._kinds.find(received, sent), is_served)
 
     def of_error(self, error: ErrorModel) -> _Special:
         bigints = self._bigints.find_in_fields(error.fields, error.name)
@@ -171,6 +172,7 @@ def _special_names(specials: Iterable[_Special]) -> list[str]:
     """What of the package `ionbus` they are written with."""
     names = {name for special in specials for name in special.kinds}
     names |= {"bigintsAt" for special in specials if special.bigints}
+    names |= {"serve" for special in specials if special.is_served}
     return sorted(names)
 
 
@@ -379,6 +381,7 @@ def _member(member: MemberModel, values: _ValueNames, special: _Special) -> str:
         options += [f"timeoutMs: {_milliseconds(member.timeout_ms)}"] if member.timeout_ms != usual else []
         options += [f"raises: [{', '.join(member.raises)}]"] if member.raises else []
         options += ["idempotent: true"] if member.is_idempotent else []
+    options += ["serve"] if special.is_served else []
     options += [f"bigints: {_bigints(special.bigints, '  ')}"] if special.bigints else []
     options += [f"values: {_kinds(special.kinds)}"] if special.kinds else []
     export = "export " if local == public else ""

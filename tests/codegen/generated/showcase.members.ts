@@ -9,6 +9,7 @@ import {
   event,
   plainDates,
   plainTimes,
+  serve,
   sets,
   stream,
   uuids,
@@ -115,6 +116,7 @@ export const pageOf: CallDescriptor<"showcase.page_of", PageCat, PageDuration, "
   name: "showcase.page_of",
   contract: __contract__,
   servedBy: "client",
+  serve,
 });
 
 /** A model around a list. */
@@ -124,6 +126,7 @@ export const names: StreamDescriptor<"showcase.names", Names, CircleInput, "clie
   servedBy: "client",
   timeoutMs: 60_000,
   raises: [Busy],
+  serve,
 });
 
 export const point: CallDescriptor<"showcase.point", PointInput, Window> = /*#__PURE__*/ call({

@@ -5,6 +5,7 @@ import {
   call,
   dateTimes,
   event,
+  serve,
   stream,
   type CallDescriptor,
   type ContractReference,
@@ -93,6 +94,7 @@ export const ask: CallDescriptor<"conductor.ask", Question, Answer, "client"> = 
   contract: __contract__,
   servedBy: "client",
   timeoutMs: null,
+  serve,
 });
 
 /** Lines of this level and above: the last ones first, then each new one as it is written. */
