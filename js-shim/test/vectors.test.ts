@@ -121,7 +121,7 @@ describe("records", () => {
     }
   });
 
-  test("byte by byte, and bodies in buffers of their own", () => {
+  test("byte by byte, and in one piece", () => {
     const body = Uint8Array.from({ length: 3_000 }, (_, index) => index);
     const stream = Buffer.concat([encodeRecord(2, 7, body), encodeRecord(3, 8, new Uint8Array(0))]);
     const reader = new RecordReader();
@@ -130,7 +130,6 @@ describe("records", () => {
       { kind: 2, channel: 7, body },
       { kind: 3, channel: 8, body: new Uint8Array(0) },
     ]);
-    expect(taken[0]?.body.buffer.byteLength).toBe(body.length);
     expect(new RecordReader().feed(stream)).toStrictEqual(taken); // no Buffer comes out of a Buffer
   });
 });

@@ -9,6 +9,10 @@ import { type Channel, type Receiver, tooLarge } from "./base.js";
 const HIGH_WATER_BYTES = 262_144;
 /** How often to look whether they have left: a WebSocket has no event for it. */
 const DRAIN_POLL_MS = 10;
+/** `ws` for Node.js tells when a frame has left; the platform's does not. Both take any view of bytes. */
+interface Sending {
+  send(frame: Uint8Array, sent: () => void): void;
+}
 /** 1002, 1003 and 1009 as a page may say them: there `close` throws at any code between 1000 and 3000. */
 const CLOSE_CODES = { protocolError: 4002, text: 4003, tooLarge: 4009 };
 
@@ -24,7 +28,8 @@ export function openWebSocket(url: string, receiver: Receiver): Promise<Channel>
     if (problem !== undefined) throw new ConnectionLost(problem);
     const WebSocketClass = findWebSocket();
     const socket = new WebSocketClass(url, SUBPROTOCOL);
-    socket.binaryType = "arraybuffer";
+    // `ws` for Node.js gives views of what it has read, unless it is asked for buffers: then it copies.
+    if (socket.binaryType === "blob") socket.binaryType = "arraybuffer";
     let isOpen = false;
     let isClosed = false;
     let drain: ReturnType<typeof setInterval> | undefined;
@@ -38,6 +43,10 @@ export function openWebSocket(url: string, receiver: Receiver): Promise<Channel>
       if (socket.bufferedAmount > HIGH_WATER_BYTES) return;
       stopPolling();
       if (!isClosed) receiver.writable();
+    }
+
+    function sent(): void {
+      if (drain !== undefined) poll();
     }
 
     function end(code: string, message: string): void {
@@ -58,8 +67,7 @@ export function openWebSocket(url: string, receiver: Receiver): Promise<Channel>
       },
       maxFrameBytes: DEFAULT_LIMITS.maxGreetingBytes,
       send(frame) {
-        // A WebSocket takes any view; its type has ArrayBuffers in mind, and frames never live in shared memory.
-        if (!isClosed) socket.send(frame as Uint8Array<ArrayBuffer>);
+        if (!isClosed) (socket as Sending).send(frame, sent);
       },
       close() {
         if (isClosed) return;
@@ -81,14 +89,15 @@ export function openWebSocket(url: string, receiver: Receiver): Promise<Channel>
     });
     socket.addEventListener("message", ({ data }: MessageEvent<unknown>) => {
       if (isClosed) return;
-      if (!(data instanceof ArrayBuffer)) {
+      const frame = plainBytes(data);
+      if (frame === undefined) {
         end("protocol_error", "a text message on a WebSocket: frames are binary");
         socket.close(CLOSE_CODES.text);
-      } else if (data.byteLength > channel.maxFrameBytes) {
-        end("too_large", tooLarge(data.byteLength, channel.maxFrameBytes));
+      } else if (frame.length > channel.maxFrameBytes) {
+        end("too_large", tooLarge(frame.length, channel.maxFrameBytes));
         socket.close(CLOSE_CODES.tooLarge);
       } else {
-        receiver.frameReceived(new Uint8Array(data));
+        receiver.frameReceived(frame);
       }
     });
     // What went wrong no browser tells; `close` follows. Node.js's `ws` throws where nobody listens.
@@ -104,6 +113,13 @@ export function openWebSocket(url: string, receiver: Receiver): Promise<Channel>
       );
     });
   });
+}
+
+/** The bytes of an ArrayBuffer or a Buffer, not copied; undefined where there are none. */
+function plainBytes(data: unknown): Uint8Array | undefined {
+  if (data instanceof ArrayBuffer) return new Uint8Array(data);
+  if (data instanceof Uint8Array) return new Uint8Array(data.buffer, data.byteOffset, data.length);
+  return undefined;
 }
 
 /** What is wrong with a broker's URL, without what may be secret in it. */

@@ -2,7 +2,7 @@
 
 import { type Limits, Message } from "../generated/protocol.js";
 import { MalformedFrame } from "../wire/frames.js";
-import { encodeMessage } from "../wire/messages.js";
+import { encodeMessage, encodePart } from "../wire/messages.js";
 import type { Entry } from "./outbox.js";
 
 /** One message that is being sent in parts. */
@@ -52,10 +52,7 @@ export class Outgoing {
       const isLast = sending.offset === data.length;
       if (isLast) this.forget(sending);
       else if (sending.offset < sending.granted) this.turns.set(number, sending);
-      const element =
-        offset > 0
-          ? encodeMessage(Message.Chunk, number, part)
-          : encodeMessage(Message.Begin, number, data.length, part);
+      const element = encodePart(number, part, offset > 0 ? undefined : data.length);
       return [element, isLast ? sending.entry : undefined];
     }
     return undefined;
@@ -120,7 +117,7 @@ export class Receiving {
   readonly total: number;
   granted: number;
   received = 0;
-  /** As much as has arrived, or up to twice that; all of it in the end. */
+  /** As much as has arrived, or up to eight times that, which costs nothing until it is written to; all of it in the end. */
   bytes: Uint8Array = new Uint8Array(0);
 
   constructor(total: number, granted: number) {
@@ -131,7 +128,7 @@ export class Receiving {
   add(part: Uint8Array): void {
     const received = this.received + part.length;
     if (received > this.bytes.length) {
-      const grown = new Uint8Array(Math.min(this.total, Math.max(received, this.bytes.length * 2)));
+      const grown = new Uint8Array(Math.min(this.total, Math.max(received, this.bytes.length * 8)));
       grown.set(this.bytes);
       this.bytes = grown;
     }

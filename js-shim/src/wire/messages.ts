@@ -52,6 +52,15 @@ export function encodeItem(request: number, payload: Uint8Array): Uint8Array {
   return withPayload(payload, undefined);
 }
 
+/** BEGIN of a transfer of `total` bytes, or CHUNK of the one with this number. */
+export function encodePart(transfer: number, part: Uint8Array, total: number | undefined): Uint8Array {
+  writer.start().arrayHead(total === undefined ? 3 : 4);
+  writer.integer(total === undefined ? Message.Chunk : Message.Begin);
+  writer.integer(transfer);
+  if (total !== undefined) writer.integer(total);
+  return withPayload(part, undefined);
+}
+
 /** ENVELOPE around the bytes of an EVENT, which are shared with all sessions. */
 export function encodeEnvelope(numbers: readonly number[], event: Uint8Array): Uint8Array {
   writer.start().arrayHead(3);

@@ -32,13 +32,12 @@ export interface PipeRecord {
   readonly body: Uint8Array;
 }
 
-/** One record as bytes; `channel` is 0 to 2^32 - 1. */
+/** One record as bytes; `channel` is 0 to 2^32 - 1. They may lie in a buffer with others'. */
 export function encodeRecord(kind: number, channel: number, body: Uint8Array): Uint8Array {
-  const record = new Uint8Array(HEADER_BYTES + body.length);
-  const view = new DataView(record.buffer);
-  view.setUint32(0, COUNTED_HEADER_BYTES + body.length);
-  view.setUint8(4, kind);
-  view.setUint32(5, channel);
+  const record = Buffer.allocUnsafe(HEADER_BYTES + body.length); // whoever has pipes is Node.js
+  record.writeUInt32BE(COUNTED_HEADER_BYTES + body.length);
+  record[4] = kind;
+  record.writeUInt32BE(channel, 5);
   record.set(body, HEADER_BYTES);
   return record;
 }
@@ -62,8 +61,7 @@ export class RecordReader {
   }
 
   /**
-   * Take what arrived; give the records that are whole now, in order. Their bodies have a buffer of their own, so that they can be
-   * transferred.
+   * Take what arrived; give the records that are whole now, in order. Their bodies are views of it where it holds all of the record.
    *
    * @throws MalformedRecord where a length or a kind is wrong. Whole records in front of it in this `chunk` are lost with the pipe;
    * nothing may be fed afterwards.
@@ -101,7 +99,11 @@ export class RecordReader {
       records.push({
         kind,
         channel: view.getUint32(start + 5),
-        body: new Uint8Array(bytes.subarray(start + HEADER_BYTES, end)),
+        body: new Uint8Array(
+          bytes.buffer,
+          bytes.byteOffset + start + HEADER_BYTES,
+          length - COUNTED_HEADER_BYTES,
+        ),
       });
       start = end;
     }

@@ -100,7 +100,7 @@ export function encode(value: unknown): Uint8Array {
 /**
  * The one value that `bytes` hold (docs/protocol.md, section 10).
  *
- * A `Uint8Array` in it is a view of `bytes`: it keeps the whole frame in memory for as long as it lives. Whoever keeps a small one
+ * A `Uint8Array` in it is a view of `bytes`: it keeps all that was read with it in memory for as long as it lives. Whoever keeps a small one
  * for long calls `slice()` on it. Typed arrays are copies.
  *
  * @throws ValueRefused where they are not exactly one value of the table, or hold what a sender has to refuse.
