@@ -184,8 +184,8 @@ BENCH = PYTHONPATH=$(CURDIR):$(CURDIR)/python build/bench/bin/python -m benchmar
 ON = $(if $(LOOP),--loop $(LOOP))
 
 .PHONY: bench
-bench: build/bench/.made runtimes js-shim/dist/.made ## Everything, beside its peers: tables, charts, benchmarks/results (about 25 min)
-	$(ELECTRON) $(SCREEN) env $(BENCH) --output benchmarks/results/latest.json
+bench: build/bench/.made runtimes js-shim/dist/.made ## Everything, beside its peers: benchmarks/results, and the figures of docs/benchmarks.md (25 min; RELEASE=1.2.0 keeps its line)
+	$(ELECTRON) $(SCREEN) env $(BENCH) $(ON) --output benchmarks/results/latest.json --publish $(if $(RELEASE),--release $(RELEASE))
 
 .PHONY: bench-quick
 bench-quick: build/bench/.made js-shim/dist/.made ## The same in brief, under 3 min (ONLY="call events-in" SYSTEMS="ionbus-stdio raw-stdio" LOOP=asyncio for less)
@@ -194,6 +194,10 @@ bench-quick: build/bench/.made js-shim/dist/.made ## The same in brief, under 3 
 .PHONY: bench-targets
 bench-targets: build/bench/.made runtimes js-shim/dist/.made ## What ionbus is to reach (benchmarks/targets.toml), measured and judged; fails on a miss (ONLY="call call-64" for some)
 	$(ELECTRON) $(SCREEN) env $(BENCH).targets $(if $(ONLY),--only $(ONLY)) $(ON)
+
+.PHONY: profile
+profile: build/bench/.made js-shim/dist/.made ## Where the time of WORKLOAD= goes (SYSTEM=ionbus-stdio for another): flame graph of Python, CPU profile of JavaScript
+	$(BENCH).profiling $(WORKLOAD) $(if $(SYSTEM),--system $(SYSTEM)) $(ON)
 
 .PHONY: bench-codegen
 bench-codegen: setup ## What generating 500 models costs beyond importing them

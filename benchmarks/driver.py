@@ -24,6 +24,8 @@ class RunFailed(Exception):
 class Driver:
     """Both processes of one system, to be told what to do: `with Driver(system, "uvloop") as driver`.
 
+    They are started at once; entering the block waits for them.
+
     Raises:
         RunFailed: they do not start.
     """
@@ -40,7 +42,8 @@ class Driver:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
             start_new_session=True,
         )
-        self.server_pid: int = self._answer()["pid"]
+        self.server_pid = 0
+        """Known when the block is entered."""
 
     def run(self, workload: str, **job: Any) -> dict[str, float]:
         """Do one round; give its figures.
@@ -71,6 +74,7 @@ class Driver:
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def __enter__(self) -> Self:
+        self.server_pid = self._answer()["pid"]
         return self
 
     def __exit__(

@@ -51,7 +51,8 @@ class Record:
 def record(
     workload: str, system: str, payload: str, metric: str, unit: str, rounds: Sequence[float]
 ) -> Record:
-    """Make the record of what the rounds gave."""
+    """Make the record of what the rounds gave, six digits of it."""
+    rounds = [float(f"{each:.6g}") for each in rounds]
     return Record(
         workload, system, payload, metric, statistics.median(rounds), unit, quartiles(rounds), tuple(rounds)
     )
@@ -74,6 +75,7 @@ def ratio(record: Record, reference: Record) -> Ratio:
     ratios = [mine / other for mine, other in zip(record.rounds, reference.rounds, strict=True) if other]
     if not ratios:
         raise ValueError(f"{record.workload}: {reference.system} has counted nothing")
+    ratios = [float(f"{each:.4g}") for each in ratios]
     return Ratio(statistics.median(ratios), quartiles(ratios))
 
 
@@ -90,9 +92,10 @@ class Run:
     records: list[Record]
 
     def save(self, path: Path) -> None:
-        """Write it as JSON."""
+        """Write it as JSON, a line a record."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n", "utf-8")
+        lines = ",\n".join(json.dumps(asdict(each)) for each in self.records)
+        path.write_text(f'{{"about": {json.dumps(self.about)},\n"records": [\n{lines}\n]}}\n', "utf-8")
 
 
 def load(path: Path) -> Run:

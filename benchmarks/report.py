@@ -30,19 +30,58 @@ def markdown(run: Run) -> str:
     tables = [
         f"### {workload}, {payload}\n\n{_table(group)}" for (workload, payload), group in groups.items()
     ]
-    return "\n\n".join([f"Measured on: {about}.", *tables]) + "\n"
+    return "\n".join([f"Measured on: {about}.\n", *tables])
+
+
+SUMMARY = {
+    "one call, median (p99), us": ("call", "150B", ("median", "p99")),
+    "calls/s, 64 in flight": ("call-64", "150B", ("rate",)),
+    "events in/s": ("events-in", "150B", ("rate",)),
+    "events out/s": ("events-out", "150B", ("rate",)),
+    "to 100 sessions, deliveries/s": ("fan-out-100", "150B", ("rate",)),
+    "server CPU, us an event in": ("events-in", "150B", ("cpu_server",)),
+    "B an event in": ("bytes-in", "150B", ("bytes",)),
+}
+"""The columns of the summary: workload, payload and metrics."""
+
+
+def summary(run: Run) -> str:
+    """Give the most telling figures of all systems in one table, medians alone."""
+    found = {(each.system, each.workload, each.payload, each.metric): each.value for each in run.records}
+    systems = [
+        system
+        for system in dict.fromkeys(each.system for each in run.records)
+        if (system, *SUMMARY_ROWS) in found
+    ]
+
+    def cell(system: str, workload: str, payload: str, metrics: Sequence[str]) -> str:
+        values = [found.get((system, workload, payload, metric)) for metric in metrics]
+        texts = [number(value) for value in values if value is not None]
+        return f"{texts[0]} ({texts[1]})" if len(texts) == 2 else "".join(texts)
+
+    return _lines(
+        ["system", *SUMMARY],
+        [[system, *(cell(system, *column) for column in SUMMARY.values())] for system in systems],
+    )
+
+
+SUMMARY_ROWS = ("call", "150B", "median")
+"""Whoever has this has a row."""
 
 
 def _table(records: Sequence[Record]) -> str:
     metrics = list(dict.fromkeys((each.metric, each.unit) for each in records))
     cells = {(each.system, each.metric): _cell(each) for each in records}
     systems = list(dict.fromkeys(each.system for each in records))
-    lines = [
+    return _lines(
         ["system", *(f"{metric} ({unit})" for metric, unit in metrics)],
-        ["---"] + ["---:"] * len(metrics),
-        *([system, *(cells.get((system, metric), "") for metric, _ in metrics)] for system in systems),
-    ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        [[system, *(cells.get((system, metric), "") for metric, _ in metrics)] for system in systems],
+    )
+
+
+def _lines(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    rule = ["---"] + ["---:"] * (len(heads) - 1)
+    return "".join(f"| {' | '.join(line)} |\n" for line in (heads, rule, *rows))
 
 
 def _cell(each: Record) -> str:

@@ -3,15 +3,15 @@
 import argparse
 import sys
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.loops import LOOPS
+from benchmarks.measuring import measure
 from benchmarks.record import Ratio, Record, ratio
 from benchmarks.report import number
-from benchmarks.systems import SYSTEMS
 from benchmarks.workloads import WORKLOADS
 from benchmarks.workloads.base import Effort
 
@@ -112,24 +112,12 @@ def line(verdict: Verdict) -> str:
     return f"{word}  {verdict.target.text:<58}  {verdict.target.bound:<49}  {measured}"
 
 
-def needs(targets: Sequence[Target]) -> dict[str, list[str]]:
+def needs(targets: Sequence[Target]) -> dict[str, set[str]]:
     """Give, for each workload, the systems to measure."""
-    systems: dict[str, list[str]] = {}
+    systems: dict[str, set[str]] = {}
     for target in targets:
-        systems.setdefault(target.workload, []).extend((target.system, *target.of))
-    return {workload: list(dict.fromkeys(names)) for workload, names in systems.items()}
-
-
-def measure(needed: Mapping[str, Sequence[str]], loop: str) -> list[Record]:
-    """Measure these; what this version has no workload for is left out."""
-    records: list[Record] = []
-    for name, systems in needed.items():
-        if name in WORKLOADS:
-            print(f"{name} …", file=sys.stderr, flush=True)
-            records += WORKLOADS[name].measure(
-                [SYSTEMS[system] for system in systems if system in SYSTEMS], Effort(9, 0.4, loop)
-            )
-    return records
+        systems.setdefault(target.workload, set()).update((target.system, *target.of))
+    return systems
 
 
 def main() -> int:
@@ -140,7 +128,9 @@ def main() -> int:
     )
     chosen = parser.parse_args()
     targets = [target for target in read() if not chosen.only or target.workload in chosen.only]
-    records = measure(needs(targets), chosen.loop)
+    needed = {name: systems for name, systems in needs(targets).items() if name in WORKLOADS}
+    payloads = tuple({target.payload for target in targets})
+    records, _ = measure(needed, Effort(9, 0.4, chosen.loop, payloads))
     verdicts = [judge(target, records) for target in targets]
     print("\n".join(map(line, verdicts)))
     return 0 if all(verdict.holds for verdict in verdicts) else 1

@@ -16,7 +16,7 @@ class Effort:
         rounds: how often each system has its turn.
         seconds: how long a turn is.
         loop: the servers' event loop.
-        payloads: these alone, by name; empty: what the workload has.
+        payloads: of what a workload has these alone, by name; empty: all.
     """
 
     rounds: int

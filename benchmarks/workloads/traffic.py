@@ -70,16 +70,20 @@ class Traffic:
 
     def measure(self, systems: Sequence[System], effort: Effort) -> list[Record]:
         """Let them take turns, payload by payload."""
+        payloads = [each for each in self.payloads if not effort.payloads or each in effort.payloads]
+        if not payloads:
+            return []
         records: list[Record] = []
         with ExitStack() as stack:
-            drivers = {system.name: stack.enter_context(Driver(system, effort.loop)) for system in systems}
-            for payload in effort.payloads or self.payloads:
+            starting = {system.name: Driver(system, effort.loop) for system in systems}
+            drivers = {name: stack.enter_context(driver) for name, driver in starting.items()}
+            for payload in payloads:
                 able = {system.name: drivers[system.name] for system in systems if payload in system.payloads}
                 records += self._with_payload(able, payload, effort)
         return records
 
     def _with_payload(self, drivers: Mapping[str, Driver], payload: str, effort: Effort) -> list[Record]:
-        told = {**self.job, **_content(payload)}
+        told = {**self.job, **content(payload)}
 
         def run(driver: Driver, count: int) -> Figures:
             return driver.run(self.run, count=count, **told)
@@ -100,7 +104,8 @@ class Traffic:
         ]
 
 
-def _content(payload: str) -> dict[str, Any]:
+def content(payload: str) -> dict[str, Any]:
+    """What a run is told of its payload."""
     if payload in BYTES:
         return {"size": BYTES[payload]}
     found = PAYLOADS[payload]

@@ -68,8 +68,8 @@ def test_a_line_has_the_target_the_figure_its_spread_and_the_verdict() -> None:
 
 def test_each_workload_is_measured_once_with_all_that_its_targets_need() -> None:
     assert needs([FASTER, replace(FASTER, of=("raw", "json")), SMALL]) == {
-        "call-64": ["ionbus", "json", "msgpack", "raw"],
-        "idle-memory": ["ionbus"],
+        "call-64": {"ionbus", "json", "msgpack", "raw"},
+        "idle-memory": {"ionbus"},
     }
 
 
