@@ -74,16 +74,10 @@ def typescript_protocol(schema: Schema) -> str:
         f'export const SUBPROTOCOL = "{schema["subprotocol"]}";',
         "",
     ]
-    for title, section, doc in (
-        ("Frame", "frames", "What a frame is (docs/protocol.md, section 3)."),
-        ("Record", "records", "What a record on a pipe is (docs/protocol.md, section 2.2)."),
-    ):
-        lines += [f"/** {doc} */", f"export const {title} = {{"]
-        lines += [f"  {pascal(name)}: {number}," for name, number in schema[section].items()]
-        lines += ["} as const;", ""]
-    lines += ["/** What an element is (docs/protocol.md, section 5). */", "export const Message = {"]
-    lines += [f"  {pascal(name)}: {row['type']}," for name, row in schema["messages"].items()]
     lines += [
+        "/** What a record on a pipe is (docs/protocol.md, section 2.2). */",
+        "export const Record = {",
+        *(f"  {pascal(name)}: {number}," for name, number in schema["records"].items()),
         "} as const;",
         "",
         "/** The fields of each type of message, in order; `?` may be absent or nil. */",
@@ -101,6 +95,15 @@ def typescript_protocol(schema: Schema) -> str:
     lines += ["}", "", "export const DEFAULT_LIMITS: Limits = {"]
     lines += [f"  {camel(name)}: {value:_}," for name, value in schema["limits"].items()]
     return "\n".join([*lines, "};"]) + "\n"
+
+
+def typescript_numbers(source: str, doc: str, numbers: dict[str, int]) -> str:
+    """Give a module that is imported as a namespace: of that, bundlers leave the numbers and nothing else."""
+    lines = [f"// {notice(source)}", "", f"/** {doc} Imported as a namespace. */", ""]
+    return (
+        "\n".join(lines + [f"export const {pascal(name)} = {number};" for name, number in numbers.items()])
+        + "\n"
+    )
 
 
 def transitions(schema: Schema) -> list[tuple[str, str, str, list[str]]]:
@@ -268,6 +271,7 @@ def written() -> dict[Path, str]:
     """The same, before formatting."""
     protocol = tomllib.loads((ROOT / "schemas/protocol.toml").read_text())
     connection = tomllib.loads((ROOT / "schemas/connection.toml").read_text())
+    values = tomllib.loads((ROOT / "schemas/values.toml").read_text())
     errors = tomllib.loads((ROOT / "schemas/errors.toml").read_text())
     return {
         ROOT / "python/ionbus/generated/__init__.py": '"""Written by `make generate` from `schemas/`."""\n',
@@ -275,6 +279,19 @@ def written() -> dict[Path, str]:
         ROOT / "python/ionbus/generated/states.py": python_states(connection),
         ROOT / "python/ionbus/generated/errors.py": python_errors(errors),
         ROOT / "js-shim/src/generated/protocol.ts": typescript_protocol(protocol),
+        ROOT / "js-shim/src/generated/frame.ts": typescript_numbers(
+            "protocol.toml", "What a frame is (docs/protocol.md, section 3).", protocol["frames"]
+        ),
+        ROOT / "js-shim/src/generated/message.ts": typescript_numbers(
+            "protocol.toml",
+            "What an element is (docs/protocol.md, section 5).",
+            {name: row["type"] for name, row in protocol["messages"].items()},
+        ),
+        ROOT / "js-shim/src/generated/extension.ts": typescript_numbers(
+            "values.toml",
+            "What an extension type of msgpack carries (docs/protocol.md, section 10).",
+            {name: row["extension"] for name, row in values["values"].items() if "extension" in row},
+        ),
         ROOT / "js-shim/src/generated/states.ts": typescript_states(connection),
         ROOT / "js-shim/src/generated/errors.ts": typescript_errors(errors),
         ROOT / "docs/connection.md": connection_page(connection),

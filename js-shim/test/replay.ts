@@ -1,6 +1,7 @@
 /** Runs the engines over the steps of a trace; tests/vectors/replay.py is the twin in Python. */
 
-import { DEFAULT_LIMITS, Frame, type Limits } from "../src/generated/protocol.js";
+import * as Frame from "../src/generated/frame.js";
+import { DEFAULT_LIMITS, type Limits } from "../src/generated/protocol.js";
 import type { Connection, ConnectionEffect, ContractTriple } from "../src/session/connection.js";
 import type { Delivery, Entry } from "../src/session/outbox.js";
 import type { Arrival, Session } from "../src/session/session.js";

@@ -1,6 +1,8 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { DEFAULT_LIMITS, Frame, Message } from "../src/generated/protocol.js";
+import * as Frame from "../src/generated/frame.js";
+import * as Message from "../src/generated/message.js";
+import { DEFAULT_LIMITS } from "../src/generated/protocol.js";
 import { Connection } from "../src/session/connection.js";
 import type { Entry } from "../src/session/outbox.js";
 import { Session } from "../src/session/session.js";

@@ -37,7 +37,8 @@ import {
   NotFound,
   type PayloadProblem,
 } from "../errors.js";
-import { DEFAULT_LIMITS, type Limits, Message } from "../generated/protocol.js";
+import * as Message from "../generated/message.js";
+import { DEFAULT_LIMITS, type Limits } from "../generated/protocol.js";
 import type { ConnectionState } from "../generated/states.js";
 import { entropy } from "../platform.js";
 import type { Session } from "../session/session.js";

@@ -2,7 +2,7 @@
 
 import { now } from "../alarm.js";
 import { CallCancelled, CallTimeout, type IonbusError, isIonbusError, TooLarge } from "../errors.js";
-import { Message } from "../generated/protocol.js";
+import * as Message from "../generated/message.js";
 import { encodeItem, encodeMessage, encodeResult } from "../wire/messages.js";
 import { type Answer, encodeError, type Handler, internalError, type Reason } from "./answers.js";
 import type { Peer } from "./peer.js";

@@ -6,7 +6,7 @@
 
 import { createAlarm, now } from "../alarm.js";
 import { errorToWire, InternalError, type IonbusError, isIonbusError, TooLarge } from "../errors.js";
-import { Message } from "../generated/protocol.js";
+import * as Message from "../generated/message.js";
 import { entropy } from "../platform.js";
 import { MalformedFrame } from "../wire/frames.js";
 import { toHex } from "../wire/hex.js";

@@ -6,7 +6,8 @@
  */
 
 import { errorFromWire, errorToWire, type IonbusError, isIonbusError, TooLarge } from "../errors.js";
-import { type Limits, Message } from "../generated/protocol.js";
+import * as Message from "../generated/message.js";
+import type { Limits } from "../generated/protocol.js";
 import type { Delivery, Entry } from "../session/outbox.js";
 import type { Session } from "../session/session.js";
 import { MalformedFrame } from "../wire/frames.js";

@@ -1,7 +1,7 @@
 /** A stream being read, as who asked for it sees it. */
 
 import { CallCancelled, type IonbusError } from "../errors.js";
-import { Message } from "../generated/protocol.js";
+import * as Message from "../generated/message.js";
 import { kept } from "../wire/kept.js";
 import { encodeMessage } from "../wire/messages.js";
 import type { Peer } from "./peer.js";

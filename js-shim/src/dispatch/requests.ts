@@ -3,7 +3,7 @@
 import { createAlarm, now } from "../alarm.js";
 import type { ContractErrorClass } from "../errors.js";
 import { CallCancelled, CallTimeout, errorFromWire, type IonbusError } from "../errors.js";
-import { Message } from "../generated/protocol.js";
+import * as Message from "../generated/message.js";
 import type { Entry } from "../session/outbox.js";
 import { MalformedFrame } from "../wire/frames.js";
 import { encodeCall, encodeMessage } from "../wire/messages.js";

@@ -3,49 +3,11 @@
 export const VERSION = 1;
 export const SUBPROTOCOL = "ionbus.v1";
 
-/** What a frame is (docs/protocol.md, section 3). */
-export const Frame = {
-  Data: 0,
-  Hello: 1,
-  Welcome: 2,
-  Close: 3,
-  Ack: 4,
-  Credit: 5,
-  Ping: 6,
-  Pong: 7,
-} as const;
-
 /** What a record on a pipe is (docs/protocol.md, section 2.2). */
 export const Record = {
   Open: 1,
   Data: 2,
   Close: 3,
-} as const;
-
-/** What an element is (docs/protocol.md, section 5). */
-export const Message = {
-  Event: 1,
-  Call: 2,
-  Result: 3,
-  Error: 4,
-  Cancel: 5,
-  Stream: 6,
-  Item: 7,
-  End: 8,
-  StreamCredit: 9,
-  Subscribe: 10,
-  Subscribed: 11,
-  Unsubscribe: 12,
-  Envelope: 13,
-  Refused: 14,
-  Announce: 15,
-  Describe: 16,
-  Description: 17,
-  Begin: 18,
-  Chunk: 19,
-  Grant: 20,
-  Abort: 21,
-  Reject: 22,
 } as const;
 
 /** The fields of each type of message, in order; `?` may be absent or nil. */

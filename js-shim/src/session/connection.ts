@@ -4,7 +4,8 @@
  * Pure, like the session: inputs come with the time, `effects` says what to do, `nextFrame` what to send.
  */
 
-import { Frame, type Limits, VERSION } from "../generated/protocol.js";
+import * as Frame from "../generated/frame.js";
+import { type Limits, VERSION } from "../generated/protocol.js";
 import type { ConnectionState, Effect, Input } from "../generated/states.js";
 import {
   closeFields,

@@ -1,6 +1,6 @@
 /** Elements that were sent and not acknowledged yet (docs/protocol.md, sections 4.5 and 4.7). */
 
-import { Message } from "../generated/protocol.js";
+import * as Message from "../generated/message.js";
 import { Deque } from "./deque.js";
 import type { Entry } from "./outbox.js";
 

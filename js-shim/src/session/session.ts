@@ -5,7 +5,9 @@
  * same class serves client and broker; the greeting is around it (`connection`).
  */
 
-import { Frame, type Limits, Message } from "../generated/protocol.js";
+import * as Frame from "../generated/frame.js";
+import * as Message from "../generated/message.js";
+import type { Limits } from "../generated/protocol.js";
 import { decodeFrame, encodeControl, encodeData, MalformedFrame, uintFields } from "../wire/frames.js";
 import { checkMessage, encodeMessage, eventName } from "../wire/messages.js";
 import { Liveness } from "./liveness.js";

@@ -1,6 +1,7 @@
 /** Messages that travel in parts (docs/protocol.md, section 7). */
 
-import { type Limits, Message } from "../generated/protocol.js";
+import * as Message from "../generated/message.js";
+import type { Limits } from "../generated/protocol.js";
 import { MalformedFrame } from "../wire/frames.js";
 import { encodeMessage, encodePart } from "../wire/messages.js";
 import type { Entry } from "./outbox.js";

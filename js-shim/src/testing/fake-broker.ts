@@ -30,7 +30,8 @@ import {
   type Subscription,
 } from "../dispatch/subscription.js";
 import { ConnectionLost, type IonbusError, NotFound } from "../errors.js";
-import { DEFAULT_LIMITS, type Limits, Message } from "../generated/protocol.js";
+import * as Message from "../generated/message.js";
+import { DEFAULT_LIMITS, type Limits } from "../generated/protocol.js";
 import { allValues } from "../wire/all_values.js";
 import type { Bigints } from "../wire/bigints.js";
 import { encodeEvent, encodeMessage } from "../wire/messages.js";

@@ -1,8 +1,9 @@
 /** Sets, and mappings with other keys than text. */
 
+import * as Extension from "../generated/extension.js";
 import type { Reader } from "./reader.js";
 import { MAX_DEPTH, PROTO, Refusal, TOO_DEEP, underKey } from "./refusal.js";
-import { Extension, type ValueKind, type ValueWriter } from "./values.js";
+import type { ValueKind, ValueWriter } from "./values.js";
 
 /** BigInts whose lowest 64 bits are the same have the same hash: looking one up goes through all of them. */
 const MAX_SAME_HASH = 256;

@@ -1,7 +1,8 @@
 /** Decimal numbers. */
 
+import * as Extension from "../generated/extension.js";
 import { Refusal } from "./refusal.js";
-import { CODE, Extension, MAX_NUMBER_BYTES, type ValueKind } from "./values.js";
+import { CODE, MAX_NUMBER_BYTES, type ValueKind } from "./values.js";
 import { kindOf, required, Written } from "./written.js";
 
 const DECIMAL = /^-?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:E[+-]?[0-9]{1,4})?|Infinity|s?NaN[0-9]*)$/;

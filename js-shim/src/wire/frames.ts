@@ -1,6 +1,7 @@
 /** Frames to bytes and back (docs/protocol.md, section 3). */
 
-import { DEFAULT_LIMITS, Frame } from "../generated/protocol.js";
+import * as Frame from "../generated/frame.js";
+import { DEFAULT_LIMITS } from "../generated/protocol.js";
 import { Reader } from "./reader.js";
 import { Refusal } from "./refusal.js";
 import { Writer } from "./writer.js";

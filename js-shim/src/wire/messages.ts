@@ -1,6 +1,7 @@
 /** Messages to bytes and back (docs/protocol.md, section 5). A payload is bytes here, never decoded. */
 
-import { FIELDS, type Limits, Message } from "../generated/protocol.js";
+import * as Message from "../generated/message.js";
+import { FIELDS, type Limits } from "../generated/protocol.js";
 import { decodeFrame, isDeeperThan, isMap, isUint, MalformedFrame } from "./frames.js";
 import { Writer } from "./writer.js";
 
@@ -105,7 +106,7 @@ export function checkMessage(message: readonly unknown[], limits: Limits): boole
     const value = message[index + 1];
     if ((value === undefined || value === null) && field.isOptional) continue;
     if (!field.check(value, limits)) {
-      throw new MalformedFrame(`${nameOf(kind)}: field ${index + 1} is no ${field.type} within bounds`);
+      throw new MalformedFrame(`message type ${kind}: field ${index + 1} is no ${field.type} within bounds`);
     }
   }
   return true;
@@ -178,22 +179,10 @@ const CHECKS: Readonly<{ [type: string]: Check }> = {
 };
 
 const CHECKED_FIELDS: readonly (readonly CheckedField[] | undefined)[] = Array.from(
-  { length: Math.max(...Object.values(Message)) + 1 },
+  { length: Object.keys(FIELDS).length + 1 }, // types count from 1
   (_, kind) =>
     FIELDS[kind]?.map((field) => {
       const type = field.replace("?", "");
       return { type, isOptional: field.endsWith("?"), check: CHECKS[type] as Check };
     }),
 );
-
-const NAMES = new Map<number, string>(
-  Object.entries(Message).map(([name, kind]) => [
-    kind,
-    name.replace(/(?<=[a-z])(?=[A-Z])/g, "_").toUpperCase(),
-  ]),
-);
-
-/** The name of a message's type, as in docs/protocol.md. */
-function nameOf(kind: number): string {
-  return NAMES.get(kind) ?? String(kind);
-}

@@ -1,7 +1,8 @@
 /** Days, times of day and lengths of time, to the microsecond. */
 
+import * as Extension from "../generated/extension.js";
 import { Refusal } from "./refusal.js";
-import { BODY, CODE, type Extended, Extension, integerOf, isExtended, type ValueKind } from "./values.js";
+import { BODY, CODE, type Extended, integerOf, isExtended, type ValueKind } from "./values.js";
 import { kindOf, required, Written } from "./written.js";
 
 const CLOCK = "(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]";

@@ -1,7 +1,8 @@
 /** Typed arrays, other than bytes. */
 
+import * as Extension from "../generated/extension.js";
 import { Refusal } from "./refusal.js";
-import { Extension, type ValueKind } from "./values.js";
+import type { ValueKind } from "./values.js";
 
 type TypedArray =
   | Int8Array

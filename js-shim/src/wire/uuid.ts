@@ -1,8 +1,9 @@
 /** UUIDs. */
 
+import * as Extension from "../generated/extension.js";
 import { toHex } from "./hex.js";
 import { Refusal } from "./refusal.js";
-import { BODY, CODE, Extension, type ValueKind } from "./values.js";
+import { BODY, CODE, type ValueKind } from "./values.js";
 import { required, Written } from "./written.js";
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;

@@ -5,26 +5,13 @@
  * carry them, and `know` makes them known. What is of another kind nobody in the program can ask for; it is left unread.
  */
 
+import * as Extension from "../generated/extension.js";
 import { toHex } from "./hex.js";
 import { Reader } from "./reader.js";
 import { MAX_DEPTH, Refusal, TOO_DEEP, underKey } from "./refusal.js";
 import { Writer } from "./writer.js";
 
 export { MAX_DEPTH };
-
-/** msgpack's extension types, by the value that each carries. */
-export const Extension = {
-  DateTime: 1,
-  Date: 2,
-  Time: 3,
-  Duration: 4,
-  Integer: 5,
-  Decimal: 6,
-  Uuid: 7,
-  Set: 8,
-  Mapping: 9,
-  TypedArray: 10,
-} as const;
 
 /** What it takes to read the values of one extension type, and to write those that are JavaScript's own. */
 export interface ValueKind<Value = unknown> {
@@ -39,7 +26,7 @@ export interface ValueKind<Value = unknown> {
 
 /** Integers beyond those that JavaScript's numbers hold: any number may be one. */
 const wideIntegers: ValueKind<bigint> = {
-  code: Extension.Integer,
+  code: Extension.WideInteger,
   read(reader, length) {
     if (length > MAX_NUMBER_BYTES) throw new Refusal(LONG_INTEGER);
     const number = integerOf(reader, length);
@@ -49,8 +36,7 @@ const wideIntegers: ValueKind<bigint> = {
   },
 };
 
-const CODES = new Set<number>(Object.values(Extension));
-const BY_CODE = new Map<number, ValueKind>([[Extension.Integer, wideIntegers]]);
+const BY_CODE = new Map<number, ValueKind>([[Extension.WideInteger, wideIntegers]]);
 const BY_TAG = new Map<string, ValueKind>();
 
 /** From now on such values are read and written. */
@@ -200,7 +186,7 @@ export class ValueWriter extends Writer {
   protected override other(value: unknown, depth: number): void {
     if (typeof value === "bigint") {
       if (isSafe(value)) this.integer(Number(value));
-      else this.extension(Extension.Integer, bytesOfBigint(value));
+      else this.extension(Extension.WideInteger, bytesOfBigint(value));
       return;
     }
     if (isExtended(value)) {
@@ -247,7 +233,8 @@ class ValueReader extends Reader {
   protected override extension(code: number, length: number, depth: number): unknown {
     const kind = BY_CODE.get(code);
     if (kind !== undefined) return kind.read(this, length, depth);
-    if (!CODES.has(code)) throw new Refusal(`extension type ${code} is unknown`);
+    if (code < Extension.DateTime || code > Extension.TypedArray)
+      throw new Refusal(`extension type ${code} is unknown`);
     return new Unread(code, this.bin(length));
   }
 }

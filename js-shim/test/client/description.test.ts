@@ -3,7 +3,8 @@ import { MemoryListener } from "../../src/channels/memory.js";
 import { type Bus, createBus } from "../../src/client/bus.js";
 import { type ContractReference, event } from "../../src/contract.js";
 import { NotFound } from "../../src/errors.js";
-import { DEFAULT_LIMITS, Message } from "../../src/generated/protocol.js";
+import * as Message from "../../src/generated/message.js";
+import { DEFAULT_LIMITS } from "../../src/generated/protocol.js";
 import { type Accepted, createAcceptor } from "../../src/testing/acceptor.js";
 import { encodeMessage } from "../../src/wire/messages.js";
 

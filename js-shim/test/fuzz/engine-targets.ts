@@ -1,6 +1,8 @@
 /** The engines against a peer whose frames are well formed and lie. */
 
-import { DEFAULT_LIMITS, Frame, type Limits, Message } from "../../src/generated/protocol.js";
+import * as Frame from "../../src/generated/frame.js";
+import * as Message from "../../src/generated/message.js";
+import { DEFAULT_LIMITS, type Limits } from "../../src/generated/protocol.js";
 import { Connection } from "../../src/session/connection.js";
 import { type Arrival, Session } from "../../src/session/session.js";
 import { decodeFrame, MalformedFrame } from "../../src/wire/frames.js";

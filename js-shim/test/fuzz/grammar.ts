@@ -1,7 +1,9 @@
 /** Bytes, messages and frames that are well formed and hostile, made from decisions. The twin of tests/fuzz/grammar.py. */
 
-import { FIELDS, Frame, Message } from "../../src/generated/protocol.js";
-import { Extension } from "../../src/wire/values.js";
+import * as Extension from "../../src/generated/extension.js";
+import * as Frame from "../../src/generated/frame.js";
+import * as Message from "../../src/generated/message.js";
+import { FIELDS } from "../../src/generated/protocol.js";
 import { Writer } from "../../src/wire/writer.js";
 import { fromHex } from "../replay.js";
 import type { Choices } from "./choices.js";
@@ -45,7 +47,7 @@ const BODIES: readonly (readonly [code: number, bodies: readonly Uint8Array[]])[
   [Extension.Date, ["2024-02-29", "2023-02-29", "0000-01-01"].map(ascii)],
   [Extension.Time, ["12:00:00", "23:59:59.999999Z", "24:00:00"].map(ascii)],
   [Extension.Duration, ["0000000000000000", "8000000000000000", "7fffffffffffffff"].map(fromHex)],
-  [Extension.Integer, ["20000000000000", `7f${"ff".repeat(1_023)}`, "00", ""].map(fromHex)],
+  [Extension.WideInteger, ["20000000000000", `7f${"ff".repeat(1_023)}`, "00", ""].map(fromHex)],
   [
     Extension.Decimal,
     ["1.5", "sNaN", "NaN123", "1E+9999", "-0E-9999", "Infinity", "9".repeat(1_024)].map(ascii),

@@ -6,7 +6,8 @@
  */
 
 import { createInterface } from "node:readline";
-import { DEFAULT_LIMITS, FIELDS, Frame } from "../../src/generated/protocol.js";
+import * as Frame from "../../src/generated/frame.js";
+import { DEFAULT_LIMITS, FIELDS } from "../../src/generated/protocol.js";
 import { Connection } from "../../src/session/connection.js";
 import type { Entry } from "../../src/session/outbox.js";
 import { Session } from "../../src/session/session.js";

@@ -1,7 +1,8 @@
 /** The wire: values, frames, messages and records out of any bytes. */
 
 import { readFileSync } from "node:fs";
-import { DEFAULT_LIMITS, Frame, Record as RecordKind } from "../../src/generated/protocol.js";
+import * as Frame from "../../src/generated/frame.js";
+import { DEFAULT_LIMITS, Record as RecordKind } from "../../src/generated/protocol.js";
 import { closeFields, decodeFrame, greetingMap, MalformedFrame, uintFields } from "../../src/wire/frames.js";
 import { checkMessage, encodeMessage } from "../../src/wire/messages.js";
 import {

@@ -4,7 +4,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Channel, Opener, Receiver } from "../../src/channels/base.js";
 import { type Bus, createBus } from "../../src/client/bus.js";
 import { NotAllowed } from "../../src/errors.js";
-import { Frame, Message } from "../../src/generated/protocol.js";
+import * as Frame from "../../src/generated/frame.js";
+import * as Message from "../../src/generated/message.js";
 import { decodeFrame, encodeControl, greetingMap } from "../../src/wire/frames.js";
 import { Conductor } from "../conductor.js";
 

@@ -2,7 +2,8 @@
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { DEFAULT_LIMITS, type Limits, Message } from "../../src/generated/protocol.js";
+import * as Message from "../../src/generated/message.js";
+import { DEFAULT_LIMITS, type Limits } from "../../src/generated/protocol.js";
 import type { Delivery } from "../../src/session/outbox.js";
 import { type Arrival, Session } from "../../src/session/session.js";
 import { decodeFrame, encodeData } from "../../src/wire/frames.js";

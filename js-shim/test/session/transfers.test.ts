@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { DEFAULT_LIMITS, Message } from "../../src/generated/protocol.js";
+import * as Message from "../../src/generated/message.js";
+import { DEFAULT_LIMITS } from "../../src/generated/protocol.js";
 import { Session } from "../../src/session/session.js";
 import { Incoming, Receiving } from "../../src/session/transfers.js";
 import { encodeData, MalformedFrame } from "../../src/wire/frames.js";

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { DEFAULT_LIMITS, Frame } from "../../src/generated/protocol.js";
+import * as Frame from "../../src/generated/frame.js";
+import { DEFAULT_LIMITS } from "../../src/generated/protocol.js";
 import { Connection } from "../../src/session/connection.js";
 import { encodeControl } from "../../src/wire/frames.js";
 
