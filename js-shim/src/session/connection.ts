@@ -117,25 +117,25 @@ const NEVER = Number.POSITIVE_INFINITY;
 
 /** A client's session with its greeting, retries and states. */
 export class Connection {
-  private readonly limits: Limits;
-  private readonly entropy: (count: number) => Uint8Array;
-  private readonly random: () => number;
-  private readonly agent: string;
-  private readonly mayRenewToken: boolean;
+  readonly #limits: Limits;
+  readonly #entropy: (count: number) => Uint8Array;
+  readonly #random: () => number;
+  readonly #agent: string;
+  readonly #mayRenewToken: boolean;
   /** Announced in HELLO; may grow. */
   readonly contracts: ContractTriple[];
-  private readonly machine = new StateMachine();
-  private waitingEffects: ConnectionEffect[] = [{ type: "open_channel" }];
+  readonly #machine = new StateMachine();
+  #waitingEffects: ConnectionEffect[] = [{ type: "open_channel" }];
   /** HELLO and CLOSE: what does not belong to the session. */
-  private frames: Uint8Array[] = [];
+  #frames: Uint8Array[] = [];
 
   session: Session;
-  private sessionId: Uint8Array;
-  private secret: Uint8Array;
-  private fresh: readonly [id: Uint8Array, secret: Uint8Array] | undefined = undefined;
-  private attempt = 0;
+  #sessionId: Uint8Array;
+  #secret: Uint8Array;
+  #fresh: readonly [id: Uint8Array, secret: Uint8Array] | undefined = undefined;
+  #attempt = 0;
   /** By the newest HELLO; undefined where that was of a session that is gone. */
-  private creditTold: Credit | undefined = undefined;
+  #creditTold: Credit | undefined = undefined;
   /** The broker's epoch, once there was a WELCOME. */
   epoch: Uint8Array | undefined = undefined;
   /** The newest WELCOME. */
@@ -143,15 +143,15 @@ export class Connection {
   /** The URL that a stopping broker sent us to; whoever opens channels takes it from here. */
   elsewhere: string | undefined = undefined;
   /** Our events of sessions that were replaced, which will never arrive. */
-  private readonly droppedBefore: Counts = new Map();
+  readonly #droppedBefore: Counts = new Map();
 
-  private token: string | undefined = undefined;
-  private silenceIsFatal = false;
-  private failures = 0;
-  private retryAfter = 0;
-  private retryAt = NEVER;
-  private greetingEnds = NEVER;
-  private stableAt = NEVER;
+  #token: string | undefined = undefined;
+  #silenceIsFatal = false;
+  #failures = 0;
+  #retryAfter = 0;
+  #retryAt = NEVER;
+  #greetingEnds = NEVER;
+  #stableAt = NEVER;
 
   /**
    * @param limits - bounds and times of this side.
@@ -169,30 +169,30 @@ export class Connection {
     contracts: readonly ContractTriple[] = [],
     mayRenewToken = false,
   ) {
-    this.limits = limits;
-    this.entropy = entropy;
-    this.random = random;
-    this.agent = agent;
-    this.mayRenewToken = mayRenewToken;
+    this.#limits = limits;
+    this.#entropy = entropy;
+    this.#random = random;
+    this.#agent = agent;
+    this.#mayRenewToken = mayRenewToken;
     this.contracts = [...contracts];
     this.session = new Session(limits);
-    this.sessionId = entropy(16);
-    this.secret = entropy(32);
+    this.#sessionId = entropy(16);
+    this.#secret = entropy(32);
   }
 
   /** What `bus.state` shows. */
   get state(): ConnectionState {
-    return this.machine.shown;
+    return this.#machine.shown;
   }
 
   /** The session's id. */
   get id(): Uint8Array {
-    return this.sessionId;
+    return this.#sessionId;
   }
 
   /** Our events that will never arrive, by name and reason with a space between, over all sessions. */
   get dropped(): Counts {
-    const total: Counts = new Map(this.droppedBefore);
+    const total: Counts = new Map(this.#droppedBefore);
     for (const [what, times] of this.session.dropped) total.set(what, (total.get(what) ?? 0) + times);
     return total;
   }
@@ -201,76 +201,76 @@ export class Connection {
 
   /** The channel is open. `token`: for HELLO. `silenceIsFatal`: whether a silent channel is given up. */
   opened(token: string | undefined, silenceIsFatal: boolean, now: number): void {
-    this.token = token;
-    this.silenceIsFatal = silenceIsFatal;
-    this.take("opened", now);
+    this.#token = token;
+    this.#silenceIsFatal = silenceIsFatal;
+    this.#take("opened", now);
   }
 
   /** The channel could not be opened. */
   failed(reason: string, now: number): void {
-    this.take("failed", now, "connection_lost", reason);
+    this.#take("failed", now, "connection_lost", reason);
   }
 
   /** The channel has ended by itself. */
   lost(code: string, reason: string, now: number): void {
-    this.take("lost", now, code, reason);
+    this.#take("lost", now, code, reason);
   }
 
   /** There is no sense in trying again: for whoever opens channels and knows so. */
   refused(code: string, message: string, now: number): void {
-    this.take("refused", now, code, message);
+    this.#take("refused", now, code, message);
   }
 
   /** Try now: the platform says that the network is back. */
   retry(now: number): void {
-    this.take("retry", now);
+    this.#take("retry", now);
   }
 
   /** End the session and the connection for good. */
   close(now: number, message = "closed by the application"): void {
-    this.take("close", now, "closed", message);
+    this.#take("close", now, "closed", message);
   }
 
   /** A frame has arrived on the channel. */
   receive(frame: Uint8Array, now: number): void {
     try {
       const decoded = decodeFrame(frame);
-      if (this.machine.state === "unresponsive") this.take("heard", now);
+      if (this.#machine.state === "unresponsive") this.#take("heard", now);
       if (decoded[0] === Frame.Close) {
-        this.receiveClose(decoded, now);
-      } else if (this.machine.state.endsWith(".greeting")) {
-        this.receiveWelcome(decoded, now);
+        this.#receiveClose(decoded, now);
+      } else if (this.#machine.state.endsWith(".greeting")) {
+        this.#receiveWelcome(decoded, now);
       } else {
         for (const arrival of this.session.receive(decoded, frame.length, now)) {
-          if (arrival.type === "violation") this.giveUp(arrival, now);
-          else this.waitingEffects.push(arrival);
+          if (arrival.type === "violation") this.#giveUp(arrival, now);
+          else this.#waitingEffects.push(arrival);
         }
       }
     } catch (error) {
       if (!(error instanceof MalformedFrame)) throw error;
-      this.giveUp(this.session.violation(error.message), now);
+      this.#giveUp(this.session.violation(error.message), now);
     }
   }
 
   /** What `effects` gave breaks the protocol, says whoever understands it. */
   violated(message: string, now: number): void {
-    this.giveUp(this.session.violation(message), now);
+    this.#giveUp(this.session.violation(message), now);
   }
 
   /** Call at `deadline`, then ask `effects` and `nextFrame`. */
   tick(now: number): void {
-    if (now >= this.retryAt) {
-      this.take("retry", now);
-    } else if (now >= this.greetingEnds) {
-      this.take("failed", now, "handshake_timeout", `no WELCOME within ${this.limits.handshakeMs} ms`);
+    if (now >= this.#retryAt) {
+      this.#take("retry", now);
+    } else if (now >= this.#greetingEnds) {
+      this.#take("failed", now, "handshake_timeout", `no WELCOME within ${this.#limits.handshakeMs} ms`);
     }
-    if (now >= this.stableAt) {
-      this.stableAt = NEVER;
-      this.failures = 0;
+    if (now >= this.#stableAt) {
+      this.#stableAt = NEVER;
+      this.#failures = 0;
     }
     if (this.session.tick(now) === "silent") {
       const reason = `nothing heard for ${this.welcome?.heartbeat[1]} ms`;
-      this.take(this.silenceIsFatal ? "dead" : "silent", now, "connection_lost", reason);
+      this.#take(this.#silenceIsFatal ? "dead" : "silent", now, "connection_lost", reason);
     }
   }
 
@@ -278,25 +278,25 @@ export class Connection {
 
   /** What to do, in order, since the last call. */
   effects(): ConnectionEffect[] {
-    if (this.waitingEffects.length === 0) return NO_EFFECTS;
-    const effects = this.waitingEffects;
-    this.waitingEffects = [];
+    if (this.#waitingEffects.length === 0) return NO_EFFECTS;
+    const effects = this.#waitingEffects;
+    this.#waitingEffects = [];
     return effects;
   }
 
   /** What to send now; call again until it gives undefined, while the channel is writable. */
   nextFrame(now: number): Uint8Array | undefined {
-    return this.frames.length > 0 ? this.frames.shift() : this.session.nextFrame(now);
+    return this.#frames.length > 0 ? this.#frames.shift() : this.session.nextFrame(now);
   }
 
   /** When `tick` wants to be called: milliseconds, or infinity. */
   deadline(): number {
-    return Math.min(this.retryAt, this.greetingEnds, this.stableAt, this.session.deadline());
+    return Math.min(this.#retryAt, this.#greetingEnds, this.#stableAt, this.session.deadline());
   }
 
   // Inside.
 
-  private take(
+  #take(
     given: Input,
     now: number,
     code = "",
@@ -304,16 +304,16 @@ export class Connection {
     outcome: Outcome | undefined = undefined,
     replaced: SessionReplaced | undefined = undefined,
   ): void {
-    const before = this.machine.state;
-    const effects = this.machine.take(given);
-    const after = this.machine.state;
+    const before = this.#machine.state;
+    const effects = this.#machine.take(given);
+    const after = this.#machine.state;
     if (before === after) return;
-    this.retryAt = NEVER;
-    this.greetingEnds = NEVER;
-    if (after !== "unresponsive" && after !== "open") this.stableAt = NEVER;
-    for (const effect of effects) this.obey(effect, now, code, reason);
+    this.#retryAt = NEVER;
+    this.#greetingEnds = NEVER;
+    if (after !== "unresponsive" && after !== "open") this.#stableAt = NEVER;
+    for (const effect of effects) this.#obey(effect, now, code, reason);
     if (shown(before) !== shown(after) || outcome !== undefined) {
-      this.waitingEffects.push({
+      this.#waitingEffects.push({
         type: "state_change",
         before: shown(before),
         after: shown(after),
@@ -327,77 +327,77 @@ export class Connection {
     }
   }
 
-  private obey(effect: Effect, now: number, code: string, reason: string): void {
+  #obey(effect: Effect, now: number, code: string, reason: string): void {
     switch (effect) {
       case "open_channel":
-        this.waitingEffects.push({ type: "open_channel" });
+        this.#waitingEffects.push({ type: "open_channel" });
         break;
       case "drop_channel":
-        this.waitingEffects.push({ type: "close_channel", code, message: reason, over: false });
+        this.#waitingEffects.push({ type: "close_channel", code, message: reason, over: false });
         break;
       case "say_close":
-        this.frames.push(encodeClose("closed", reason, { final: true, over: true }));
+        this.#frames.push(encodeClose("closed", reason, { final: true, over: true }));
         this.session.detach();
-        this.waitingEffects.push({ type: "close_channel", code, message: reason, over: true });
+        this.#waitingEffects.push({ type: "close_channel", code, message: reason, over: true });
         break;
       case "send_hello":
-        this.greetingEnds = now + this.limits.handshakeMs;
-        this.frames = [this.hello()];
+        this.#greetingEnds = now + this.#limits.handshakeMs;
+        this.#frames = [this.#hello()];
         break;
       case "attach":
-        this.stableAt = now + this.limits.stableMs;
+        this.#stableAt = now + this.#limits.stableMs;
         break;
       case "detach":
         this.session.detach();
-        this.frames = [];
+        this.#frames = [];
         break;
       case "wait":
-        this.retryAt = now + this.delay();
+        this.#retryAt = now + this.#delay();
         break;
       case "end":
         for (const name of this.session.undelivered()) count(this.session.dropped, `${name} ${code}`);
-        this.waitingEffects.push({ type: "session_ended", code, message: reason });
+        this.#waitingEffects.push({ type: "session_ended", code, message: reason });
         break;
     }
   }
 
   /** Exponential with full jitter, capped (docs/protocol.md, section 8.6); what CLOSE asked for at least. */
-  private delay(): number {
-    const { retryBaseMs, retryCapMs } = this.limits;
-    const ceiling = Math.min(retryCapMs, retryBaseMs * 2 ** Math.min(this.failures, 30));
-    this.failures++;
-    const asked = this.retryAfter;
-    this.retryAfter = 0;
-    return asked + this.random() * ceiling;
+  #delay(): number {
+    const { retryBaseMs, retryCapMs } = this.#limits;
+    const ceiling = Math.min(retryCapMs, retryBaseMs * 2 ** Math.min(this.#failures, 30));
+    this.#failures++;
+    const asked = this.#retryAfter;
+    this.#retryAfter = 0;
+    return asked + this.#random() * ceiling;
   }
 
-  private hello(): Uint8Array {
-    this.attempt++;
-    this.creditTold = this.session.granted;
-    if (this.epoch !== undefined) this.fresh ??= [this.entropy(16), this.entropy(32)];
+  #hello(): Uint8Array {
+    this.#attempt++;
+    this.#creditTold = this.session.granted;
+    if (this.epoch !== undefined) this.#fresh ??= [this.#entropy(16), this.#entropy(32)];
     return encodeControl(Frame.Hello, {
       protocol: VERSION,
-      agent: this.agent,
-      session: this.sessionId,
-      secret: this.secret,
-      attempt: this.attempt,
+      agent: this.#agent,
+      session: this.#sessionId,
+      secret: this.#secret,
+      attempt: this.#attempt,
       received: this.session.received,
       credit: this.session.granted,
-      limits: { message: this.limits.maxMessageBytes },
+      limits: { message: this.#limits.maxMessageBytes },
       contracts: this.contracts,
       epoch: this.epoch,
-      fresh: this.epoch === undefined ? undefined : this.fresh,
-      token: this.token,
+      fresh: this.epoch === undefined ? undefined : this.#fresh,
+      token: this.#token,
     });
   }
 
-  private receiveWelcome(frame: readonly unknown[], now: number): void {
+  #receiveWelcome(frame: readonly unknown[], now: number): void {
     if (frame[0] !== Frame.Welcome) throw new MalformedFrame(`frame kind ${frame[0]} before WELCOME`);
     const welcome = checkedWelcome(greetingMap(frame));
     const wasWelcomed = this.epoch !== undefined;
     let replaced: SessionReplaced | undefined;
-    if (!isSame(welcome.session, this.sessionId)) {
-      if (this.fresh === undefined || !isSame(welcome.session, this.fresh[0])) {
+    if (!isSame(welcome.session, this.#sessionId)) {
+      if (this.#fresh === undefined || !isSame(welcome.session, this.#fresh[0])) {
         throw new MalformedFrame("WELCOME names another session than HELLO");
       }
       replaced = {
@@ -407,57 +407,58 @@ export class Connection {
         lostEvents: this.session.unacknowledgedEvents,
         missed: welcome.missed ?? undefined,
       };
-      for (const [what, times] of this.dropped) this.droppedBefore.set(what, times);
-      for (const name of this.session.unacknowledged()) count(this.droppedBefore, `${name} ${replaced.code}`);
-      this.session = new Session(this.limits);
-      this.sessionId = this.fresh[0];
-      this.creditTold = undefined;
+      for (const [what, times] of this.dropped) this.#droppedBefore.set(what, times);
+      for (const name of this.session.unacknowledged())
+        count(this.#droppedBefore, `${name} ${replaced.code}`);
+      this.session = new Session(this.#limits);
+      this.#sessionId = this.#fresh[0];
+      this.#creditTold = undefined;
     }
     this.session.setHeartbeat(...welcome.heartbeat);
     this.session.attach(welcome.received, welcome.credit, now);
-    if (this.session.granted !== this.creditTold) this.session.tellCredit();
-    this.secret = welcome.secret;
-    this.fresh = undefined;
+    if (this.session.granted !== this.#creditTold) this.session.tellCredit();
+    this.#secret = welcome.secret;
+    this.#fresh = undefined;
     this.epoch = welcome.epoch;
     this.welcome = welcome;
     if (replaced !== undefined) {
-      this.waitingEffects.push(replaced);
-      this.take("welcomed", now, replaced.code, "the session was replaced", "lost", replaced);
+      this.#waitingEffects.push(replaced);
+      this.#take("welcomed", now, replaced.code, "the session was replaced", "lost", replaced);
     } else {
-      this.take("welcomed", now, "", "", wasWelcomed ? "resumed" : "fresh");
+      this.#take("welcomed", now, "", "", wasWelcomed ? "resumed" : "fresh");
     }
   }
 
-  private receiveClose(frame: readonly unknown[], now: number): void {
+  #receiveClose(frame: readonly unknown[], now: number): void {
     const [code, message, options] = closeFields(frame);
-    if (options["final"] === true && !(code === "unauthenticated" && this.mayRenewToken)) {
-      this.take("refused", now, code, message);
+    if (options["final"] === true && !(code === "unauthenticated" && this.#mayRenewToken)) {
+      this.#take("refused", now, code, message);
       return;
     }
     if (options["over"] === true) {
-      this.fresh = undefined; // if it was refused, the broker remembers it as ended: offer another
+      this.#fresh = undefined; // if it was refused, the broker remembers it as ended: offer another
       if (this.epoch === undefined) {
         // No WELCOME has named an epoch, so HELLO offers none: begin anew under another id.
-        this.sessionId = this.entropy(16);
-        this.secret = this.entropy(32);
-        this.attempt = 0;
+        this.#sessionId = this.#entropy(16);
+        this.#secret = this.#entropy(32);
+        this.#attempt = 0;
       }
     }
     const { elsewhere } = options;
     this.elsewhere = typeof elsewhere === "string" ? elsewhere : undefined;
     const after = options["retry_after"];
-    this.retryAfter = isUint(after) ? after : 0;
-    this.waitingEffects.push({ type: "close_channel", code, message, over: false });
-    this.take("lost", now, code, message);
+    this.#retryAfter = isUint(after) ? after : 0;
+    this.#waitingEffects.push({ type: "close_channel", code, message, over: false });
+    this.#take("lost", now, code, message);
   }
 
   /** Say so and give the channel up; the session lives on, unless it was the second time without progress. */
-  private giveUp(violation: Violation, now: number): void {
+  #giveUp(violation: Violation, now: number): void {
     const { code, message, over } = violation;
     const frames = [encodeClose(code, message, over ? { over: true } : {})];
-    this.waitingEffects.push({ type: "close_channel", code, message, over });
-    this.take("lost", now, code, message);
-    this.frames = frames;
+    this.#waitingEffects.push({ type: "close_channel", code, message, over });
+    this.#take("lost", now, code, message);
+    this.#frames = frames;
   }
 }
 

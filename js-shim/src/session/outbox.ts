@@ -55,14 +55,14 @@ export class Entry {
 
 /** The two queues, the held lanes, and the newest entry of each `latest` key. */
 export class Outbox {
-  private readonly maxLatestKeys: number;
-  private events = new Deque<Entry>();
-  private messages = new Deque<Entry>();
-  private readonly held = new Map<Lane, Entry[]>();
-  private readonly latest = new Map<string | undefined, Entry>();
-  private ordinal = 0;
+  readonly #maxLatestKeys: number;
+  #events = new Deque<Entry>();
+  #messages = new Deque<Entry>();
+  readonly #held = new Map<Lane, Entry[]>();
+  readonly #latest = new Map<string | undefined, Entry>();
+  #ordinal = 0;
   /** Since the queues were swept. */
-  private withdrawn = 0;
+  #withdrawn = 0;
   /** Cost of all events that wait. */
   queuedBytes = 0;
   queuedEvents = 0;
@@ -72,25 +72,25 @@ export class Outbox {
   queuedMessageBytes = 0;
 
   constructor(maxLatestKeys: number) {
-    this.maxLatestKeys = maxLatestKeys;
+    this.#maxLatestKeys = maxLatestKeys;
   }
 
   /** Queue one entry behind all others; gives the `latest` event that is forgotten for it, if one is. */
   push(entry: Entry): Entry | undefined {
-    entry.ordinal = ++this.ordinal;
+    entry.ordinal = ++this.#ordinal;
     if (entry.cost < 0) {
-      this.messages.push(entry);
+      this.#messages.push(entry);
       this.queuedMessages++;
       this.queuedMessageBytes += entry.data.length;
       return undefined;
     }
-    this.events.push(entry);
+    this.#events.push(entry);
     this.queuedEvents++;
     this.queuedBytes += entry.cost;
     if (entry.delivery === "latest") {
-      this.latest.set(entry.key, entry);
-      if (this.latest.size > this.maxLatestKeys) {
-        for (const oldest of this.latest.values()) {
+      this.#latest.set(entry.key, entry);
+      if (this.#latest.size > this.#maxLatestKeys) {
+        for (const oldest of this.#latest.values()) {
           this.withdraw(oldest);
           return oldest;
         }
@@ -101,7 +101,7 @@ export class Outbox {
 
   /** Put a newer event in the place of the one with the same key; undefined where none waits. */
   replace(key: string | undefined, data: Uint8Array, cost: number): Entry | undefined {
-    const entry = this.latest.get(key);
+    const entry = this.#latest.get(key);
     if (entry !== undefined) {
       this.queuedBytes += cost - entry.cost;
       entry.data = data;
@@ -112,24 +112,24 @@ export class Outbox {
 
   /** Whether a `latest` event with this key waits. */
   isWaiting(key: string): boolean {
-    return this.latest.has(key);
+    return this.#latest.has(key);
   }
 
   /** The next entry to number, or undefined. `mayTakeEvent`: there is credit for one. */
   take(mayTakeEvent: boolean): Entry | undefined {
     for (;;) {
-      const event = mayTakeEvent && !this.held.has(EVENTS) ? this.events.first : undefined;
-      const message = this.messages.first;
+      const event = mayTakeEvent && !this.#held.has(EVENTS) ? this.#events.first : undefined;
+      const message = this.#messages.first;
       if (event !== undefined && (message === undefined || event.ordinal < message.ordinal)) {
-        this.events.shift();
+        this.#events.shift();
         if (!event.isDropped) {
-          this.forget(event);
+          this.#forget(event);
           return event;
         }
       } else if (message !== undefined) {
-        this.messages.shift();
+        this.#messages.shift();
         if (message.isDropped) continue;
-        const held = message.lane === undefined ? undefined : this.held.get(message.lane);
+        const held = message.lane === undefined ? undefined : this.#held.get(message.lane);
         if (held === undefined) {
           this.queuedMessages--;
           this.queuedMessageBytes -= message.data.length;
@@ -144,48 +144,48 @@ export class Outbox {
 
   /** From now on keep back what follows in this lane: a transfer has begun in it. */
   hold(lane: Lane | undefined): void {
-    if (lane !== undefined) this.held.set(lane, []);
+    if (lane !== undefined) this.#held.set(lane, []);
   }
 
   /** The lane's transfer is over; what was kept back comes next. */
   release(lane: Lane | undefined): void {
-    const held = lane === undefined ? undefined : this.held.get(lane);
+    const held = lane === undefined ? undefined : this.#held.get(lane);
     if (lane === undefined || held === undefined) return;
-    this.held.delete(lane);
-    if (held.length > 0) this.messages.prepend(held);
+    this.#held.delete(lane);
+    if (held.length > 0) this.#messages.prepend(held);
   }
 
   /** Never send an entry that still waits. */
   withdraw(entry: Entry): void {
     entry.isDropped = true;
     if (entry.cost >= 0) {
-      this.forget(entry);
+      this.#forget(entry);
     } else {
       this.queuedMessages--;
       this.queuedMessageBytes -= entry.data.length;
     }
-    this.withdrawn++;
-    if (this.withdrawn >= SWEPT && this.withdrawn * 2 >= this.events.length + this.messages.length)
-      this.sweep();
+    this.#withdrawn++;
+    if (this.#withdrawn >= SWEPT && this.#withdrawn * 2 >= this.#events.length + this.#messages.length)
+      this.#sweep();
   }
 
   /** All entries that wait, in order. */
   waiting(): Entry[] {
-    const entries = [...this.events.toArray(), ...this.messages.toArray()];
-    for (const lane of this.held.values()) entries.push(...lane);
+    const entries = [...this.#events.toArray(), ...this.#messages.toArray()];
+    for (const lane of this.#held.values()) entries.push(...lane);
     return entries.filter((entry) => !entry.isDropped).sort((a, b) => a.ordinal - b.ordinal);
   }
 
   /** Let go of what was withdrawn: while nothing leaves, it would pile up. */
-  private sweep(): void {
-    this.withdrawn = 0;
-    this.events = new Deque(this.events.toArray().filter((entry) => !entry.isDropped));
-    this.messages = new Deque(this.messages.toArray().filter((entry) => !entry.isDropped));
+  #sweep(): void {
+    this.#withdrawn = 0;
+    this.#events = new Deque(this.#events.toArray().filter((entry) => !entry.isDropped));
+    this.#messages = new Deque(this.#messages.toArray().filter((entry) => !entry.isDropped));
   }
 
-  private forget(entry: Entry): void {
+  #forget(entry: Entry): void {
     this.queuedEvents--;
     this.queuedBytes -= entry.cost;
-    if (entry.delivery === "latest" && this.latest.get(entry.key) === entry) this.latest.delete(entry.key);
+    if (entry.delivery === "latest" && this.#latest.get(entry.key) === entry) this.#latest.delete(entry.key);
   }
 }

@@ -22,37 +22,37 @@ export class Sending {
 
 /** The transfers that this side sends; they take turns, one part each. */
 export class Outgoing {
-  private readonly partBytes: number;
-  private last = 0;
+  readonly #partBytes: number;
+  #last = 0;
   /** Those that may go on, in the order of their turns. */
-  private readonly turns = new Map<number, Sending>();
-  private readonly underWay = new Map<number, Sending>();
+  readonly #turns = new Map<number, Sending>();
+  readonly #underWay = new Map<number, Sending>();
   /** Bytes of the messages under way. */
   queuedBytes = 0;
 
   constructor(partBytes: number) {
-    this.partBytes = partBytes;
+    this.#partBytes = partBytes;
   }
 
   /** Take up a message; its first part needs no grant. */
   begin(entry: Entry): void {
-    const sending = new Sending(++this.last, entry, this.partBytes);
-    this.underWay.set(sending.number, sending);
-    this.turns.set(sending.number, sending);
+    const sending = new Sending(++this.#last, entry, this.#partBytes);
+    this.#underWay.set(sending.number, sending);
+    this.#turns.set(sending.number, sending);
     this.queuedBytes += entry.data.length;
   }
 
   /** The next element to send, with the message's entry where it is its last part; undefined while no transfer may go on. */
   nextPart(): readonly [element: Uint8Array, entry: Entry | undefined] | undefined {
-    for (const [number, sending] of this.turns) {
-      this.turns.delete(number);
+    for (const [number, sending] of this.#turns) {
+      this.#turns.delete(number);
       const { data } = sending.entry;
       const { offset } = sending;
-      const part = data.subarray(offset, Math.min(offset + this.partBytes, sending.granted));
+      const part = data.subarray(offset, Math.min(offset + this.#partBytes, sending.granted));
       sending.offset += part.length;
       const isLast = sending.offset === data.length;
-      if (isLast) this.forget(sending);
-      else if (sending.offset < sending.granted) this.turns.set(number, sending);
+      if (isLast) this.#forget(sending);
+      else if (sending.offset < sending.granted) this.#turns.set(number, sending);
       const element = encodePart(number, part, offset > 0 ? undefined : data.length);
       return [element, isLast ? sending.entry : undefined];
     }
@@ -61,25 +61,25 @@ export class Outgoing {
 
   /** The receiver takes parts up to `total` bytes. */
   grant(number: number, total: number): void {
-    const sending = this.find(number, "GRANT");
+    const sending = this.#find(number, "GRANT");
     if (sending === undefined || total <= sending.granted) return;
     sending.granted = total;
-    if (!this.turns.has(number)) this.turns.set(number, sending);
+    if (!this.#turns.has(number)) this.#turns.set(number, sending);
   }
 
   /** The receiver refuses the transfer; gives the entry unless it had ended before. */
   reject(number: number): Entry | undefined {
-    const sending = this.find(number, "REJECT");
+    const sending = this.#find(number, "REJECT");
     if (sending === undefined) return undefined;
-    this.forget(sending);
+    this.#forget(sending);
     return sending.entry;
   }
 
   /** Give up the transfer of `entry`; what there was of it, or undefined where it is not under way. */
   abort(entry: Entry): Sending | undefined {
-    for (const sending of this.underWay.values()) {
+    for (const sending of this.#underWay.values()) {
       if (sending.entry === entry) {
-        this.forget(sending);
+        this.#forget(sending);
         return sending;
       }
     }
@@ -88,25 +88,25 @@ export class Outgoing {
 
   /** Whether a transfer may go on now. */
   get hasPart(): boolean {
-    return this.turns.size > 0;
+    return this.#turns.size > 0;
   }
 
   /** The messages that are under way. */
   entries(): Entry[] {
-    return Array.from(this.underWay.values(), (sending) => sending.entry);
+    return Array.from(this.#underWay.values(), (sending) => sending.entry);
   }
 
-  private forget(sending: Sending): void {
-    this.underWay.delete(sending.number);
-    this.turns.delete(sending.number);
+  #forget(sending: Sending): void {
+    this.#underWay.delete(sending.number);
+    this.#turns.delete(sending.number);
     this.queuedBytes -= sending.entry.data.length;
   }
 
-  private find(number: number, what: string): Sending | undefined {
-    if (number <= 0 || number > this.last) {
+  #find(number: number, what: string): Sending | undefined {
+    if (number <= 0 || number > this.#last) {
       throw new MalformedFrame(`${what} for transfer ${number}, which never was`);
     }
-    return this.underWay.get(number);
+    return this.#underWay.get(number);
   }
 }
 
@@ -140,19 +140,19 @@ export class Receiving {
 
 /** The transfers that this side receives, all together at most `maxAssemblyBytes`; the others wait for their grant. */
 export class Incoming {
-  private readonly limits: Limits;
-  private last = 0;
-  private readonly underWay = new Map<number, Receiving>();
+  readonly #limits: Limits;
+  #last = 0;
+  readonly #underWay = new Map<number, Receiving>();
   /** In their order. */
-  private readonly waiting = new Map<number, Receiving>();
-  private reserved = 0;
+  readonly #waiting = new Map<number, Receiving>();
+  #reserved = 0;
   /** Bytes of all parts that have arrived, and what each transfer takes besides. */
   heldBytes = 0;
   /** GRANT and REJECT messages to send; whoever reads them empties the list. */
   readonly replies: Uint8Array[] = [];
 
   constructor(limits: Limits) {
-    this.limits = limits;
+    this.#limits = limits;
   }
 
   /**
@@ -161,25 +161,25 @@ export class Incoming {
    * @throws MalformedFrame where the number is not above all earlier ones, the total or part is out of bounds, or too many are under way.
    */
   begin(number: number, total: number, part: Uint8Array): Uint8Array | undefined {
-    if (number <= this.last) throw new MalformedFrame(`BEGIN of transfer ${number} after ${this.last}`);
-    if (total <= this.limits.transferThresholdBytes) {
+    if (number <= this.#last) throw new MalformedFrame(`BEGIN of transfer ${number} after ${this.#last}`);
+    if (total <= this.#limits.transferThresholdBytes) {
       throw new MalformedFrame(`transfer ${number} of ${total} bytes: too small to be one`);
     }
-    const most = 2 * this.limits.maxRequests;
-    if (this.underWay.size >= most)
+    const most = 2 * this.#limits.maxRequests;
+    if (this.#underWay.size >= most)
       throw new MalformedFrame(`transfer ${number} while ${most} are under way`);
-    this.last = number;
-    if (total > this.limits.maxMessageBytes) {
-      const message = `a message of ${total} bytes; the receiver takes ${this.limits.maxMessageBytes}`;
+    this.#last = number;
+    if (total > this.#limits.maxMessageBytes) {
+      const message = `a message of ${total} bytes; the receiver takes ${this.#limits.maxMessageBytes}`;
       this.replies.push(encodeMessage(Message.Reject, number, "too_large", message));
       return undefined;
     }
-    const receiving = new Receiving(total, this.limits.transferPartBytes);
-    this.underWay.set(number, receiving);
-    this.waiting.set(number, receiving);
+    const receiving = new Receiving(total, this.#limits.transferPartBytes);
+    this.#underWay.set(number, receiving);
+    this.#waiting.set(number, receiving);
     this.heldBytes += TRANSFER_BYTES;
-    this.grantWaiting();
-    return this.add(number, part);
+    this.#grantWaiting();
+    return this.#add(number, part);
   }
 
   /**
@@ -188,10 +188,10 @@ export class Incoming {
    * @throws MalformedFrame where there was no such transfer, or it is more bytes than granted or announced.
    */
   chunk(number: number, part: Uint8Array): Uint8Array | undefined {
-    if (number <= 0 || number > this.last) {
+    if (number <= 0 || number > this.#last) {
       throw new MalformedFrame(`CHUNK for transfer ${number}, which never was`);
     }
-    return this.underWay.has(number) ? this.add(number, part) : undefined;
+    return this.#underWay.has(number) ? this.#add(number, part) : undefined;
   }
 
   /**
@@ -200,15 +200,15 @@ export class Incoming {
    * @throws MalformedFrame where there was no such transfer.
    */
   abort(number: number): void {
-    if (number <= 0 || number > this.last) {
+    if (number <= 0 || number > this.#last) {
       throw new MalformedFrame(`ABORT of transfer ${number}, which never was`);
     }
-    this.finish(number);
+    this.#finish(number);
   }
 
-  private add(number: number, part: Uint8Array): Uint8Array | undefined {
-    const receiving = this.underWay.get(number) as Receiving;
-    if (part.length === 0 || part.length > this.limits.transferPartBytes) {
+  #add(number: number, part: Uint8Array): Uint8Array | undefined {
+    const receiving = this.#underWay.get(number) as Receiving;
+    if (part.length === 0 || part.length > this.#limits.transferPartBytes) {
       throw new MalformedFrame(`transfer ${number}: a part of ${part.length} bytes`);
     }
     const received = receiving.received + part.length;
@@ -220,24 +220,24 @@ export class Incoming {
     receiving.add(part);
     this.heldBytes += part.length;
     if (received < receiving.total) return undefined;
-    this.finish(number);
+    this.#finish(number);
     return receiving.bytes;
   }
 
-  private finish(number: number): void {
-    const receiving = this.underWay.get(number);
+  #finish(number: number): void {
+    const receiving = this.#underWay.get(number);
     if (receiving === undefined) return;
-    this.underWay.delete(number);
+    this.#underWay.delete(number);
     this.heldBytes -= TRANSFER_BYTES + receiving.received;
-    if (!this.waiting.delete(number)) this.reserved -= receiving.total;
-    this.grantWaiting();
+    if (!this.#waiting.delete(number)) this.#reserved -= receiving.total;
+    this.#grantWaiting();
   }
 
-  private grantWaiting(): void {
-    for (const [number, receiving] of this.waiting) {
-      if (this.reserved + receiving.total > this.limits.maxAssemblyBytes) return;
-      this.waiting.delete(number);
-      this.reserved += receiving.total;
+  #grantWaiting(): void {
+    for (const [number, receiving] of this.#waiting) {
+      if (this.#reserved + receiving.total > this.#limits.maxAssemblyBytes) return;
+      this.#waiting.delete(number);
+      this.#reserved += receiving.total;
       receiving.granted = receiving.total;
       this.replies.push(encodeMessage(Message.Grant, number, receiving.total));
     }

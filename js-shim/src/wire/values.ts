@@ -191,7 +191,7 @@ export class ValueWriter extends Writer {
     }
     if (isExtended(value)) {
       const body = value[BODY];
-      if (typeof body === "string") this.textExtension(value[CODE], body);
+      if (typeof body === "string") this.#textExtension(value[CODE], body);
       else this.extension(value[CODE], body);
       return;
     }
@@ -199,7 +199,7 @@ export class ValueWriter extends Writer {
     const tag = typeof value === "object" ? Object.prototype.toString.call(value).slice(8, -1) : "";
     const kind = BY_TAG.get(tag);
     if (kind?.write !== undefined) kind.write(this, value, tag, depth);
-    else if (tag === "Date") this.textExtension(Extension.DateTime, dateText(value as Date));
+    else if (tag === "Date") this.#textExtension(Extension.DateTime, dateText(value as Date));
     else if (tag === "Uint8Array") this.bin(value as Uint8Array);
     else if (tag === "Object" && isRootPrototype(Object.getPrototypeOf(value)))
       this.map(value as Record<string, unknown>, depth);
@@ -211,7 +211,7 @@ export class ValueWriter extends Writer {
     this.raw(body);
   }
 
-  private textExtension(code: number, text: string): void {
+  #textExtension(code: number, text: string): void {
     this.extensionHead(code, text.length);
     this.reserve(text.length);
     for (let index = 0; index < text.length; index++) this.bytes[this.at++] = text.charCodeAt(index);
