@@ -1,15 +1,11 @@
 /** What ionbus needs of the platform, and where an older Node.js takes it from instead. */
 
+import type { Route } from "./client/bus.js";
+import type { Source } from "./client/connect.js";
 import { NotFound } from "./errors.js";
 
 /** A WebSocket: the platform's, or one with the same manners. */
 export type WebSocketConstructor = new (url: string, protocols: string) => WebSocket;
-
-/** Where a broker is, and what lets us in. */
-export interface Endpoint {
-  readonly url: string;
-  readonly token: string | undefined;
-}
 
 /** Stands in for what the platform lacks. */
 export interface Substitutes {
@@ -17,8 +13,8 @@ export interface Substitutes {
   readonly webSocket: () => WebSocketConstructor;
   /** So many random bytes, from a cryptographic source. */
   readonly entropy: (size: number) => Uint8Array;
-  /** What a broker has written into a file. */
-  readonly readEndpointFile: (path: string) => Promise<Endpoint>;
+  /** The way to the broker that the environment names, if it names one. */
+  readonly routeFromEnvironment: (token: Source<string | undefined> | undefined) => Route | undefined;
 }
 
 let substitutes: Substitutes | undefined;
@@ -44,10 +40,7 @@ export function entropy(size: number): Uint8Array {
   throw new NotFound("connect: there is no source of random numbers on this platform");
 }
 
-/** Give what a broker has written into a file. @throws NotFound this platform has no files. */
-export async function readEndpointFile(path: string): Promise<Endpoint> {
-  if (substitutes !== undefined) return substitutes.readEndpointFile(path);
-  throw new NotFound(
-    'connect: IONBUS_ENDPOINT_FILE is for Node.js; there "ionbus" is imported as ES module or bundled for it',
-  );
+/** Give the way to the broker that the environment names; a page has no environment. */
+export function routeFromEnvironment(token: Source<string | undefined> | undefined): Route | undefined {
+  return substitutes?.routeFromEnvironment(token);
 }

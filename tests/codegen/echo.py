@@ -72,7 +72,9 @@ def write_project(
     program = f"""import {{ connect }} from "ionbus";
 import {{ {public} }} from "./{info.name}.js";
 
-const bus = connect();
+// Said, since a page, for which this may be bundled, finds nothing in an environment.
+const {{ env }} = (globalThis as unknown as {{ process: {{ env: {{ url: string; token: string }} }} }}).process;
+const bus = connect({{ url: env.url, token: env.token }});
 
 function echo<T>(name: string, isRight: boolean, value: T): T {{
   if (!isRight) console.error(name, "is seen as", value);
@@ -123,7 +125,7 @@ async def echoing(contract: Any, folder: Path) -> AsyncIterator[Callable[[str, A
 
     broker.handle(contract.ready)(ready)
     async with broker.serve("ws://127.0.0.1:0") as (endpoint,):
-        env = {**os.environ, "IONBUS_URL": endpoint.url, "IONBUS_TOKEN": endpoint.token or ""}
+        env = {**os.environ, "url": endpoint.url, "token": endpoint.token or ""}
         node = await asyncio.create_subprocess_exec(
             "node", "--experimental-websocket", folder / "out" / "echo.js", env=env
         )

@@ -4,7 +4,7 @@ import type { Opener } from "../channels/base.js";
 import { openWebSocket, urlProblem } from "../channels/websocket.js";
 import { electronOpener, hasPreload } from "../electron/page.js";
 import { ConnectionLost } from "../errors.js";
-import { readEndpointFile } from "../platform.js";
+import { routeFromEnvironment } from "../platform.js";
 import { type Bus, type BusOptions, createBus, type Route } from "./bus.js";
 
 /** A value, or what gives it, asked at each attempt. */
@@ -43,35 +43,20 @@ function routeOf(
   if (open !== undefined) return { open, mayRenewToken: false };
   if (url !== undefined) return webSocketRoute(url, token);
   if (hasPreload()) return { open: electronOpener("main"), mayRenewToken: true };
-  const { location, process } = globalThis as {
-    location?: { readonly protocol: string; readonly host: string };
-    process?: { readonly env?: Readonly<Record<string, string | undefined>> };
-  };
+  const { location } = globalThis as { location?: { readonly protocol: string; readonly host: string } };
   if (location !== undefined && /^https?:$/.test(location.protocol)) {
     return webSocketRoute(`${location.protocol.replace("http", "ws")}//${location.host}`, token);
   }
-  const { IONBUS_URL: known, IONBUS_TOKEN: secret, IONBUS_ENDPOINT_FILE: file } = process?.env ?? {};
-  if (known !== undefined && known !== "") return webSocketRoute(known, token ?? secret);
-  if (file !== undefined && file !== "") return fileRoute(file, token);
+  const found = routeFromEnvironment(token);
+  if (found !== undefined) return found;
   throw new ConnectionLost(
     "connect: no broker found; looked for an Electron preload with ionbus in it, for a page that was loaded over http, " +
-      "and for IONBUS_URL and IONBUS_ENDPOINT_FILE in the environment. Pass `url`.",
+      "and in Node.js for IONBUS_URL and IONBUS_ENDPOINT_FILE in the environment. Pass `url`.",
   );
 }
 
-/** The file is read at each attempt: a broker that was started anew has written another. */
-function fileRoute(path: string, token: Source<string | undefined> | undefined): Route {
-  return {
-    mayRenewToken: true,
-    async open(receiver) {
-      const endpoint = await readEndpointFile(path);
-      const secret = typeof token === "function" ? await token() : token;
-      return { channel: await openWebSocket(endpoint.url, receiver), token: secret ?? endpoint.token };
-    },
-  };
-}
-
-function webSocketRoute(url: Source<string>, token: Source<string | undefined> | undefined): Route {
+/** The way to a broker at an address. */
+export function webSocketRoute(url: Source<string>, token: Source<string | undefined> | undefined): Route {
   const problem = typeof url === "string" ? urlProblem(url) : undefined;
   if (problem !== undefined) throw new TypeError(problem);
   let elsewhere: string | undefined;

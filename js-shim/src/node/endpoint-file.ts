@@ -3,7 +3,12 @@
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { ConnectionLost } from "../errors.js";
-import type { Endpoint } from "../platform.js";
+
+/** Where a broker is, and what lets us in. */
+export interface Endpoint {
+  readonly url: string;
+  readonly token: string | undefined;
+}
 
 const MAX_BYTES = 65_536;
 

@@ -6,12 +6,12 @@ import { NotFound } from "../errors.js";
 import { setSubstitutes, type WebSocketConstructor } from "../platform.js";
 import { allValues } from "../wire/all_values.js";
 import { know } from "../wire/values.js";
-import { readEndpointFile } from "./endpoint-file.js";
+import { routeFromEnvironment } from "./environment.js";
 
 /** Let ionbus use Node.js's modules; the entry points for Node.js call it. */
 export function useNodePlatform(): void {
   know(allValues);
-  setSubstitutes({ webSocket, entropy: (size) => new Uint8Array(randomBytes(size)), readEndpointFile });
+  setSubstitutes({ webSocket, entropy: (size) => new Uint8Array(randomBytes(size)), routeFromEnvironment });
 }
 
 /** The optional peer `ws`. */

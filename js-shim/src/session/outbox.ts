@@ -56,8 +56,8 @@ export class Entry {
 /** The two queues, the held lanes, and the newest entry of each `latest` key. */
 export class Outbox {
   readonly #maxLatestKeys: number;
-  #events = new Deque<Entry>();
-  #messages = new Deque<Entry>();
+  private events = new Deque<Entry>();
+  private messages = new Deque<Entry>();
   readonly #held = new Map<Lane, Entry[]>();
   readonly #latest = new Map<string | undefined, Entry>();
   #ordinal = 0;
@@ -79,12 +79,12 @@ export class Outbox {
   push(entry: Entry): Entry | undefined {
     entry.ordinal = ++this.#ordinal;
     if (entry.cost < 0) {
-      this.#messages.push(entry);
+      this.messages.push(entry);
       this.queuedMessages++;
       this.queuedMessageBytes += entry.data.length;
       return undefined;
     }
-    this.#events.push(entry);
+    this.events.push(entry);
     this.queuedEvents++;
     this.queuedBytes += entry.cost;
     if (entry.delivery === "latest") {
@@ -118,16 +118,16 @@ export class Outbox {
   /** The next entry to number, or undefined. `mayTakeEvent`: there is credit for one. */
   take(mayTakeEvent: boolean): Entry | undefined {
     for (;;) {
-      const event = mayTakeEvent && !this.#held.has(EVENTS) ? this.#events.first : undefined;
-      const message = this.#messages.first;
+      const event = mayTakeEvent && !this.#held.has(EVENTS) ? this.events.first : undefined;
+      const message = this.messages.first;
       if (event !== undefined && (message === undefined || event.ordinal < message.ordinal)) {
-        this.#events.shift();
+        this.events.shift();
         if (!event.isDropped) {
           this.#forget(event);
           return event;
         }
       } else if (message !== undefined) {
-        this.#messages.shift();
+        this.messages.shift();
         if (message.isDropped) continue;
         const held = message.lane === undefined ? undefined : this.#held.get(message.lane);
         if (held === undefined) {
@@ -152,7 +152,7 @@ export class Outbox {
     const held = lane === undefined ? undefined : this.#held.get(lane);
     if (lane === undefined || held === undefined) return;
     this.#held.delete(lane);
-    if (held.length > 0) this.#messages.prepend(held);
+    if (held.length > 0) this.messages.prepend(held);
   }
 
   /** Never send an entry that still waits. */
@@ -165,13 +165,13 @@ export class Outbox {
       this.queuedMessageBytes -= entry.data.length;
     }
     this.#withdrawn++;
-    if (this.#withdrawn >= SWEPT && this.#withdrawn * 2 >= this.#events.length + this.#messages.length)
+    if (this.#withdrawn >= SWEPT && this.#withdrawn * 2 >= this.events.length + this.messages.length)
       this.#sweep();
   }
 
   /** All entries that wait, in order. */
   waiting(): Entry[] {
-    const entries = [...this.#events.toArray(), ...this.#messages.toArray()];
+    const entries = [...this.events.toArray(), ...this.messages.toArray()];
     for (const lane of this.#held.values()) entries.push(...lane);
     return entries.filter((entry) => !entry.isDropped).sort((a, b) => a.ordinal - b.ordinal);
   }
@@ -179,8 +179,8 @@ export class Outbox {
   /** Let go of what was withdrawn: while nothing leaves, it would pile up. */
   #sweep(): void {
     this.#withdrawn = 0;
-    this.#events = new Deque(this.#events.toArray().filter((entry) => !entry.isDropped));
-    this.#messages = new Deque(this.#messages.toArray().filter((entry) => !entry.isDropped));
+    this.events = new Deque(this.events.toArray().filter((entry) => !entry.isDropped));
+    this.messages = new Deque(this.messages.toArray().filter((entry) => !entry.isDropped));
   }
 
   #forget(entry: Entry): void {
