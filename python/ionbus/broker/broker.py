@@ -228,7 +228,7 @@ class Broker(Handlers, Generic[StateT]):
             RuntimeError: the broker is not served.
         """
         serving = self._serving or self._live()
-        behind = serving.events.emit(event, payload)
+        behind = serving.events.publish(event, payload)
         if behind:
             await serving.caught_up(behind)
         elif serving.turn.is_long:

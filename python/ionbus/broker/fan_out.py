@@ -1,6 +1,6 @@
 """The way of an event to all who subscribed.
 
-What is the same for all is made once: the payload is validated and encoded, the message put together, and one `Entry` stands in
+What is the same for all is made once: the payload is validated and encoded, the message put together, and one `SharedEvent` stands in
 the queues of all sessions, unless it is one that each session may replace (`latest`) or sends in parts. What is the same each time an
 event is emitted is kept: the beginning of its message, and who has subscribed.
 """
@@ -14,13 +14,25 @@ from ionbus.contract.members import Event, Member
 from ionbus.dispatch.latest import LatestValues, hashable
 from ionbus.errors import NotAllowed
 from ionbus.generated.protocol import Limits
-from ionbus.session.outbox import EVENTS, Entry
+from ionbus.session.outbox import SharedEvent
 from ionbus.wire.messages import encode_event_after, event_head
 
 if TYPE_CHECKING:
     from ionbus.broker.served_session import Session
 
 AnyEvent = Event[Any, Any]
+
+
+class Outlet:
+    """What is the same each time that an event is sent."""
+
+    __slots__ = ("head", "is_broker", "is_latest", "payload")
+
+    def __init__(self, event: AnyEvent) -> None:
+        self.payload = event.payload
+        self.is_latest = event.delivery == "latest"
+        self.is_broker = event.source != "client"
+        self.head = event_head(event.name)
 
 
 class FanOut:
@@ -35,33 +47,81 @@ class FanOut:
         latest: the newest values that are for all, for whoever subscribes later.
     """
 
+    __slots__ = ("_largest_shared", "_members", "_outlets", "_sessions", "_subscribers", "latest")
+
     def __init__(
         self, members: Mapping[str, Member], sessions: Mapping[bytes, Session], limits: Limits
     ) -> None:
         self._members = members
         self._sessions = sessions
-        self._largest_whole = limits.transfer_threshold_bytes
-        self._checked: set[AnyEvent] = set()
-        self._heads: dict[AnyEvent, bytes] = {}
+        self._largest_shared = limits.transfer_threshold_bytes // 2  # a larger message may need a transfer
+        self._outlets: dict[AnyEvent, Outlet] = {}
         self._subscribers: dict[AnyEvent, tuple[Session, ...]] = {}
         self.latest = LatestValues(limits.max_latest_keys, limits.max_latest_bytes)
 
-    def emit(self, event: object, payload: Any) -> list[Session]:
-        """Queue an event of the broker for every session that subscribed; gives those that its sender should wait for.
+    def publish(
+        self, event: Any, value: Any, payload: bytes | None = None, sender: Session | None = None
+    ) -> list[Session]:
+        """Queue an event for every session that subscribed; gives those that its sender should wait for.
+
+        Args:
+            event: which one.
+            value: what the broker emits, or what a client has published, validated.
+            payload: the latter's bytes.
+            sender: the session whose client it was, which does not get it.
 
         Raises:
             TypeError: it is no event, or none that is served here.
-            NotAllowed: clients publish it.
-            InvalidPayload: the payload does not fit the contract.
+            NotAllowed: clients publish it, and none has.
+            InvalidPayload: the value does not fit the contract.
         """
-        if not isinstance(event, Event) or event not in self._checked:
-            event = self.check(event)
-            self._checked.add(event)
-        if event.delivery == "latest":
-            payload = event.payload.validate(payload)
-        return self.relay(event, payload, event.payload.encode(payload), None)
+        outlet = self._outlets.get(event) if isinstance(event, Event) else None
+        if outlet is None or (payload is None and not outlet.is_broker):
+            outlet = self._open(event, is_broker=payload is None)
+        if payload is None:
+            if outlet.is_latest:
+                value = outlet.payload.validate(value)
+            payload = outlet.payload.encode(value)
+        message, cost = encode_event_after(outlet.head, payload), len(payload)
+        subscribers = self._subscribers.get(event)
+        if subscribers is None:
+            subscribers = self._subscribers[event] = self._subscribed_to(event.name)
+        if outlet.is_latest or cost > self._largest_shared:
+            return self._give_each(event, value, message, cost, subscribers, sender)
+        entry = SharedEvent(message, cost, event.delivery)
+        behind: list[Session] = []
+        for session in subscribers:
+            if session is not sender and session.share(entry):
+                behind.append(session)  # noqa: PERF401 - a comprehension is one call more for each event
+        return behind
 
-    def check(self, event: object) -> AnyEvent:
+    def _open(self, event: Any, *, is_broker: bool) -> Outlet:
+        if is_broker:
+            self.check(event)
+        outlet = self._outlets[event] = Outlet(event)
+        return outlet
+
+    def _give_each(
+        self,
+        event: AnyEvent,
+        value: Any,
+        message: bytes,
+        cost: int,
+        subscribers: tuple[Session, ...],
+        sender: Session | None,
+    ) -> list[Session]:
+        """An entry for each session: it may be replaced there, or need a transfer."""
+        key = None
+        if event.delivery == "latest":
+            key = (event.name, hashable(event.key_of(value)))
+            self.latest.keep(event.name, key, message, cost)
+        return [
+            session
+            for session in subscribers
+            if session is not sender and session.put(message, cost, event.delivery, key)
+        ]
+
+    def check(self, event: object) -> None:
         """Refuse what the broker cannot emit. Nobody can have subscribed to an event of a contract that is not served here.
 
         Raises:
@@ -76,30 +136,9 @@ class FanOut:
             raise TypeError(
                 f"{event.name} is of the contract {event.contract.name}, which is not served here; give it to Broker"
             )
-        return event
 
-    def relay(self, event: AnyEvent, value: Any, payload: bytes, sender: Session | None) -> list[Session]:
-        """Queue a valid event for every session that subscribed but its sender; those that are to be waited for."""
-        head = self._heads.get(event)
-        if head is None:
-            head = self._heads[event] = event_head(event.name)
-        message = encode_event_after(head, payload)
-        subscribers = self._subscribers.get(event)
-        if subscribers is None:
-            name = event.name
-            subscribers = tuple(session for session in self._sessions.values() if session.subscribes(name))
-            self._subscribers[event] = subscribers
-        cost, delivery = len(payload), event.delivery
-        if delivery == "latest" or len(message) > self._largest_whole:
-            key = None
-            if delivery == "latest":
-                key = (event.name, hashable(event.key_of(value)))
-                self.latest.keep(event.name, key, message, cost)
-            return [
-                each for each in subscribers if each is not sender and each.put(message, cost, delivery, key)
-            ]
-        entry = Entry(message, cost, delivery, None, EVENTS)
-        return [each for each in subscribers if each is not sender and each.share(entry)]
+    def _subscribed_to(self, name: str) -> tuple[Session, ...]:
+        return tuple(session for session in self._sessions.values() if session.subscribes(name))
 
     def subscriptions_changed(self) -> None:
         """Somebody subscribed, unsubscribed, or is gone."""

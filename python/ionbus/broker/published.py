@@ -45,7 +45,7 @@ class Published:
     def hand(self, name: str, value: tuple[Any, bytes]) -> Kept | None:
         """Give it to other clients and start the listeners."""
         kept = None
-        behind = self._serving.events.relay(self._member, *value, self._session)
+        behind = self._serving.events.publish(self._member, *value, self._session)
         if behind:  # its sender gets the credit back once they have caught up: no client may flood another
             kept = Kept()
             caught_up = self._peer.loop.create_task(_all_caught_up(behind))

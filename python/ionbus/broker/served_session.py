@@ -35,7 +35,7 @@ from ionbus.errors import (
 from ionbus.generated.protocol import Message
 from ionbus.session.acceptor import too_fast
 from ionbus.session.attended import Attended, Ended, Rate
-from ionbus.session.outbox import Delivery, Entry
+from ionbus.session.outbox import Delivery, SharedEvent
 from ionbus.session.session import Delivered, Rejected, Violation
 from ionbus.wire.frames import MalformedFrame, encode_close
 from ionbus.wire.messages import encode_event, encode_message
@@ -64,6 +64,21 @@ class Session:
         identity: the role, origin and details that its channel told.
         rights: what its client may do; a resume gives it those of then.
     """
+
+    __slots__ = (
+        "_attended",
+        "_engine",
+        "_mismatched",
+        "_peer",
+        "_pump",
+        "_questions",
+        "_refusals_logged",
+        "_serving",
+        "_subscribed",
+        "held_bytes",
+        "identity",
+        "rights",
+    )
 
     def __init__(self, serving: Serving, attended: Attended, identity: PeerIdentity, rights: Rights) -> None:
         self.identity = identity
@@ -194,7 +209,7 @@ class Session:
         """Whether it gets the event of this name."""
         return self._subscribed.wants(name)
 
-    def share(self, entry: Entry) -> bool:
+    def share(self, entry: SharedEvent) -> bool:
         """Queue an event that other sessions' queues hold as well; whether its sender should wait for this session."""
         has_credit = self._engine.share(entry)
         self._pump.flush_soon()

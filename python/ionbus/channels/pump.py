@@ -30,6 +30,8 @@ class Pump:
         on_deadline: called with the time, in milliseconds, when the engine's deadline has come.
     """
 
+    __slots__ = ("_is_flush_due", "_loop", "_on_deadline", "_timer", "_timer_at", "channel", "engine")
+
     def __init__(self, engine: Engine, on_deadline: Callable[[float], None]) -> None:
         self.engine = engine
         self.channel: Channel | None = None

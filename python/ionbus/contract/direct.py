@@ -12,15 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, Final, Literal, NamedTuple, cast
+from typing import Any, Final, Literal, cast
 
 from pydantic_core import SchemaValidator, core_schema
 
-from ionbus.wire.values import MAX_DEPTH, MAX_SAFE
+from ionbus.wire.values import MAX_DEPTH, MAX_SAFE, encode_plain
 
-__all__ = ["Direct", "direct"]
+__all__ = ["direct_encoder"]
 
 Schema = Mapping[str, Any]
+Encode = Callable[[object], bytes]
 
 MAX_SCHEMAS: Final = 1_000
 """Parts of a type: where many models refer to many others, those that are written out become ever more."""
@@ -33,29 +34,32 @@ _READ_BY_NAME: Final = frozenset({"validate_by_alias", "validate_by_name", "titl
 """Settings of a model that do not concern what is in its fields."""
 
 
-class Direct(NamedTuple):
-    """What `direct` gives for a type."""
-
-    validate: Callable[[object], object]
-    """Gives the plain data that a valid value travels as; ValueError: it is none that this way takes."""
-    has_own_keys: bool
-    """Whether values have keys that their type does not name: one may be `__proto__`, which may not travel."""
-
-
-def direct(schema: Schema) -> Direct | None:
-    """How values of a type become plain data in one step; None for types that need the usual way.
+def direct_encoder(schema: Schema, usual: Encode) -> Encode | None:
+    """What gives the bytes of a type's values in one step; None for types that need the usual way.
 
     Args:
         schema: of the payload's type, as `ValueForm` made it.
+        usual: the usual way.
     """
     if schema["type"] == "bytes":  # they may be many, and the usual way copies them once
         return None
     making = _Direct()
     try:
-        made = making.of(schema, MAX_DEPTH)
+        validate = SchemaValidator(cast("Any", making.of(schema, MAX_DEPTH))).validate_python
     except _Unfit:
         return None
-    return Direct(SchemaValidator(cast("Any", made)).validate_python, making.has_own_keys)
+
+    def encode(value: object) -> bytes:
+        try:
+            return encode_plain(validate(value))
+        except (ValueError, TypeError, OverflowError):
+            return usual(value)
+
+    def encode_with_own_keys(value: object) -> bytes:
+        encoded = encode(value)
+        return usual(value) if b"__proto__" in encoded else encoded
+
+    return encode_with_own_keys if making.has_own_keys else encode
 
 
 class _Unfit(Exception):
@@ -70,6 +74,7 @@ class _Direct:
         self._within: list[str] = []
         self._count = 0
         self.has_own_keys = False
+        """Whether values have keys that their type does not name: one may be `__proto__`, which may not travel."""
 
     def of(self, schema: Schema, levels: int) -> dict[str, Any]:
         """The schema that gives plain data for this one.

@@ -19,11 +19,11 @@ from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from pydantic_core import SchemaSerializer, SchemaValidator, ValidationError
 from typing_extensions import TypeForm
 
-from ionbus.contract.direct import Direct, direct
+from ionbus.contract.direct import direct_encoder
 from ionbus.contract.wire_form import ValueForm, wire_schema
 from ionbus.errors import InvalidPayload, shortened
 from ionbus.wire.strict import LONGEST_KEY
-from ionbus.wire.values import MAX_SAFE, KeyedMapping, ValueRefused, decode, encode, encode_plain
+from ionbus.wire.values import MAX_SAFE, KeyedMapping, ValueRefused, decode, encode
 
 __all__ = ["Payload"]
 
@@ -59,10 +59,12 @@ class Payload(Generic[T]):
         pydantic.errors.PydanticUserError: pydantic cannot validate this type.
     """
 
-    __slots__ = ("_adapter", "_direct", "_has_wide", "_to_python", "_validate", "form", "where")
+    __slots__ = ("_adapter", "_has_wide", "_to_python", "_validate", "encode", "form", "where")
 
     form: Any
     where: str
+    encode: Callable[[object], bytes]
+    """Validate a value and give its bytes on the wire. Raises InvalidPayload where it does not fit the type, or holds what cannot travel."""
 
     def __init__(self, form: TypeForm[T], where: str = "") -> None:
         self.form = form
@@ -70,8 +72,8 @@ class Payload(Generic[T]):
         self._adapter: TypeAdapter[T] = TypeAdapter(form)
         self._validate: Callable[..., T] | None = None
         self._to_python: Callable[..., object] | None = None
-        self._direct: Direct | None = None
         self._has_wide = False
+        self.encode = self._encode
         if self._adapter.pydantic_complete:
             self._build()
 
@@ -87,7 +89,7 @@ class Payload(Generic[T]):
     @property
     def is_direct(self) -> bool:
         """Whether valid values become plain data in one step; those of other types are made anew, dumped and looked through."""
-        return self._direct is not None
+        return self.encode != self._encode
 
     def validate(self, value: object) -> T:
         """Validate a value that has not travelled as bytes, instances of models included.
@@ -111,21 +113,8 @@ class Payload(Generic[T]):
         except (TypeError, ValueError) as error:
             raise _refusal(self.where, "", str(error), SENDING) from error
 
-    def encode(self, value: object) -> bytes:
-        """Validate a value and give its bytes on the wire.
-
-        Raises:
-            InvalidPayload: the value does not fit the type, or holds what cannot travel.
-        """
-        way = self._direct
-        if way is not None:
-            try:
-                data = encode_plain(way.validate(value))
-            except (ValueError, TypeError, OverflowError):  # the usual way takes it, or says what is wrong
-                pass
-            else:
-                if not way.has_own_keys or b"__proto__" not in data:
-                    return data
+    def _encode(self, value: object) -> bytes:
+        """`encode`, the usual way."""
         dumped = self.dump(value)
         try:
             encoded = encode(dumped)
@@ -162,7 +151,8 @@ class Payload(Generic[T]):
         # Without this, models nested in the type bring the validators of their own classes, which look neither
         # into instances nor at the wire's spelling.
         self._validate = SchemaValidator(schema, _use_prebuilt=False).validate_python
-        self._direct = None if form.has_own_serializers else direct(schema)
+        if not form.has_own_serializers:
+            self.encode = direct_encoder(schema, self._encode) or self._encode
         self._has_wide = form.has_wide_integers
         self._to_python = (
             SchemaSerializer(schema, _use_prebuilt=False).to_python

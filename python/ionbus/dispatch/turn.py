@@ -7,6 +7,7 @@ of events, times the sessions that get them. After `LONGEST` it lets others have
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Final
 
 LONGEST: Final = 0.002
@@ -16,19 +17,24 @@ LONGEST: Final = 0.002
 class Turn:
     """See the module; one for all that emits on a loop and has something in common."""
 
+    __slots__ = ("_clock", "_ends", "_loop")
+
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._began: float | None = None
+        self._clock = loop.time
+        self._ends = -math.inf  # when it will have been long; minus infinity: nobody has asked in this turn
 
     @property
     def is_long(self) -> bool:
         """Whether whoever asks should let others go on: `await asyncio.sleep(0)`."""
-        now = self._loop.time()
-        if self._began is None:
-            self._began = now
-            self._loop.call_soon(self._over)
+        now = self._clock()
+        if now < self._ends:
             return False
-        return now - self._began >= LONGEST
+        if self._ends > -math.inf:
+            return True
+        self._ends = now + LONGEST
+        self._loop.call_soon(self._over)
+        return False
 
     def _over(self) -> None:
-        self._began = None
+        self._ends = -math.inf

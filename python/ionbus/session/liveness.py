@@ -13,6 +13,8 @@ class Liveness:
     after `deadline` begins the measurement anew.
     """
 
+    __slots__ = ("_due", "_heard_at", "_is_silent", "_pinged_at", "_sent_at", "interval", "silence")
+
     def __init__(self, interval: int, silence: int) -> None:
         self.interval = interval
         self.silence = silence

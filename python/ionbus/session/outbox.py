@@ -25,7 +25,7 @@ _ordinals = count(1)
 
 
 class Entry:
-    """One message on its way out. An event for many sessions is one entry in the queues of all of them.
+    """One message on its way out.
 
     Attributes:
         data: the message's bytes; replaced while a `latest` event waits.
@@ -58,8 +58,42 @@ class Entry:
         self.is_dropped = False
 
 
+class SharedEvent(Entry):
+    """An event that is in the queues of many sessions. Nobody replaces it or takes it back, and it is sent whole.
+
+    What a session alone knows of it, its number above all, is not here: `is_numbered` says that it has one somewhere.
+    """
+
+    __slots__ = ()
+
+    key = None
+    lane = EVENTS
+    tag = None
+    is_dropped = False
+
+    def __init__(self, data: bytes, cost: int, delivery: Literal["session", "volatile"]) -> None:
+        self.data = data
+        self.cost = cost
+        self.delivery = delivery
+        self.ordinal = next(_ordinals)
+        self.is_numbered = False
+
+
 class Outbox:
     """The two queues, the held lanes, and the newest entry of each `latest` key."""
+
+    __slots__ = (
+        "_events",
+        "_held",
+        "_latest",
+        "_max_latest_keys",
+        "_messages",
+        "_withdrawn",
+        "queued_bytes",
+        "queued_events",
+        "queued_message_bytes",
+        "queued_messages",
+    )
 
     def __init__(self, max_latest_keys: int) -> None:
         self._max_latest_keys = max_latest_keys
@@ -93,6 +127,12 @@ class Outbox:
                 self.withdraw(oldest)
                 return oldest
         return None
+
+    def push_event(self, entry: Entry) -> None:
+        """`push` for an event that is not `latest`."""
+        self._events.append(entry)
+        self.queued_events += 1
+        self.queued_bytes += entry.cost
 
     def replace(self, key: Hashable, data: bytes, cost: int) -> Entry | None:
         """Put a newer event in the place of the one with the same key; None where none waits."""

@@ -36,6 +36,8 @@ class Replay:
         max_elements: likewise.
     """
 
+    __slots__ = ("_again", "_kept", "_max_bytes", "_max_elements", "acked", "sent", "size")
+
     def __init__(self, max_bytes: int, max_elements: int) -> None:
         self._max_bytes = max_bytes
         self._max_elements = max_elements

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from ionbus.generated.protocol import Frame, Limits, Message
 from ionbus.session.liveness import Liveness
-from ionbus.session.outbox import EVENTS, Delivery, Entry, Outbox
+from ionbus.session.outbox import EVENTS, Delivery, Entry, Outbox, SharedEvent
 from ionbus.session.replay import Part, Replay
 from ionbus.session.transfers import Incoming, Outgoing
 from ionbus.wire.frames import MalformedFrame, decode_frame, encode_control, encode_data, uint_fields
@@ -56,6 +56,29 @@ Arrival = Delivered | Rejected | Violation
 
 class Session:
     """See the module. Until `attach` everything waits."""
+
+    __slots__ = (
+        "_ack_due",
+        "_consumed",
+        "_control",
+        "_credit",
+        "_incoming",
+        "_is_attached",
+        "_limits",
+        "_liveness",
+        "_outbox",
+        "_outgoing",
+        "_replay",
+        "_spent_bytes",
+        "_spent_events",
+        "_unacked_bytes",
+        "_unacked_elements",
+        "_violations",
+        "awaited",
+        "dropped",
+        "granted",
+        "received",
+    )
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -125,11 +148,8 @@ class Session:
             self.drop(forgotten.data, "forgotten")
         return entry
 
-    def share(self, entry: Entry) -> bool:
-        """Queue an event that is queued in other sessions as well. Nothing of it is copied, and it cannot be withdrawn.
-
-        Args:
-            entry: one that is not `latest` and needs no transfer.
+    def share(self, entry: SharedEvent) -> bool:
+        """Queue an event that is queued in other sessions as well.
 
         Returns:
             Whether it leaves, or is dropped, without waiting for credit.
@@ -140,7 +160,7 @@ class Session:
         ):
             self.drop(entry.data, "behind" if self._is_attached else "absent")
             return True
-        self._outbox.push(entry)
+        self._outbox.push_event(entry)
         return has_credit
 
     def drop(self, event: bytes, reason: str) -> None:

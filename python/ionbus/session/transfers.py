@@ -28,6 +28,8 @@ class Sending:
 class Outgoing:
     """The transfers that this side sends; they take turns, one part each."""
 
+    __slots__ = ("_last", "_part_bytes", "_turns", "_under_way", "queued_bytes")
+
     def __init__(self, part_bytes: int) -> None:
         self._part_bytes = part_bytes
         self._last = 0
@@ -119,6 +121,8 @@ class Receiving:
 
 class Incoming:
     """The transfers that this side receives, all together at most `max_assembly_bytes`; the others wait for their grant."""
+
+    __slots__ = ("_last", "_limits", "_reserved", "_under_way", "_waiting", "held_bytes", "replies")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
