@@ -16,6 +16,7 @@ class Chores(Contract, name="chores", version="1.0"):
     """What can go wrong in a process."""
 
     pid = Call(None, int)
+    loop = Call(None, str, doc="Whose event loop it runs on.")
     add = Call(list[int], int)
     echo = Call(bytes, bytes)
     say = Call(str, None)
@@ -37,6 +38,11 @@ broker = Broker(Chores)
 @broker.handle(Chores.pid)
 async def pid() -> int:
     return os.getpid()
+
+
+@broker.handle(Chores.loop)
+async def loop() -> str:
+    return type(asyncio.get_running_loop()).__module__.partition(".")[0]
 
 
 @broker.handle(Chores.add)

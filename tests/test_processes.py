@@ -38,6 +38,16 @@ async def test_a_child_serves_and_ends_with_its_client() -> None:
     await eventually(lambda: not is_alive(pid))
 
 
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+async def test_it_runs_on_uvloop_where_that_is_installed(loop: str) -> None:
+    hide = "" if loop == "uvloop" else "sys.modules['uvloop'] = None; "
+    code = f"import runpy, sys; {hide}runpy.run_path({COMMAND[1]!r}, run_name='__main__')"
+    data = os.urandom(1_000_000)
+    async with connect(stdio=[sys.executable, "-c", code]) as bus:
+        assert await bus.call(Chores.loop) == loop
+        assert await bus.call(Chores.echo, data) == data
+
+
 async def test_a_payload_larger_than_all_that_may_wait_for_the_pipe() -> None:
     changes: list[str] = []
     data = os.urandom(1_000_000) * 40

@@ -7,7 +7,7 @@ import os
 import signal
 import ssl as tls
 import sys
-from collections.abc import AsyncIterator, Collection, Sequence, Set as AbstractSet
+from collections.abc import AsyncIterator, Callable, Collection, Sequence, Set as AbstractSet
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -87,10 +87,21 @@ def run_broker(
                     await broker.stop(drain=drain)
 
     try:
-        asyncio.run(serve())
+        with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
+            runner.run(serve())
     finally:
         if STDIO not in urls:
             hard_exit.cancel()
+
+
+def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """What makes uvloop's event loop where that is installed (`ionbus[fast]`); None: asyncio's own, or the policy's."""
+    try:
+        import uvloop  # noqa: PLC0415 - not everywhere
+    except ImportError:
+        return None
+    make: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return make
 
 
 @asynccontextmanager
