@@ -554,21 +554,25 @@ export class Session {
       this.#number(entry.data, entry, elements);
       size += entry.data.length;
     }
-    if (elements.length < limits.batchElements && !replay.isFull) {
-      const part = this.#outgoing.nextPart();
-      if (part !== undefined) {
-        const [element, entry] = part;
-        this.#number(element, entry, elements);
-        if (entry !== undefined) outbox.release(entry.lane);
-      }
+    const part =
+      elements.length < limits.batchElements && !replay.isFull ? this.#outgoing.nextPart() : undefined;
+    if (part === undefined)
+      return elements.length > 0 ? encodeData(first, this.received, elements, elements.length) : undefined;
+    const { head, bytes, entry } = part;
+    elements.push(head, bytes);
+    const frame = encodeData(first, this.received, elements, elements.length - 1);
+    replay.append(frame.subarray(-head.length - bytes.length), entry); // kept where it was copied to
+    if (entry !== undefined) {
+      entry.isNumbered = true;
+      outbox.release(entry.lane);
     }
-    return elements.length > 0 ? encodeData(first, this.received, elements, elements.length) : undefined;
+    return frame;
   }
 
-  #number(element: Uint8Array, entry: Entry | undefined, elements: Uint8Array[]): void {
+  #number(element: Uint8Array, entry: Entry, elements: Uint8Array[]): void {
     this.#replay.append(element, entry);
     elements.push(element);
-    if (entry !== undefined) entry.isNumbered = true;
+    entry.isNumbered = true;
   }
 }
 

@@ -3,7 +3,7 @@
 import * as Message from "../generated/message.js";
 import type { Limits } from "../generated/protocol.js";
 import { MalformedFrame } from "../wire/frames.js";
-import { encodeMessage, encodePart } from "../wire/messages.js";
+import { encodeMessage, encodePartHead } from "../wire/messages.js";
 import type { Entry } from "./outbox.js";
 
 /** One message that is being sent in parts. */
@@ -18,6 +18,13 @@ export class Sending {
     this.entry = entry;
     this.granted = granted;
   }
+}
+
+/** An element of a transfer: what is in front of the bytes, the bytes, and the message's entry where they are its last. */
+export interface Part {
+  readonly head: Uint8Array;
+  readonly bytes: Uint8Array;
+  readonly entry: Entry | undefined;
 }
 
 /** The transfers that this side sends; they take turns, one part each. */
@@ -42,19 +49,19 @@ export class Outgoing {
     this.queuedBytes += entry.data.length;
   }
 
-  /** The next element to send, with the message's entry where it is its last part; undefined while no transfer may go on. */
-  nextPart(): readonly [element: Uint8Array, entry: Entry | undefined] | undefined {
+  /** The next part to send; undefined while no transfer may go on. */
+  nextPart(): Part | undefined {
     for (const [number, sending] of this.#turns) {
       this.#turns.delete(number);
       const { data } = sending.entry;
       const { offset } = sending;
-      const part = data.subarray(offset, Math.min(offset + this.#partBytes, sending.granted));
-      sending.offset += part.length;
+      const bytes = data.subarray(offset, Math.min(offset + this.#partBytes, sending.granted));
+      sending.offset += bytes.length;
       const isLast = sending.offset === data.length;
       if (isLast) this.#forget(sending);
       else if (sending.offset < sending.granted) this.#turns.set(number, sending);
-      const element = encodePart(number, part, offset > 0 ? undefined : data.length);
-      return [element, isLast ? sending.entry : undefined];
+      const head = encodePartHead(number, bytes.length, offset > 0 ? undefined : data.length);
+      return { head, bytes, entry: isLast ? sending.entry : undefined };
     }
     return undefined;
   }

@@ -17,7 +17,7 @@ export function encodeMessage(kind: number, ...fields: readonly unknown[]): Uint
   writer.start().arrayHead(end + 1);
   writer.integer(kind);
   for (let index = 0; index < end; index++) writer.value(fields[index], 1);
-  return writer.finishShared();
+  return writer.finish();
 }
 
 /** EVENT. */
@@ -53,13 +53,14 @@ export function encodeItem(request: number, payload: Uint8Array): Uint8Array {
   return withPayload(payload, undefined);
 }
 
-/** BEGIN of a transfer of `total` bytes, or CHUNK of the one with this number. */
-export function encodePart(transfer: number, part: Uint8Array, total: number | undefined): Uint8Array {
+/** BEGIN of a transfer of `total` bytes, or CHUNK of the one with this number, without the `length` bytes that are its last field. */
+export function encodePartHead(transfer: number, length: number, total: number | undefined): Uint8Array {
   writer.start().arrayHead(total === undefined ? 3 : 4);
   writer.integer(total === undefined ? Message.Chunk : Message.Begin);
   writer.integer(transfer);
   if (total !== undefined) writer.integer(total);
-  return withPayload(part, undefined);
+  writer.binHead(length);
+  return writer.finish();
 }
 
 /** ENVELOPE around the bytes of an EVENT, which are shared with all sessions. */
@@ -67,7 +68,7 @@ export function encodeEnvelope(numbers: readonly number[], event: Uint8Array): U
   writer.start().arrayHead(3);
   writer.integer(Message.Envelope);
   writer.array(numbers, 1);
-  return writer.finishShared(event);
+  return writer.finish([event], event.length);
 }
 
 /** The name in an EVENT or ENVELOPE that was encoded here. */
@@ -79,10 +80,10 @@ export function eventName(message: Uint8Array): string {
 /** The payload is copied once, into the message. */
 function withPayload(payload: Uint8Array, options: Options | undefined): Uint8Array {
   writer.binHead(payload.length);
-  if (options === undefined) return writer.finishShared(payload);
+  if (options === undefined) return writer.finish([payload], payload.length);
   writer.raw(payload);
   writer.map(options, 1);
-  return writer.finishShared();
+  return writer.finish();
 }
 
 /**

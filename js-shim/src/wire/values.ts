@@ -75,7 +75,7 @@ export function encode(value: unknown): Uint8Array {
   idleWriter = undefined;
   try {
     writer.start().value(value);
-    return writer.finishShared();
+    return writer.finish();
   } catch (error) {
     throw refused(error, value);
   } finally {

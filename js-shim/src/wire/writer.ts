@@ -8,7 +8,7 @@
 import { MAX_DEPTH, nameOf, PROTO, Refusal, TOO_DEEP, underKey } from "./refusal.js";
 
 const FIRST_BYTES = 4_096;
-/** A buffer that grew beyond this is not kept. */
+/** A buffer that grew beyond this is not kept: it becomes the result. */
 const KEPT_BYTES = 1_048_576;
 /** Longer text is left to the platform's coder, shorter ASCII is quicker by hand. */
 const SHORT_TEXT = 48;
@@ -46,32 +46,26 @@ export class Writer {
     return this;
   }
 
-  /** What was written, with `tails` behind it, which are `size` bytes together: bytes of their own that cover their whole buffer. */
+  /**
+   * What was written, with `tails` behind it, which are `size` bytes together. What is short may share its buffer with other results,
+   * what is long may have one with room to spare.
+   */
   finish(tails: readonly Uint8Array[] = [], size = 0): Uint8Array {
-    let { at } = this;
-    const result = this.#copyTo(new Uint8Array(at + size));
-    for (const tail of tails) {
-      result.set(tail, at);
-      at += tail.length;
-    }
-    return result;
-  }
-
-  /** What was written, and `tail`, but what is short may share its buffer with other results: for what is copied into a frame later. */
-  finishShared(tail?: Uint8Array): Uint8Array {
-    const { at } = this;
-    const size = tail === undefined ? at : at + tail.length;
-    const result = this.#copyTo(size > LONGEST_SHARED ? new Uint8Array(size) : shared(size));
-    if (tail !== undefined) result.set(tail, at);
-    return result;
-  }
-
-  #copyTo(result: Uint8Array): Uint8Array {
     const { bytes, at } = this;
+    this.at = 0;
+    if (size === 0 && bytes.length > KEPT_BYTES) {
+      this.#allocate(FIRST_BYTES);
+      return bytes.subarray(0, at);
+    }
+    const whole = at + size;
+    const result = whole > LONGEST_SHARED ? new Uint8Array(whole) : shared(whole);
     if (at > SHORT_COPY) result.set(bytes.subarray(0, at));
     else for (let index = 0; index < at; index++) result[index] = bytes[index] as number;
-    this.at = 0;
-    if (bytes.length > KEPT_BYTES) this.#allocate(FIRST_BYTES);
+    let end = at;
+    for (const tail of tails) {
+      result.set(tail, end);
+      end += tail.length;
+    }
     return result;
   }
 
@@ -260,7 +254,7 @@ export class Writer {
     const needed = this.at + count;
     const { bytes } = this;
     if (needed <= bytes.length) return;
-    this.#allocate(Math.max(needed, bytes.length * 2));
+    this.#allocate(Math.max(needed + FIRST_BYTES, bytes.length * 2)); // something may follow what is large
     this.bytes.set(bytes.subarray(0, this.at));
   }
 
