@@ -35,8 +35,8 @@ CHARTS: dict[str, tuple[Panel, ...]] = {
         Panel("100 MB from the server (MB/s): more is better", "bulk-out", "rate", "100MB"),
     ),
     "cpu": (
-        Panel("the server's CPU for each event to it (µs): less is better", "events-in", "cpu_server"),
-        Panel("the client's CPU for each event to it (µs): less is better", "events-out", "cpu_client"),
+        Panel("the server's CPU for an event to it (µs): less is better", "events-in", "cpu_server"),
+        Panel("the client's CPU for an event to it (µs): less is better", "events-out", "cpu_client"),
     ),
 }
 """By the name of the file."""

@@ -1,6 +1,7 @@
 """One tiny workload of each kind through real processes, with what the project itself has installed."""
 
 import pytest
+from benchmarks.driver import Driver, RunFailed
 from benchmarks.report import with_ratios
 from benchmarks.systems import SYSTEMS
 from benchmarks.workloads import WORKLOADS
@@ -39,3 +40,11 @@ def test_a_workload_of_ionbus_alone_gives_figures(name: str) -> None:
 def test_bytes_arrive_in_full(name: str) -> None:
     records = WORKLOADS[name].measure(CONTENDERS, Effort(1, 0.01, "asyncio", ("1MB of bytes",)))
     assert {each.system for each in records} == {system.name for system in CONTENDERS}
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_says_which_system_and_why() -> None:
+    with Driver(SYSTEMS["raw-stdio"], "asyncio") as driver:
+        with pytest.raises(RunFailed, match=r"raw-stdio: TypeError: .*is not a function"):
+            driver.run("juggle")
+        assert driver.run("call", kind="tick", payload={"t": 1.5, "n": 1}, count=2, width=1)["seconds"] > 0

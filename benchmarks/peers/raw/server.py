@@ -7,26 +7,18 @@ ends the mode.
 import asyncio
 import json
 import os
-import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import BaseModel
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
 
 from benchmarks.models import KINDS
+from benchmarks.peers.raw.connections import Connection, Pipe, WebSocket
 from benchmarks.service import EVENTS, Service, content_of, now_ms, updates, usage
 from benchmarks.serving import announce, options, until_parent_ends
-
-
-class Connection(Protocol):
-    """What moves messages."""
-
-    async def receive(self) -> bytes: ...
-    async def send(self, message: bytes) -> None: ...
-    async def send_bytes(self, message: bytes) -> None: ...
 
 
 async def echo(request: BaseModel) -> BaseModel:
@@ -55,6 +47,10 @@ async def emit_events(connection: Connection, kind: str, count: int) -> None:
     event, send = EVENTS[kind], connection.send
     for _ in range(count):
         await send(event.model_dump_json().encode())
+
+
+joined: set[ServerConnection] = set()
+"""Who hears what is emitted to all."""
 
 
 async def join(connection: Connection, kind: str, count: int) -> None:
@@ -114,26 +110,6 @@ async def converse(connection: Connection) -> None:
         await MODES[wanted["mode"]](connection, wanted["kind"], wanted["count"])
 
 
-class WebSocket:
-    """What `websockets` has for each connection."""
-
-    def __init__(self, socket: ServerConnection) -> None:
-        self.socket = socket
-
-    async def receive(self) -> bytes:
-        return await self.socket.recv(decode=False)
-
-    async def send(self, message: bytes) -> None:
-        await self.socket.send(message, text=True)
-
-    async def send_bytes(self, message: bytes) -> None:
-        await self.socket.send(message)
-
-
-joined: set[ServerConnection] = set()
-"""Who hears what is emitted to all."""
-
-
 async def accept(socket: ServerConnection) -> None:
     with suppress(ConnectionClosed):
         await converse(WebSocket(socket))
@@ -144,60 +120,6 @@ async def serve_websocket() -> None:
         port = next(iter(listening.sockets)).getsockname()[1]
         announce(f"ws://127.0.0.1:{port}")
         await until_parent_ends()
-
-
-CHUNK_BYTES = 262_144
-
-
-class Pipe:
-    """Records of a length, 4 bytes, and that many of content, over standard input and output."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.WriteTransport) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._buffer = b""
-        self._at = 0
-        self._out: list[bytes] = []
-
-    async def receive(self) -> bytes:
-        while len(self._buffer) < self._at + 4:
-            await self._fill(4)
-        start = self._at + 4
-        size = int.from_bytes(self._buffer[self._at : start], "little")
-        if len(self._buffer) < start + size:
-            await self._fill(4 + size)
-            start = 4
-        self._at = start + size
-        return self._buffer[start : self._at]
-
-    async def _fill(self, size: int) -> None:
-        """Read on until there are `size` bytes, which the buffer then begins with, or more."""
-        self._flush()
-        rest = self._buffer[self._at :]
-        if size > CHUNK_BYTES:
-            more = await self._reader.readexactly(size - len(rest))
-        else:
-            more = await self._reader.read(CHUNK_BYTES)
-            if not more:
-                sys.exit()
-        self._buffer = rest + more
-        self._at = 0
-        if len(self._buffer) < size:
-            await self._fill(size)
-
-    async def send(self, message: bytes) -> None:
-        self._out += (len(message).to_bytes(4, "little"), message)
-        if len(self._out) > 512:
-            self._flush()
-            await asyncio.sleep(0)  # lets the loop write it
-
-    async def send_bytes(self, message: bytes) -> None:
-        await self.send(message)
-
-    def _flush(self) -> None:
-        if self._out:
-            self._writer.write(b"".join(self._out))
-            self._out.clear()
 
 
 async def serve_stdio() -> None:
