@@ -194,7 +194,7 @@ bench-quick: build/bench/.made js-shim/dist/.made ## The same in brief, under 3 
 
 .PHONY: bench-targets
 bench-targets: build/bench/.made runtimes js-shim/dist/.made ## What ionbus is to reach (benchmarks/targets.toml), measured and judged; fails on a miss (ONLY="call call-64" for some)
-	$(ELECTRON) $(SCREEN) env $(BENCH).targets $(if $(ONLY),--only $(ONLY)) $(ON)
+	$(ELECTRON) $(SCREEN) env $(BENCH).targets $(if $(ONLY),--only $(ONLY)) $(ON) --output build/bench-targets.json
 
 .PHONY: profile
 profile: build/bench/.made js-shim/dist/.made ## Where the time of WORKLOAD= goes (SYSTEM=ionbus-stdio for another): flame graph of Python, CPU profile of JavaScript

@@ -91,6 +91,7 @@ def _bars(place: Axes, panel: Panel, shown: Sequence[Record]) -> None:
     place.invert_yaxis()
     place.set_title(panel.title, fontsize=9)
     place.spines[["top", "right"]].set_visible(False)
+    place.locator_params(axis="x", nbins=5)
     place.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
 
 

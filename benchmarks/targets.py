@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.loops import LOOPS
+from benchmarks.machine import about
 from benchmarks.measuring import measure
-from benchmarks.record import Ratio, Record, ratio
+from benchmarks.record import Ratio, Record, Run, ratio
 from benchmarks.report import number
 from benchmarks.workloads import WORKLOADS
 from benchmarks.workloads.base import Effort
@@ -126,11 +127,14 @@ def main() -> int:
     parser.add_argument(
         "--loop", choices=LOOPS, default="uvloop", help="the servers' event loop (default: uvloop)"
     )
+    parser.add_argument("--output", type=Path, help="where to write the records, as JSON")
     chosen = parser.parse_args()
     targets = [target for target in read() if not chosen.only or target.workload in chosen.only]
     needed = {name: systems for name, systems in needs(targets).items() if name in WORKLOADS}
     payloads = tuple({target.payload for target in targets})
     records, _ = measure(needed, Effort(9, 0.4, chosen.loop, payloads))
+    if chosen.output:
+        Run(about(chosen.loop), records).save(chosen.output)
     verdicts = [judge(target, records) for target in targets]
     print("\n".join(map(line, verdicts)))
     return 0 if all(verdict.holds for verdict in verdicts) else 1
