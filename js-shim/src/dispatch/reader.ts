@@ -117,6 +117,7 @@ export function createReader<Item>(
         entry: undefined,
         isPutOff: false,
         expiresAt: Number.POSITIVE_INFINITY,
+        stopListening: undefined,
         take(payload) {
           if (received[0] >= granted[0] || received[1] >= granted[1]) return false;
           received = [received[0] + payload.length, received[1] + 1];

@@ -31,6 +31,8 @@ export interface Pending {
   /** The broker stops and has not taken it: it goes to the next one. */
   isPutOff: boolean;
   expiresAt: number;
+  /** It listens to its caller's signal. */
+  stopListening: (() => void) | undefined;
   /** Calls: the result's payload. Streams: an item's; false where it came without credit. */
   take(payload: Uint8Array): boolean;
   /** The stream has ended well. */
@@ -77,6 +79,7 @@ export class Requests {
           entry: undefined,
           isPutOff: false,
           expiresAt: Number.POSITIVE_INFINITY,
+          stopListening: undefined,
           take(payload) {
             try {
               resolve(decodeResult(payload));
@@ -137,7 +140,7 @@ export class Requests {
 
   /** The other side does not take the request's message. */
   rejected(pending: Pending, error: IonbusError): void {
-    if (!this.#pending.delete(pending.id)) return;
+    if (!this.#remove(pending)) return;
     pending.fail(error);
     this.#makeRoom();
   }
@@ -159,7 +162,7 @@ export class Requests {
         again.push(pending);
       } else {
         lost += 1;
-        this.#pending.delete(pending.id);
+        this.#remove(pending);
         pending.fail(error);
       }
     }
@@ -173,7 +176,10 @@ export class Requests {
     this.#pending.clear();
     this.#abandoned.clear();
     this.#alarm.stop();
-    for (const pending of failed) pending.fail(error);
+    for (const pending of failed) {
+      pending.stopListening?.();
+      pending.fail(error);
+    }
     this.#makeRoom();
   }
 
@@ -266,32 +272,23 @@ export class Requests {
   }
 
   #listen(signal: AbortSignal, pending: Pending): void {
-    const { take, end, fail } = pending;
     const abort = (): void => {
       this.#giveUp(pending);
-      fail.call(pending, cancelled(pending.options.name, signal));
+      pending.fail(cancelled(pending.options.name, signal));
     };
-    signal.addEventListener("abort", abort, { once: true });
-    const forget = (): void => signal.removeEventListener("abort", abort);
-    Object.assign(pending, {
-      take(payload: Uint8Array) {
-        if (pending.kind === "call") forget();
-        return take.call(pending, payload);
-      },
-      end() {
-        forget();
-        end.call(pending);
-      },
-      fail(error: IonbusError) {
-        forget();
-        fail.call(pending, error);
-      },
-    });
+    signal.addEventListener("abort", abort);
+    pending.stopListening = () => signal.removeEventListener("abort", abort);
+  }
+
+  /** It has ended. False: it had before. */
+  #remove(pending: Pending): boolean {
+    pending.stopListening?.();
+    return this.#pending.delete(pending.id);
   }
 
   /** Nobody waits for the answer any more: take the request back, or send CANCEL. */
   #giveUp(pending: Pending): void {
-    if (!this.#pending.delete(pending.id)) return;
+    if (!this.#remove(pending)) return;
     const peer = this.#peer;
     const { entry, isPutOff } = pending; // of what was put off the broker has let go
     if (entry === undefined || isPutOff || peer.endedWith !== undefined || peer.withdraw(entry)) {
@@ -341,7 +338,7 @@ export class Requests {
   #end(id: number, what: string, kind?: Pending["kind"]): Pending | undefined {
     const pending = this.#find(id, what, kind);
     if (pending === undefined) this.#abandoned.delete(id);
-    else this.#pending.delete(id);
+    else this.#remove(pending);
     if (this.#queue.size > 0) this.#makeRoom();
     return pending;
   }

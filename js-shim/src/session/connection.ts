@@ -464,22 +464,24 @@ export class Connection {
 
 const NO_EFFECTS: ConnectionEffect[] = [];
 
+/** Which fields of WELCOME are looked at, and what they have to be. */
+const WELCOME: Readonly<Record<string, (value: unknown) => boolean>> = {
+  protocol: (value) => value === VERSION,
+  session: (value) => isId(value, 16),
+  epoch: (value) => isId(value, 16),
+  secret: (value) => isId(value, 32),
+  received: isUint,
+  credit: isPair,
+  reason: (value) => typeof (value ?? "") === "string",
+  missed: (value) => areCounts(value ?? {}),
+  heartbeat: (value) => isPair(value) && Math.min(...value) > 0,
+};
+
 /** Throw MalformedFrame unless the fields that are needed are there, of their types. */
 function checkedWelcome(welcome: Readonly<Record<string, unknown>>): Welcome {
-  const { protocol, session, epoch, secret, received, credit, heartbeat, reason, missed } = welcome;
-  const needed: readonly (readonly [name: string, isRight: boolean])[] = [
-    ["protocol", protocol === VERSION],
-    ["session", isId(session, 16)],
-    ["epoch", isId(epoch, 16)],
-    ["secret", isId(secret, 32)],
-    ["received", isUint(received)],
-    ["credit", isPair(credit)],
-    ["reason", reason === undefined || reason === null || typeof reason === "string"],
-    ["missed", missed === undefined || missed === null || areCounts(missed)],
-    ["heartbeat", isPair(heartbeat) && Math.min(...heartbeat) > 0],
-  ];
-  for (const [name, isRight] of needed) {
-    if (!isRight) throw new MalformedFrame(`WELCOME: ${name} is missing or wrong: ${told(welcome[name])}`);
+  for (const [name, isRight] of Object.entries(WELCOME)) {
+    if (!isRight(welcome[name]))
+      throw new MalformedFrame(`WELCOME: ${name} is missing or wrong: ${told(welcome[name])}`);
   }
   return welcome as unknown as Welcome; // its fields were checked one by one
 }

@@ -51,14 +51,6 @@ export class Deque<T> {
     this.#head = 0;
   }
 
-  /** Removes one item; false where it is not there. */
-  remove(item: T): boolean {
-    const index = this.#items.indexOf(item, this.#head);
-    if (index < 0) return false;
-    this.#items.splice(index, 1);
-    return true;
-  }
-
   toArray(): T[] {
     return this.#items.slice(this.#head);
   }

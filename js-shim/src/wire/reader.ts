@@ -248,25 +248,15 @@ export class Reader {
 export function asciiText(bytes: Uint8Array, start: number, end: number): string | undefined {
   let text = "";
   let at = start;
-  for (; at + 8 <= end; at += 8) {
+  for (; at + 4 <= end; at += 4) {
     const a = bytes[at] as number;
     const b = bytes[at + 1] as number;
     const c = bytes[at + 2] as number;
     const d = bytes[at + 3] as number;
-    const e = bytes[at + 4] as number;
-    const f = bytes[at + 5] as number;
-    const g = bytes[at + 6] as number;
-    const h = bytes[at + 7] as number;
-    if ((a | b | c | d | e | f | g | h) >= 0x80) return undefined;
-    text += String.fromCharCode(a, b, c, d, e, f, g, h);
+    if ((a | b | c | d) >= 0x80) return undefined;
+    text += String.fromCharCode(a, b, c, d);
   }
-  for (; at + 2 <= end; at += 2) {
-    const a = bytes[at] as number;
-    const b = bytes[at + 1] as number;
-    if ((a | b) >= 0x80) return undefined;
-    text += String.fromCharCode(a, b);
-  }
-  if (at < end) {
+  for (; at < end; at++) {
     const a = bytes[at] as number;
     if (a >= 0x80) return undefined;
     text += String.fromCharCode(a);

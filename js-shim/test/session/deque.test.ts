@@ -2,14 +2,13 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { Deque } from "../../src/session/deque.js";
 
-type Action = { push: number } | { shift: true } | { prepend: number[] } | { remove: number };
+type Action = { push: number } | { shift: true } | { prepend: number[] };
 
 test("does what an array does", () => {
   const action = fc.oneof<fc.Arbitrary<Action>[]>(
     fc.record({ push: fc.nat(20) }),
     fc.record({ shift: fc.constant(true as const) }),
     fc.record({ prepend: fc.array(fc.nat(20), { maxLength: 3 }) }),
-    fc.record({ remove: fc.nat(20) }),
   );
   fc.assert(
     fc.property(fc.array(action, { maxLength: 60 }), (actions) => {
@@ -21,13 +20,9 @@ test("does what an array does", () => {
           model.push(given.push);
         } else if ("shift" in given) {
           expect(deque.shift()).toBe(model.shift());
-        } else if ("prepend" in given) {
+        } else {
           deque.prepend(given.prepend);
           model.unshift(...given.prepend);
-        } else {
-          const index = model.indexOf(given.remove);
-          expect(deque.remove(given.remove)).toBe(index >= 0);
-          if (index >= 0) model.splice(index, 1);
         }
         expect([deque.toArray(), deque.length, deque.first, deque.at(1)]).toStrictEqual([
           model,
