@@ -19,7 +19,7 @@ import {
 } from "../contract.js";
 import type { Handler, HandlerContext } from "../dispatch/answers.js";
 import { reportListenerError, type Target } from "../dispatch/listeners.js";
-import { matcher, patternProblem } from "../dispatch/patterns.js";
+import { matcher, PatternTable, patternProblem } from "../dispatch/patterns.js";
 import { Peer } from "../dispatch/peer.js";
 import type { ItemStream } from "../dispatch/reader.js";
 import {
@@ -158,7 +158,6 @@ export interface Bus {
 interface Listener extends Target {
   readonly number: number;
   readonly pattern: string;
-  readonly matches: (name: string) => boolean;
   /** SUBSCRIBED has arrived, or will never. */
   readonly answered: (error?: IonbusError) => void;
 }
@@ -179,8 +178,8 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
   const validators = options.validators ?? {};
   const handlers = new Map<string, Handler>();
   const listeners = new Map<number, Listener>();
-  /** Which listeners an event's name has found so far; forgotten when they change. */
-  const found = new Map<string, Listener[]>();
+  /** The same, by what they listen to. */
+  const table = new PatternTable<Listener>();
   const contracts = new Set<ContractReference>();
   const learnt = new Set<AnyMember>();
   /** What makes integers of 64 bits `bigint` in what arrives, by the name of a member that was used. */
@@ -228,7 +227,7 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
         return new NotFound(`${name}: no ${kind} by this name is handled here`);
       },
       event(seq, name, payload) {
-        const targets = listenersOf(name);
+        const targets = table.matching(name);
         if (targets.length === 0) peer.consumed(payload.length);
         else peer.listeners.arrive(seq, name, payload, targets);
       },
@@ -291,7 +290,7 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
       lost_events: lostEvents,
       lost_calls: lostCalls,
     };
-    const targets = listenersOf(name);
+    const targets = table.matching(name);
     if (targets.length > 0) peer.listeners.arriveFromHere(name, encode(payload), targets);
   }
 
@@ -344,16 +343,6 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
     for (const listener of listeners.values()) subscribe(listener);
   }
 
-  function listenersOf(name: string): Listener[] {
-    let matching = found.get(name);
-    if (matching === undefined) {
-      matching = [...listeners.values()].filter((listener) => listener.matches(name));
-      if (found.size >= MAX_FOUND) found.clear();
-      found.set(name, matching);
-    }
-    return matching;
-  }
-
   function listen(pattern: string, hand: Target["hand"]): EventSubscription {
     lastListener += 1;
     const number = lastListener;
@@ -365,7 +354,6 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
     const listener: Listener = {
       number,
       pattern,
-      matches: matcher(pattern),
       get isOpen() {
         return listeners.has(number);
       },
@@ -374,12 +362,12 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
       answered,
     };
     listeners.set(number, listener);
-    found.clear();
+    const remove = table.add(pattern, listener);
     if (peer.endedWith === undefined) subscribe(listener);
     else answered(peer.endedWith);
     const subscription = createSubscription(() => {
       listeners.delete(number);
-      found.clear();
+      remove();
       answered(new CallCancelled(`${pattern}: closed before the broker confirmed it`));
       if (peer.endedWith === undefined) peer.send(encodeMessage(Message.Unsubscribe, number));
     });
@@ -530,8 +518,6 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
 
 /** How long `close` waits for what was accepted to leave, in milliseconds. */
 const CLOSING_MS = 2_000;
-
-const MAX_FOUND = 10_000;
 
 /** The member itself. @throws TypeError it is none of this kind: not every caller is checked by TypeScript. */
 function memberOf<Member extends AnyEvent | AnyCall | AnyStream>(

@@ -16,7 +16,7 @@ interface Arrival {
   readonly seq: number;
   readonly name: string;
   readonly payload: Uint8Array;
-  readonly targets: Iterable<Target>;
+  readonly targets: readonly Target[];
   /** Whether its credit returns: not that of an event that this side made itself. */
   readonly costs: boolean;
   /** Which of this side's sessions it came in; the other side forgets its numbers with the session. */
@@ -48,12 +48,12 @@ export class Listeners {
   }
 
   /** An event has arrived for `targets`. */
-  arrive(seq: number, name: string, payload: Uint8Array, targets: Iterable<Target>): void {
+  arrive(seq: number, name: string, payload: Uint8Array, targets: readonly Target[]): void {
     this.#take({ seq, name, payload, targets, costs: true, session: this.#session });
   }
 
   /** An event of this side's own making, behind those that arrived before. */
-  arriveFromHere(name: string, payload: Uint8Array, targets: Iterable<Target>): void {
+  arriveFromHere(name: string, payload: Uint8Array, targets: readonly Target[]): void {
     this.#take({ seq: 0, name, payload, targets, costs: false, session: this.#session });
   }
 
@@ -79,8 +79,9 @@ export class Listeners {
     const isOwed = session === this.#session;
     try {
       // Each gets a value of its own, so that no listener sees what another did to it.
-      const handed = [...targets].map((target) => [target, target.decode(name, payload)] as const);
-      for (const [target, value] of handed) this.#start(target, name, value);
+      const values = targets.map((target) => target.decode(name, payload));
+      for (let index = 0; index < values.length; index++)
+        this.#start(targets[index] as Target, name, values[index]);
     } catch (error) {
       if (isOwed) this.#refuse(seq, error);
       else reportListenerError(name, error);

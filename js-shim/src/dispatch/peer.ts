@@ -55,7 +55,8 @@ export class Peer {
   readonly #owner: Owner;
   readonly #flushSoon: () => void;
   #creditQueue: { readonly go: () => void; readonly fail: (error: IonbusError) => void }[] = [];
-  #eventsReceived: [bytes: number, events: number] = [0, 0];
+  #bytesReceived = 0;
+  #eventsReceived = 0;
   readonly #watches = new Set<{
     isSo: () => boolean;
     resolve: () => void;
@@ -267,7 +268,8 @@ export class Peer {
     this.answers.stopAll();
     this.listeners.beginAnew();
     this.engine = engine;
-    this.#eventsReceived = [0, 0];
+    this.#bytesReceived = 0;
+    this.#eventsReceived = 0;
     renew();
     const kept = new Set(unnumbered.map(({ tag }) => tag).filter(isPending));
     const { again, lost } = this.requests.carryOver(kept, error);
@@ -300,10 +302,11 @@ export class Peer {
   }
 
   #countEvent(event: Fields): void {
-    const [bytes, events] = this.#eventsReceived;
-    const [grantedBytes, grantedEvents] = this.engine.granted;
-    if (bytes >= grantedBytes || events >= grantedEvents) throw new MalformedFrame("EVENT without credit");
-    this.#eventsReceived = [bytes + (event[2] as Uint8Array).length, events + 1];
+    const [bytes, events] = this.engine.granted;
+    if (this.#bytesReceived >= bytes || this.#eventsReceived >= events)
+      throw new MalformedFrame("EVENT without credit");
+    this.#bytesReceived += (event[2] as Uint8Array).length;
+    this.#eventsReceived += 1;
   }
 
   #tooLarge(size: number): TooLarge {
