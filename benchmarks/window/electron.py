@@ -49,6 +49,11 @@ class Window:
         )
         self._answer()
 
+    @property
+    def pid(self) -> int:
+        """Electron's main process."""
+        return self._process.pid
+
     def run(self, system: str, workload: str, **job: Any) -> dict[str, float]:
         """Let the window do one round; give its figures.
 
