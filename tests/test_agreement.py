@@ -180,7 +180,7 @@ async def test_a_form_is_compared_once(monkeypatch: pytest.MonkeyPatch) -> None:
         compared.append(old["name"])
         return real(old, new)
 
-    monkeypatch.setattr(agreement, "first_breaking", counted)
+    monkeypatch.setattr(evolution, "first_breaking", counted)
     async with served("memory", make_broker()) as reach:
         for told in ((), (Older.Workshop,), ()):
             async with joined(reach, *told) as bus:

@@ -1,6 +1,6 @@
 """What is measured. `WORKLOADS` has it all, by name; README.md says what a module here has to have."""
 
-from benchmarks.workloads import bulk, bundle, messages, sessions, window
+from benchmarks.workloads import bulk, bundle, costs, messages, sessions, window
 from benchmarks.workloads.base import Workload
 
 _ALL: tuple[Workload, ...] = (
@@ -22,6 +22,9 @@ _ALL: tuple[Workload, ...] = (
     bulk.BULK_OUT,
     bulk.CALLS_DURING_BULK_IN,
     bulk.CALLS_DURING_BULK_OUT,
+    costs.IDLE_MEMORY,
+    costs.IMPORT,
+    *costs.GROWTH,
     bundle.BUNDLE,
     window.WINDOW_CALL,
     window.WINDOW_CALL_64,

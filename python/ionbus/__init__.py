@@ -1,6 +1,8 @@
 """Typed events, calls and streams between a Python process and an Electron window or a browser page."""
 
 import os as _os
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from ionbus.channels.lifeline import end_with_launcher as _end_with_launcher
 
@@ -11,16 +13,6 @@ from ionbus.broker.broker import Broker as Broker
 from ionbus.broker.endpoints import Endpoint as Endpoint
 from ionbus.broker.principals import Principal as Principal
 from ionbus.broker.served_session import Session as Session
-from ionbus.channels.child_process import BrokerExit as BrokerExit
-from ionbus.channels.health import (
-    BrokerExited as BrokerExited,
-    BrokerHealth as BrokerHealth,
-    BrokerStateChange as BrokerStateChange,
-    RestartPolicy as RestartPolicy,
-)
-from ionbus.channels.supervisor import LaunchedBroker as LaunchedBroker
-from ionbus.client.bus import Bus as Bus
-from ionbus.client.client import connect as connect
 from ionbus.contract.builtin import Discontinuity as Discontinuity, Ionbus as Ionbus
 from ionbus.contract.contract import (
     Call as Call,
@@ -51,3 +43,39 @@ from ionbus.errors import (
 )
 from ionbus.generated.states import ConnectionState as ConnectionState
 from ionbus.types import Int64 as Int64, UInt64 as UInt64
+
+if _TYPE_CHECKING:
+    from ionbus.channels.child_process import BrokerExit as BrokerExit
+    from ionbus.channels.health import (
+        BrokerExited as BrokerExited,
+        BrokerHealth as BrokerHealth,
+        BrokerStateChange as BrokerStateChange,
+        RestartPolicy as RestartPolicy,
+    )
+    from ionbus.channels.supervisor import LaunchedBroker as LaunchedBroker
+    from ionbus.client.bus import Bus as Bus
+    from ionbus.client.client import connect as connect
+
+_LATER = {
+    "BrokerExit": "ionbus.channels.child_process",
+    "BrokerExited": "ionbus.channels.health",
+    "BrokerHealth": "ionbus.channels.health",
+    "BrokerStateChange": "ionbus.channels.health",
+    "Bus": "ionbus.client.bus",
+    "LaunchedBroker": "ionbus.channels.supervisor",
+    "RestartPolicy": "ionbus.channels.health",
+    "connect": "ionbus.client.client",
+}
+"""What a broker does not need, and where it is: imported when it is first asked for."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module 'ionbus' has no attribute {name!r}")
+    found: object = getattr(_import_module(_LATER[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

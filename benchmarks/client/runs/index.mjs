@@ -5,7 +5,7 @@
 
 import { bulk, callDuringBulk } from "./bulk.mjs";
 import { call, eventsIn, eventsOut, latest, stream } from "./messages.mjs";
-import { connect, encodings, fanOut, reconnect, start } from "./sessions.mjs";
+import { connect, crowd, encodings, fanOut, reconnect, start } from "./sessions.mjs";
 import { wire } from "./wire.mjs";
 
 export const runs = {
@@ -13,6 +13,7 @@ export const runs = {
   call,
   "call-during-bulk": callDuringBulk,
   connect,
+  crowd,
   encodings,
   "events-in": eventsIn,
   "events-out": eventsOut,

@@ -29,10 +29,21 @@ export async function encodings(peer, { count, sessions }, server) {
   return { seconds, encodings: times / count };
 }
 
+/** `sessions` that do nothing, this one among them. */
+export async function crowd(peer, { sessions }, server) {
+  const start = performance.now();
+  await crowdOf(peer, sessions, server);
+  return { seconds: (performance.now() - start) / 1000 };
+}
+
 async function crowdOf(peer, sessions, server) {
   if (!crowds.has(peer)) crowds.set(peer, []);
   const crowd = crowds.get(peer);
-  while (crowd.length < sessions - 1) crowd.push(await server.connect());
+  while (crowd.length < sessions - 1) {
+    const another = await server.connect();
+    await another.usage(); // it is there: servers greet only so many at once
+    crowd.push(another);
+  }
   return crowd;
 }
 

@@ -74,8 +74,6 @@ class Payload(Generic[T]):
         self._to_python: Callable[..., object] | None = None
         self._has_wide = False
         self.encode = self._encode
-        if self._adapter.pydantic_complete:
-            self._build()
 
     def __repr__(self) -> str:
         return f"Payload({self.form!r}, where={self.where!r})"
@@ -89,6 +87,8 @@ class Payload(Generic[T]):
     @property
     def is_direct(self) -> bool:
         """Whether valid values become plain data in one step; those of other types are made anew, dumped and looked through."""
+        if self._validate is None:
+            self._build()
         return self.encode != self._encode
 
     def validate(self, value: object) -> T:
@@ -144,7 +144,7 @@ class Payload(Generic[T]):
             self._refuse(error, ARRIVING)
 
     def _build(self) -> None:
-        """Make the validator of the wire's spelling. Where a type was not yet complete, this waits for the first use."""
+        """Make the validator of the wire's spelling, at the first use: a contract has many types, and the types may not be complete yet."""
         self._complete()
         form = ValueForm(self._adapter.core_schema)
         schema = cast("Any", form.schema)

@@ -13,13 +13,14 @@ from typing import Any, Final, Literal
 from ionbus.generated.errors import FINAL_CODES
 from ionbus.generated.protocol import VERSION, Frame, Limits
 from ionbus.session.attended import Attended
-from ionbus.session.connection import is_id, is_pair
 from ionbus.wire.frames import (
     MalformedFrame,
     decode_frame,
     encode_close,
     encode_control,
     greeting_map,
+    is_id,
+    is_pair,
     is_uint,
 )
 

@@ -23,6 +23,8 @@ from ionbus.wire.frames import (
     encode_close,
     encode_control,
     greeting_map,
+    is_id,
+    is_pair,
     is_uint,
 )
 
@@ -414,13 +416,3 @@ def _check_welcome(welcome: dict[str, Any]) -> None:
 
 def _are_counts(value: object) -> bool:
     return type(value) is dict and all(type(name) is str and is_uint(count) for name, count in value.items())
-
-
-def is_id(value: object, size: int) -> bool:
-    """Whether `value` is a byte string of `size` bytes."""
-    return type(value) is bytes and len(value) == size
-
-
-def is_pair(value: object) -> bool:
-    """Whether `value` is a list of two uints."""
-    return type(value) is list and len(value) == 2 and all(map(is_uint, value))

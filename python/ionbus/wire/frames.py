@@ -103,6 +103,16 @@ def is_uint(value: object) -> bool:
     return type(value) is int and 0 <= value <= MAX_UINT
 
 
+def is_id(value: object, size: int) -> bool:
+    """Whether `value` is a byte string of `size` bytes."""
+    return type(value) is bytes and len(value) == size
+
+
+def is_pair(value: object) -> bool:
+    """Whether `value` is a list of two uints."""
+    return type(value) is list and len(value) == 2 and all(map(is_uint, value))
+
+
 def uint_fields(frame: list[Any], count: int) -> list[int]:
     """The first `count` fields of a control frame, all of them uint.
 
