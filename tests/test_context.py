@@ -94,7 +94,7 @@ async def test_a_blocking_call_ends_when_the_caller_gives_up(at: Rig) -> None:
             raise
 
     with at.broker.override(Workshop.block, work), pytest.raises(CallTimeout):
-        await at.bus.call(Workshop.block, "x", timeout=0.05)
+        await at.bus.call(Workshop.block, "x", timeout=0.25)
     await eventually(lambda: ended)
 
 

@@ -86,14 +86,15 @@ async def test_a_client_that_takes_nothing_costs_the_emits_to_many_no_turn_each(
 async def test_a_frame_of_calls_is_acknowledged_by_the_frame_of_their_results() -> None:
     broker = make_broker()
     count = Limits().ack_elements  # so many are acknowledged at once
-    async with broker.opened():
-        raw = Raw()
-        raw.channel = (await MemoryListener(broker.accept_local()).open(raw)).channel
-        raw.send(1, hello())
-        await eventually(lambda: raw.frames)
-        payload = msgpack.packb({"left": 1, "right": 2})
-        raw.send(0, 1, 0, *([2, number, "workshop.add", payload] for number in range(1, count + 1)))
-        await eventually(lambda: len(raw.frames) > 1)
-        data = raw.frames[1]
+    with FakeClock() as clock:  # by which the handlers take no time, and so one turn
+        async with broker.opened():
+            raw = Raw()
+            raw.channel = (await MemoryListener(broker.accept_local()).open(raw)).channel
+            raw.send(1, hello())
+            await clock.settle()
+            payload = msgpack.packb({"left": 1, "right": 2})
+            raw.send(0, 1, 0, *([2, number, "workshop.add", payload] for number in range(1, count + 1)))
+            await clock.settle()
+            data = raw.frames[1]
     assert data[:3] == [0, 1, count]
     assert len(data) == 3 + count

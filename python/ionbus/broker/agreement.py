@@ -198,16 +198,13 @@ class Questions:
         self._late = late
         self._loop = asyncio.get_running_loop()
         self._open: dict[str, _Question] = {}
+        self.are_open = False
+        """Whether the client has been asked and has not answered."""
         self._requests: dict[int, _Question] = {}
         self._subscriptions: dict[int, _Question] = {}
         self.held_bytes = 0
         """Bytes of the messages that wait."""
         self._timer: asyncio.TimerHandle | None = None
-
-    @property
-    def are_open(self) -> bool:
-        """Whether the client has been asked and has not answered."""
-        return bool(self._open)
 
     def ask(self, contracts: Iterable[Triple], *, of_greeting: bool) -> list[str]:
         """Begin to wait for descriptions; gives the fingerprints to ask for."""
@@ -222,6 +219,7 @@ class Questions:
                 self._open[name] = _Question(contract, of_greeting, self._loop.create_future())
             else:
                 before.contract = contract
+            self.are_open = True
             asked.append(fingerprint)
         if asked and self._timer is None:
             self._wait()
@@ -268,6 +266,7 @@ class Questions:
         for question in self._open.values():
             question.answered.set_result(None)
         self._open.clear()
+        self.are_open = False
         self._requests.clear()
         self._subscriptions.clear()
 
@@ -319,6 +318,7 @@ class Questions:
     def _settle(self, question: _Question, problem: str | None) -> None:
         name = question.contract[0]
         del self._open[name]
+        self.are_open = bool(self._open)
         self._requests = {key: each for key, each in self._requests.items() if each is not question}
         self._subscriptions = {key: each for key, each in self._subscriptions.items() if each is not question}
         held, question.held = question.held, []

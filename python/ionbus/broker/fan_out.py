@@ -95,6 +95,12 @@ class FanOut:
                 behind.append(session)  # noqa: PERF401 - a comprehension is one call more for each event
         return behind
 
+    def relay(self, event: AnyEvent, value: Any, payload: bytes, sender: Session) -> list[Session]:
+        """`publish` what a client has published; nothing is made of what nobody else listens to."""
+        if self._subscribers.get(event) == () and event.delivery != "latest":
+            return []
+        return self.publish(event, value, payload, sender)
+
     def _open(self, event: Any, *, is_broker: bool) -> Outlet:
         if is_broker:
             self.check(event)

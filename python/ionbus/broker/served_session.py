@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ionbus.broker.agreement import Questions, Triple
 from ionbus.broker.principals import Rights
-from ionbus.broker.published import Published
+from ionbus.broker.published import Published, refused
 from ionbus.broker.subscribed import Subscribed, withheld
 from ionbus.channels.base import Channel, PeerIdentity
 from ionbus.channels.pump import Pump
@@ -18,6 +18,7 @@ from ionbus.contract.members import Call, Event, Member, Stream
 from ionbus.dispatch.answers import Answer
 from ionbus.dispatch.context import UNSET, Context, Request, ThreadContext
 from ionbus.dispatch.drops import by_name
+from ionbus.dispatch.event_runs import EventRun, in_runs
 from ionbus.dispatch.handlers import Handler
 from ionbus.dispatch.latest import hashable
 from ionbus.dispatch.peer import Peer
@@ -36,7 +37,7 @@ from ionbus.generated.protocol import Message
 from ionbus.session.acceptor import too_fast
 from ionbus.session.attended import Attended, Ended, Rate
 from ionbus.session.outbox import Delivery, SharedEvent
-from ionbus.session.session import Delivered, Rejected, Violation
+from ionbus.session.session import Arrival, Delivered, Rejected, Violation
 from ionbus.wire.frames import MalformedFrame, encode_close
 from ionbus.wire.messages import encode_event, encode_message
 
@@ -70,6 +71,7 @@ class Session:
         "_engine",
         "_mismatched",
         "_peer",
+        "_published",
         "_pump",
         "_questions",
         "_refusals_logged",
@@ -103,6 +105,7 @@ class Session:
         self._subscribed = Subscribed(serving, attended.session, self.may)
         self.held_bytes = 0
         """What the broker keeps for it, as it was looked at last."""
+        self._published: dict[str, Published] = {}
         self._mismatched: dict[str, ContractMismatch] = {}
         self._refusals_logged = Rate(REFUSALS_LOGGED)
         self._questions = Questions(
@@ -271,8 +274,11 @@ class Session:
 
     def frame_received(self, frame: bytes) -> None:
         """A frame has arrived."""
+        arrivals: Sequence[EventRun | Arrival | Ended] = self._attended.receive(frame, self._pump.now())
+        if not self._questions.are_open:
+            arrivals = in_runs(arrivals)
         problem: str | None = None
-        for arrival in self._attended.receive(frame, self._pump.now()):
+        for arrival in arrivals:
             if isinstance(arrival, Violation):
                 self._violated(arrival)
                 return
@@ -396,25 +402,19 @@ class Session:
             return Context(self, self, self._serving.state, request)
         return ThreadContext(self, self, self._serving.state, request, self._peer.loop)
 
-    def event(self, seq: int, name: str, payload: bytes) -> None:
-        """The client has published an event."""
-        member = self._serving.members.get(name)
-        error: IonbusError | None = None
-        if not isinstance(member, Event):
-            error = NotFound(f"{name}: no such event is known here")
-        elif member.source == "broker":
-            error = NotAllowed(f"{name} is published by the broker; a client cannot emit it")
-        elif not self.may(member):
-            error = withheld(member)
+    def events_arrived(self, seq: int, name: str, payloads: list[bytes]) -> None:
+        """The client has published events."""
+        published = self._published.get(name) or self._publish(name)
+        if isinstance(published, IonbusError):
+            error = published
+        elif published.member.roles and not self.may(published.member):
+            error = withheld(published.member)
+        elif self._mismatched and published.member.contract.name in self._mismatched:
+            error = self._mismatched[published.member.contract.name]
         else:
-            error = self._mismatched.get(member.contract.name)
-            if error is None:
-                self._peer.listeners.arrive(
-                    seq, name, payload, (Published(self._serving, self, self._peer, member),)
-                )
-                return
-        self._peer.refuse(seq, error)
-        self._peer.consumed(len(payload))
+            published.arrive(seq, payloads)
+            return
+        self._peer.listeners.start_each(refused(self._peer, seq, payloads, error))
 
     def other(self, seq: int, message: list[Any]) -> bool:
         """SUBSCRIBE, UNSUBSCRIBE, ANNOUNCE."""
@@ -450,7 +450,17 @@ class Session:
 
     # Inside.
 
-    def _received_in_question(self, arrival: Delivered | Rejected) -> bool:
+    def _publish(self, name: str) -> Published | IonbusError:
+        """Where the client's events of this name go, or why it may have none."""
+        member = self._serving.members.get(name)
+        if not isinstance(member, Event):
+            return NotFound(f"{name}: no such event is known here")
+        if member.source == "broker":
+            return NotAllowed(f"{name} is published by the broker; a client cannot emit it")
+        published = self._published[name] = Published(self._serving, self, self._peer, member)
+        return published
+
+    def _received_in_question(self, arrival: EventRun | Delivered | Rejected) -> bool:
         """Take a message while a contract is in question; False: the session has ended by it."""
         if not (isinstance(arrival, Delivered) and self._questions.holds(arrival)):
             self._peer.receive(arrival)

@@ -229,6 +229,7 @@ class ClientSession:
         """The session is a new one."""
         error = SessionLost(f"the session was lost before the answer came ({replaced.code})")
         session = self.link.connection.session
+        self._subscriptions.handouts.begin_anew()
         self._lost_calls = self.peer.replace(session, replaced.unnumbered, error, self._introduce)
 
     def attempt_failed(self, code: str, message: str) -> None:
@@ -241,6 +242,7 @@ class ClientSession:
         closed = ConnectionLost(f"the bus is closed: {message}")
         error = closed if code == "closed" else _known(code, message, SessionLost)
         self.peer.end(error)
+        self._subscriptions.handouts.clear()
         self._subscriptions.end(error)
         self._fail_opening(error)
 
@@ -259,13 +261,14 @@ class ClientSession:
             return Context(self, None, None, request)
         return ThreadContext(self, None, None, request, self.peer.loop)
 
-    def event(self, seq: int, name: str, payload: bytes) -> None:
-        """An event has arrived."""
-        subscriptions = self._subscriptions.matching(name)
-        if subscriptions:
-            self.peer.listeners.arrive(seq, name, payload, subscriptions)
-        else:
-            self.peer.consumed(len(payload))
+    def events_arrived(self, seq: int, name: str, payloads: list[bytes]) -> None:
+        """Events have arrived."""
+        for number, payload in enumerate(payloads, seq):
+            subscriptions = self._subscriptions.matching(name)
+            if subscriptions:
+                self._subscriptions.handouts.arrive(number, name, payload, subscriptions)
+            else:
+                self.peer.consumed(len(payload))
 
     def other(self, seq: int, message: list[Any]) -> bool:
         """SUBSCRIBED, ENVELOPE, DESCRIBE."""
@@ -280,7 +283,7 @@ class ClientSession:
                 name, payload = self.peer.name_of(message[2][1]), message[2][2]
                 found = self._subscriptions.numbered(message[1])
                 if found:
-                    self.peer.listeners.arrive(seq, name, payload, found)
+                    self._subscriptions.handouts.arrive(seq, name, payload, found)
                 else:
                     self.peer.consumed(len(payload))
             case Message.DESCRIBE:
@@ -387,7 +390,9 @@ class ClientSession:
         )
         targets = self._subscriptions.matching(name)
         if targets:
-            self.peer.listeners.arrive_from_here(name, Ionbus.discontinuity.payload.encode(told), targets)
+            self._subscriptions.handouts.arrive_from_here(
+                name, Ionbus.discontinuity.payload.encode(told), targets
+            )
 
     def _fail_opening(self, error: IonbusError) -> None:
         if not self._opened.done():

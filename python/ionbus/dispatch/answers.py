@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterable, Hashable, Iterable
+from contextvars import Context
 from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,6 +15,7 @@ from ionbus.dispatch.context import Request, wait_in_thread
 from ionbus.dispatch.handlers import Handler
 from ionbus.dispatch.latest import hashable
 from ionbus.dispatch.remembered import Outcome
+from ionbus.dispatch.runner import Works
 from ionbus.errors import (
     CallCancelled,
     CallTimeout,
@@ -127,6 +129,18 @@ class Answer(Request):
             self._over = self._loop.create_future()
         return self._over
 
+    # What the runner tells.
+
+    def is_full(self) -> bool:
+        """There is only one of it."""
+        return False
+
+    def park(self, works: Works, context: Context) -> None:
+        """It is never full."""
+
+    def begun(self) -> None:
+        """`start` has seen to that."""
+
     def suspended(self, task: asyncio.Task[Any]) -> None:
         """It may wait for so long that its caller gives up."""
         if self.deadline is not None:
@@ -237,7 +251,7 @@ class Answers:
         self._streams += answer.is_stream
         self.held_bytes += answer.size
         self._running.add(answer)
-        peer.runner.start(work, answer, handler.habit)
+        peer.runner.start_one(work, answer, handler.habit)
 
     def _crowd(self, name: str, size: int, kind: Literal["call", "stream"]) -> str | None:
         """Why no request more is taken, or None."""

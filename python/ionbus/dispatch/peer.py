@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 
 from ionbus.dispatch.answers import Answer, Answers, internal_error
 from ionbus.dispatch.context import Request
+from ionbus.dispatch.event_runs import EventRun
 from ionbus.dispatch.handlers import Handler
 from ionbus.dispatch.listeners import Listeners
 from ionbus.dispatch.remembered import Remembered
@@ -38,8 +39,8 @@ class Owner(Protocol):
     def context_for(self, request: Request, *, is_async: bool) -> Any:
         """The context of a handler."""
 
-    def event(self, seq: int, name: str, payload: bytes) -> None:
-        """EVENT has arrived."""
+    def events_arrived(self, seq: int, name: str, payloads: list[bytes]) -> None:
+        """EVENTs of one name have arrived, the first with this number, the others with those after it."""
 
     def other(self, seq: int, message: list[Any]) -> bool:
         """A message that only this side is sent; False: it is not for this side."""
@@ -97,7 +98,7 @@ class Peer:
         """What numbers in place of names stand for."""
         self.requests = Requests(self)
         self.answers = Answers(self)
-        self.listeners = Listeners(self.runner, limits.max_listeners, self._consumed, self.refuse)
+        self.listeners = Listeners(self.runner, limits.max_listeners)
         self.find_handler = owner.find_handler
         self.context_for = owner.context_for
         self._owner = owner
@@ -107,7 +108,7 @@ class Peer:
         self._credit_seen = (0, 0)
         self._credit_at = 0.0  # seconds: when the other side last took events, or fell behind
         self._behind_with: tuple[int, int] | None = None  # the credit that it had when it did
-        self._events_received = (0, 0)  # bytes, events: what the granted totals bound
+        self._event_bytes = self._event_count = 0  # received: what the granted totals bound
         self._routes: dict[int, Callable[[list[Any]], None]] = {
             Message.CALL: self.answers.call,
             Message.RESULT: self.requests.result,
@@ -121,7 +122,7 @@ class Peer:
 
     # What arrives.
 
-    def receive(self, arrived: Delivered | Rejected) -> None:
+    def receive(self, arrived: EventRun | Delivered | Rejected) -> None:
         """Take what the engine gives.
 
         Raises:
@@ -129,25 +130,28 @@ class Peer:
         """
         if self._end is not None:  # what stood before it in the same frame has ended the session
             return
+        if isinstance(arrived, EventRun):
+            self._receive_events(arrived)
+            return
         if isinstance(arrived, Rejected):
             self._rejected(arrived)
             return
         message = arrived.message
         kind = message[0]
+        if kind == Message.EVENT:
+            self._receive_events(EventRun(arrived.seq, message[1], [message[2]]))
+            return
         route = self._routes.get(kind)
         if route is not None:
             route(message)
-        elif kind == Message.EVENT:
-            self._count_event(message)
-            self._owner.event(arrived.seq, self.name_of(message[1]), message[2])
         elif kind == Message.REFUSED:
             if not 0 < message[1] <= self.engine.sent:
                 raise MalformedFrame(f"REFUSED for element {message[1]}, which was never sent")
             details = decode_details(message[4] if len(message) > 4 else None)
             self._owner.refused(error_from_wire(message[2], message[3], details))
         else:
-            if kind == Message.ENVELOPE:
-                self._count_event(message[2])
+            if kind == Message.ENVELOPE and not self._count_events([message[2][2]]):
+                raise MalformedFrame("EVENT without credit")
             if not self._owner.other(arrived.seq, message):
                 raise MalformedFrame(f"{Message(kind).name} is not for this side")
 
@@ -272,9 +276,10 @@ class Peer:
         packed = values.encode(details) if details else None
         self.send(encode_message(Message.REFUSED, seq, code, text, packed))
 
-    def consumed(self, cost: int) -> None:
-        """An event was dropped or taken."""
-        self._consumed(cost)
+    def consumed(self, cost: int, count: int = 1) -> None:
+        """Events that cost so much together were dropped or taken."""
+        self.engine.consumed(cost, count)
+        self.flush_soon()
 
     # The session's end.
 
@@ -301,8 +306,6 @@ class Peer:
         self.requests.fail_all(error)
         self._fail_waiters(error)
         self.answers.stop_all("lost")
-        if self.is_client:  # a broker still owes its listeners what clients sent before
-            self.listeners.clear()
 
     async def close(self) -> None:
         """After `end`: wait for the handlers and listeners that still run, listeners cancelled."""
@@ -326,9 +329,8 @@ class Peer:
         """
         self.answers.stop_all("lost")
         self.answers.forget()
-        self.listeners.begin_anew()
         self.engine = engine
-        self._events_received = (0, 0)
+        self._event_bytes = self._event_count = 0
         introduce()
         entries = list(unnumbered)
         pending = {entry.tag for entry in entries if isinstance(entry.tag, (PendingCall, PendingStream))}
@@ -361,16 +363,27 @@ class Peer:
         else:
             self._owner.refused(error)
 
-    def _count_event(self, event: list[Any]) -> None:
-        size, count = self._events_received
-        granted = self.engine.granted
-        if size >= granted[0] or count >= granted[1]:
+    def _receive_events(self, run: EventRun) -> None:
+        allowed = self._count_events(run.payloads)
+        if allowed:
+            self._owner.events_arrived(run.seq, self.name_of(run.name), run.payloads[:allowed])
+        if allowed < len(run.payloads):
             raise MalformedFrame("EVENT without credit")
-        self._events_received = (size + len(event[2]), count + 1)
 
-    def _consumed(self, cost: int) -> None:
-        self.engine.consumed(cost)
-        self.flush_soon()
+    def _count_events(self, payloads: list[bytes]) -> int:
+        """Count them against the totals granted; gives how many of them were within those."""
+        most_bytes, most = self.engine.granted
+        size = sum(map(len, payloads))
+        if self._event_bytes + size < most_bytes and self._event_count + len(payloads) <= most:
+            self._event_bytes += size
+            self._event_count += len(payloads)
+            return len(payloads)
+        for index, payload in enumerate(payloads):
+            if self._event_bytes >= most_bytes or self._event_count >= most:
+                return index
+            self._event_bytes += len(payload)
+            self._event_count += 1
+        return len(payloads)
 
     async def _credit(self) -> None:
         waiter = self.loop.create_future()

@@ -9,17 +9,20 @@ start, as `asyncio.create_task` would: many that wait start in one turn of the l
 
 A worker goes on to the next only if nothing of the last can reach it: none that has suspended, and none that was cancelled.
 It lets others have the loop after `LONGEST`.
+
+What is queued is an iterator that makes coroutines: a frame may bring hundreds of events, and each is decoded when its turn has
+come, so that few of them are in memory at a time.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextvars import Context, copy_context
 from functools import partial
 from types import coroutine
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 
 from ionbus.dispatch.turn import LONGEST
 
@@ -27,6 +30,10 @@ Work = Coroutine[Any, Any, Any]
 
 PATIENCE: Final = 32
 """How often what has suspended is given a task of its own before it is tried in the queue again."""
+
+
+LOOP_ENDS: Final = (KeyboardInterrupt, SystemExit)
+"""What a task raises through the loop."""
 
 
 class Habit:
@@ -38,14 +45,36 @@ class Habit:
         self.waits = 0
 
 
+class Works(Protocol):
+    """Makes coroutines, each when it is about to start; a generator is one."""
+
+    def __iter__(self) -> Iterator[tuple[Work, Habit]]:
+        """Itself."""
+
+    def __next__(self) -> tuple[Work, Habit]:
+        """The next one, and the habit of the function that gave it."""
+
+    def close(self) -> None:
+        """No more of them are wanted."""
+
+
 class Keeper(Protocol):
     """Who keeps account of what it gave a runner."""
 
+    def is_full(self) -> bool:
+        """Whether no more may start for now: what is queued is parked."""
+
+    def park(self, works: Works, context: Context) -> None:
+        """Keep this, and `resume` it when more may start."""
+
+    def begun(self) -> None:
+        """All coroutines of one `start` have begun, or were dropped."""
+
     def suspended(self, task: asyncio.Task[Any]) -> None:
-        """It waits, or may do so: this task is its own until it ends."""
+        """One waits, or may do so: this task is its own until it ends."""
 
     def ended(self, task: asyncio.Task[Any] | None, error: BaseException | None) -> None:
-        """It is over. `task`: what `suspended` told of; None: it never waited. `error`: what it raised."""
+        """One that `suspended` told of is over, or one without a task has failed. `error`: what it raised."""
 
 
 class Runner:
@@ -57,42 +86,59 @@ class Runner:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._queue: deque[tuple[Work, Keeper, Habit, Context]] = deque()
+        self._queue: deque[tuple[Works, Keeper, Context]] = deque()
         self._has_worker = False
-        self._current: tuple[Keeper, asyncio.Task[None]] | None = (
-            None  # whose first step is under way, and in which task
-        )
+        self._current: tuple[Works, Keeper, asyncio.Task[None]] | None = None
+        """What a worker is at, and not in the queue: a first step is under way, or it is made."""
 
-    def start(self, work: Work, keeper: Keeper, habit: Habit) -> None:
-        """Start a coroutine in a later turn of the loop, after all that were given before.
+    def start(self, works: Works, keeper: Keeper) -> None:
+        """Start coroutines in a later turn of the loop, after all that were given before.
 
         Args:
-            work: the coroutine.
-            keeper: told when it waits, and when it ends.
-            habit: of the function that gave it.
+            works: makes them.
+            keeper: told when one waits, and when it ends.
         """
+        self._queue.append((works, keeper, copy_context()))
+        if not self._has_worker:
+            self._begin()
+
+    def start_one(self, work: Work, keeper: Keeper, habit: Habit) -> None:
+        """The same for one coroutine; `habit` is that of the function that gave it."""
         if habit.waits and not self._has_worker:
             self._start_alone(work, keeper, habit, copy_context())
-            return
-        self._queue.append((work, keeper, habit, copy_context()))
+            keeper.begun()
+        else:
+            self.start(Made(work, habit), keeper)
+
+    def resume(self, works: Works, keeper: Keeper, context: Context) -> None:
+        """Go on with what was parked, before all else: of several, give the last first."""
+        self._queue.appendleft((works, keeper, context))
         if not self._has_worker:
             self._begin()
 
     def cancel(self, keeper: Keeper) -> None:
-        """Cancel what a keeper has given and what has no task of its own yet."""
+        """Drop what a keeper has given and what has not begun, and cancel what is in its first step."""
         queue = self._queue
-        dropped = [item for item in queue if item[1] is keeper]
+        dropped = [entry for entry in queue if entry[1] is keeper]
         if dropped:
-            kept = [item for item in queue if item[1] is not keeper]
+            kept = [entry for entry in queue if entry[1] is not keeper]
             queue.clear()
             queue.extend(kept)
-        for work, _, _, _ in dropped:
-            work.close()
-            keeper.ended(None, asyncio.CancelledError())
-        if self._current is not None and self._current[0] is keeper:
-            self._current[1].cancel()
+        for works, _, _ in dropped:
+            works.close()
+            keeper.begun()
+        if self._current is not None and self._current[1] is keeper:
+            works, _, worker = self._current
+            works.close()
+            worker.cancel()
 
     # Inside.
+
+    def _start_alone(self, work: Work, keeper: Keeper, habit: Habit, context: Context) -> None:
+        habit.waits -= 1
+        task = self._loop.create_task(work, context=context)
+        keeper.suspended(task)
+        task.add_done_callback(partial(_ended_alone, keeper), context=context)
 
     def _begin(self) -> None:
         self._has_worker = True
@@ -105,12 +151,6 @@ class Runner:
         if self._queue:
             self._begin()
 
-    def _start_alone(self, work: Work, keeper: Keeper, habit: Habit, context: Context) -> None:
-        habit.waits -= 1
-        task = self._loop.create_task(work, context=context)
-        keeper.suspended(task)
-        task.add_done_callback(partial(_ended_alone, keeper), context=context)
-
     async def _work(self) -> None:
         worker = asyncio.current_task()
         assert worker is not None
@@ -120,49 +160,99 @@ class Runner:
     def _steps(self, worker: asyncio.Task[None]) -> Generator[Any, Any, None]:
         queue, clock = self._queue, self._loop.time
         ends = clock() + LONGEST
+        are_before = False  # some with tasks of their own, which have yet to start
+        lets_go = False
         is_in_charge = True
         try:
             while queue:
-                work, keeper, habit, context = queue.popleft()
-                if habit.waits:
-                    self._start_alone(work, keeper, habit, context)
-                    if queue and not queue[0][2].waits:
-                        self._current = None
-                        yield  # it starts before what follows
+                entry = works, keeper, context = queue.popleft()
+                if keeper.is_full():
+                    keeper.park(works, context)
                     continue
-                self._current = (keeper, worker)
-                error: BaseException | None = None
-                try:
-                    waits_for = context.run(work.send, None)
-                except StopIteration:
-                    pass
-                except BaseException as raised:  # noqa: BLE001 - its keeper is told
-                    error = raised
+                self._current = (works, keeper, worker)
+                for work, habit in works:
+                    if habit.waits:
+                        self._start_alone(work, keeper, habit, context.copy())
+                        are_before = True
+                        if keeper.is_full():
+                            queue.appendleft(entry)
+                            break
+                        continue
+                    if are_before:
+                        queue.appendleft((Made(work, habit, works), keeper, context))
+                        lets_go = True
+                        break
+                    own = context.copy()
+                    try:
+                        waits_for = own.run(work.send, None)
+                    except StopIteration:
+                        pass
+                    except BaseException as error:
+                        keeper.ended(None, error)
+                        if isinstance(error, LOOP_ENDS):
+                            queue.appendleft(entry)
+                            raise
+                    else:
+                        habit.waits = PATIENCE
+                        keeper.suspended(worker)
+                        queue.appendleft(entry)
+                        is_in_charge = False
+                        self._leave()
+                        yield from _rest(work, own, waits_for, keeper, worker)
+                        return
+                    if _is_cancelled(worker):
+                        queue.appendleft(entry)
+                        return
+                    if clock() >= ends:
+                        queue.appendleft(entry)
+                        lets_go = True
+                        break
                 else:
-                    habit.waits = PATIENCE
-                    keeper.suspended(worker)
-                    is_in_charge = False
-                    self._leave()
-                    error = yield from _rest(work, context, waits_for)
-                    keeper.ended(worker, error)
-                    _raise_what_ends_loops(error)
-                    return
-                keeper.ended(None, error)
-                if error is not None:
-                    _raise_what_ends_loops(error)
-                if _is_cancelled(worker):
-                    return
-                if clock() >= ends:
+                    keeper.begun()
+                if lets_go:
                     self._current = None
                     yield
                     ends = clock() + LONGEST
+                    are_before = lets_go = False
         finally:
             if is_in_charge:
                 self._leave()
 
 
-def _rest(work: Work, context: Context, waits_for: object) -> Generator[Any, Any, BaseException | None]:
-    """All steps after the first, in the task that runs this; gives what the coroutine raised."""
+class Made:
+    """A coroutine that was made already, and those that may follow."""
+
+    __slots__ = ("_first", "_others")
+
+    def __init__(self, work: Work, habit: Habit, others: Works | None = None) -> None:
+        self._first: tuple[Work, Habit] | None = (work, habit)
+        self._others = others
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> tuple[Work, Habit]:
+        first, self._first = self._first, None
+        if first is not None:
+            return first
+        if self._others is None:
+            raise StopIteration
+        return next(self._others)
+
+    def close(self) -> None:
+        """Let go of all of them."""
+        if self._first is not None:
+            self._first[0].close()
+            self._first = None
+        if self._others is not None:
+            self._others.close()
+
+
+def _rest(
+    work: Work, context: Context, waits_for: object, keeper: Keeper, worker: asyncio.Task[None]
+) -> Generator[Any, Any, None]:
+    """All steps after the first, in the task that runs this."""
+    error: BaseException | None = None
     while True:
         step: Callable[[], object]
         try:
@@ -174,9 +264,13 @@ def _rest(work: Work, context: Context, waits_for: object) -> Generator[Any, Any
         try:
             waits_for = context.run(step)
         except StopIteration:
-            return None
+            break
         except BaseException as raised:  # noqa: BLE001 - its keeper is told
-            return raised
+            error = raised
+            break
+    keeper.ended(worker, error)
+    if isinstance(error, LOOP_ENDS):
+        raise error
 
 
 def _is_cancelled(worker: asyncio.Task[None]) -> bool:
@@ -189,9 +283,3 @@ def _is_cancelled(worker: asyncio.Task[None]) -> bool:
 
 def _ended_alone(keeper: Keeper, task: asyncio.Task[Any]) -> None:
     keeper.ended(task, asyncio.CancelledError() if task.cancelled() else task.exception())
-
-
-def _raise_what_ends_loops(error: BaseException | None) -> None:
-    """As asyncio's own tasks do."""
-    if isinstance(error, (KeyboardInterrupt, SystemExit)):
-        raise error

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from ionbus.dispatch.listeners import Kept, listen
+from ionbus.dispatch.handouts import Handouts, Kept
 from ionbus.dispatch.patterns import PatternTable
 from ionbus.dispatch.runner import Habit
 from ionbus.dispatch.waiting import Waiters, wait_with, wake
@@ -82,9 +82,9 @@ class Subscription:
         """What the listener is given."""
         return self._decode(name, payload)
 
-    def hand(self, name: str, value: Any) -> Kept | None:
+    def hand(self, value: Any) -> Kept | None:
         """Start the listener."""
-        listen(self._function, self._subscriptions.peer.listeners, self._habit, value)
+        self._subscriptions.peer.listeners.listen(self._function(value), self._habit)
         return None
 
     def answered(self, error: IonbusError | None) -> None:
@@ -107,6 +107,7 @@ class Subscriptions:
 
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
+        self.handouts = Handouts(peer.listeners, peer.consumed, peer.refuse)
         self._table: PatternTable[Subscription] = PatternTable()
         self._last = 0
         self.readers: set[EventReader[Any]] = set()
@@ -185,7 +186,7 @@ class _Queued(Subscription):
         self.events: deque[Kept] = deque()
         self._refused: IonbusError | None = None
 
-    def hand(self, name: str, value: Any) -> Kept | None:
+    def hand(self, value: Any) -> Kept | None:
         kept = Kept(value)
         self.events.append(kept)
         self._function()
@@ -232,7 +233,7 @@ class EventReader(Generic[P]):
         if queue is not None:
             queue.close()
             while queue.events:
-                self._subscriptions.peer.listeners.taken(queue.events.popleft())
+                self._subscriptions.handouts.taken(queue.events.popleft())
             self._wake()
 
     def __aiter__(self) -> AsyncIterator[P]:
@@ -253,7 +254,7 @@ class EventReader(Generic[P]):
         if queue is None:
             raise RuntimeError("events are read inside `async with`")
         kept = queue.events.popleft()
-        peer.listeners.taken(kept)
+        self._subscriptions.handouts.taken(kept)
         event: P = kept.value
         return event
 

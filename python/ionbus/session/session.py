@@ -59,9 +59,11 @@ class Session:
 
     __slots__ = (
         "_ack_due",
-        "_consumed",
+        "_consumed_bytes",
+        "_consumed_events",
         "_control",
         "_credit",
+        "_granted_at",
         "_incoming",
         "_is_attached",
         "_limits",
@@ -98,7 +100,8 @@ class Session:
 
         self._credit = (0, 0)  # what the peer granted: bytes, events
         self._spent_bytes = self._spent_events = 0
-        self._consumed = (0, 0)
+        self._consumed_bytes = self._consumed_events = 0
+        self._granted_at = (0, 0)  # what had been consumed then
         self.granted = (limits.credit_bytes, limits.credit_messages)
         """The totals of bytes and events granted to the peer, for HELLO and WELCOME."""
 
@@ -184,14 +187,17 @@ class Session:
             self._outbox.release(entry.lane)
         return True
 
-    def consumed(self, cost: int) -> None:
-        """The application took, dropped or refused an event of `cost` payload bytes: the peer may send as much again."""
-        size, count = self._consumed = (self._consumed[0] + cost, self._consumed[1] + 1)
+    def consumed(self, cost: int, count: int = 1) -> None:
+        """The application took, dropped or refused `count` events of `cost` payload bytes together: the peer may send as much again."""
+        self._consumed_bytes += cost
+        self._consumed_events += count
+        size, count = self._granted_at
         limits = self._limits
-        grant = (size + limits.credit_bytes, count + limits.credit_messages)
-        more_bytes, more_messages = grant[0] - self.granted[0], grant[1] - self.granted[1]
-        if more_bytes * 2 >= limits.credit_bytes or more_messages * 2 >= limits.credit_messages:
-            self.granted = grant
+        if (self._consumed_bytes - size) * 2 >= limits.credit_bytes or (
+            self._consumed_events - count
+        ) * 2 >= limits.credit_messages:
+            self._granted_at = size, count = self._consumed_bytes, self._consumed_events
+            self.granted = (size + limits.credit_bytes, count + limits.credit_messages)
             if self._is_attached:
                 self.tell_credit()
 
