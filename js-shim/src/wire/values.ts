@@ -39,9 +39,10 @@ const wideIntegers: ValueKind<bigint> = {
 const BY_CODE = new Map<number, ValueKind>([[Extension.WideInteger, wideIntegers]]);
 const BY_TAG = new Map<string, ValueKind>();
 
-/** From now on such values are read and written. */
+/** From now on such values are read and written. What is known stays: another copy of the package may have made the descriptor. */
 export function know(kinds: readonly ValueKind[] = []): void {
   for (const kind of kinds) {
+    if (BY_CODE.has(kind.code)) continue;
     BY_CODE.set(kind.code, kind);
     for (const tag of kind.tags ?? []) BY_TAG.set(tag, kind);
   }
