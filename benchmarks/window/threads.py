@@ -17,8 +17,8 @@ from benchmarks.window.electron import Window
 from benchmarks.workloads.window import SYSTEMS
 
 PROC = Path("/proc")
-SEEN = 0.1
-"""Threads that are woken less often than this in a call have other things to do."""
+SLEEPS, CPU = 0.1, 1.0
+"""Threads that sleep less often in a call, and take fewer microseconds, have other things to do."""
 
 Cost = tuple[float, float, float]
 """Microseconds of CPU, microseconds of waiting for a core, and sleeps."""
@@ -115,7 +115,7 @@ def report(rounds: Sequence[dict[Thread, Cost]]) -> list[str]:
         running, waiting, sleeps = (
             median(each.get(thread, none)[part] for each in rounds) for part in range(3)
         )
-        if sleeps >= SEEN:
+        if sleeps >= SLEEPS or running >= CPU:
             facts = f"{running:6.1f} us of CPU {waiting:6.1f} us ready {sleeps:5.2f} sleeps"
             lines.append((running, f"  {thread.name:<60} {facts}"))
     return [line for _, line in sorted(lines, reverse=True)]

@@ -153,6 +153,10 @@ class Multiplex:
         """Queue a record and write what the pipe takes."""
         if self._is_over:
             return
+        pipe = self._pipe
+        if not self._ring and not self._is_feeding and pipe is not None and pipe.is_writable:
+            pipe.write(record)  # nobody waits for a turn
+            return
         if not channel.waiting:
             self._ring.append(channel)
         channel.waiting.append(record)

@@ -20,6 +20,8 @@ MAX_BODY_BYTES: Final = Limits().max_frame_bytes
 """The largest body of a record."""
 
 _header = struct.Struct(">IBI")
+_beginning = struct.Struct(">IB")
+_channel = struct.Struct(">I")
 _kinds = {int(kind): kind for kind in RecordKind}
 
 
@@ -84,21 +86,21 @@ class RecordReader:
         self._needed = COUNTED_HEADER_BYTES
         while available - start >= COUNTED_HEADER_BYTES:
             # Length and kind are checked as soon as they are there.
-            length = int.from_bytes(chunk[start : start + 4], "big")
+            length, number = _beginning.unpack_from(chunk, start)
             if not COUNTED_HEADER_BYTES <= length <= self._max_length:
                 raise MalformedRecord(
                     f"a record's length is {COUNTED_HEADER_BYTES} to {self._max_length}, not {length}",
                     chunk[start:],
                 )
-            kind = _kinds.get(chunk[start + 4])
+            kind = _kinds.get(number)
             if kind is None:
-                raise MalformedRecord(f"{chunk[start + 4]} is no kind of record", chunk[start:])
+                raise MalformedRecord(f"{number} is no kind of record", chunk[start:])
             end = start + 4 + length
             if end > available:
                 self._needed = end - start
                 break
-            channel = int.from_bytes(chunk[start + 5 : start + HEADER_BYTES], "big")
-            records.append(Record(kind, channel, chunk[start + HEADER_BYTES : end]))
+            body = start + HEADER_BYTES
+            records.append(Record(kind, _channel.unpack_from(chunk, body - 4)[0], chunk[body:end]))
             start = end
         if start < available:
             self._carried += chunk[start:] if start else chunk
