@@ -15,7 +15,7 @@ from ionbus.dispatch.context import Request, wait_in_thread
 from ionbus.dispatch.handlers import Handler
 from ionbus.dispatch.latest import hashable
 from ionbus.dispatch.remembered import Outcome
-from ionbus.dispatch.runner import Works
+from ionbus.dispatch.runner import Work, Works
 from ionbus.errors import (
     CallCancelled,
     CallTimeout,
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from ionbus.dispatch.peer import Peer
 
 log = logging.getLogger("ionbus")
+
+_NO_OPTIONS: dict[str, Any] = {}
 
 Reason = Literal["cancelled", "timeout", "stopping", "lost"]
 
@@ -109,7 +111,7 @@ class Answer(Request):
         Raises:
             CancelledError: it was stopped before, or its deadline has passed.
         """
-        self.task = asyncio.current_task()
+        self.task = asyncio.current_task(self._loop)
         if self.deadline is not None and self._loop.time() >= self.deadline:
             self.reason = self.reason or "timeout"
         if self.reason is not None:
@@ -223,44 +225,51 @@ class Answers:
     def _begin(self, message: list[Any], kind: Literal["call", "stream"]) -> None:
         peer = self._peer
         number, name = message[1], peer.name_of(message[2])
-        options = message[4] if len(message) > 4 and message[4] is not None else {}
+        options = message[4] if len(message) > 4 and message[4] is not None else _NO_OPTIONS
         if number in self._under_way or number == 0:
             raise MalformedFrame(f"request {number} is under way already")
-        self._highest = max(self._highest, number)
-        crowd = self._crowd(name, len(message[3]), kind)
-        if crowd is not None:
-            self._refuse(number, TooLarge(crowd))
-            return
+        if number > self._highest:
+            self._highest = number
+        payload, is_stream, limits = message[3], kind == "stream", peer.limits
+        size = len(payload)
+        if (
+            is_stream
+            or len(self._under_way) >= limits.max_requests
+            or self.held_bytes + size > limits.max_request_bytes
+        ):
+            crowd = self._crowd(name, size, is_stream)
+            if crowd is not None:
+                self._refuse(number, TooLarge(crowd))
+                return
         handler = peer.find_handler(name, kind)
         if isinstance(handler, IonbusError):
             self._refuse(number, handler)
             return
         left = options.get("deadline")
         deadline = peer.loop.time() + left / 1000 if isinstance(left, int) and left >= 0 else None
-        answer = Answer(peer.loop, number, name, deadline, len(message[3]), kind == "stream")
-        if kind == "stream":
+        answer = Answer(peer.loop, number, name, deadline, size, is_stream)
+        work: Work
+        if is_stream:
             answer.granted = self._first_credit(options.get("credit"))
-            work = self._answer_stream(answer, handler, message[3])
+            self._streams += 1
+            work = self._answer_stream(answer, handler, payload)
+        elif "key" in options and (scope := self._scope(handler, options["key"], payload)) is not None:
+            work = self._answer_once(answer, handler, payload, scope)
         else:
-            scope = self._scope(handler, options.get("key"), message[3])
-            if scope is None:
-                work = self._answer_call(answer, handler, message[3])
-            else:
-                work = self._answer_once(answer, handler, message[3], scope)
+            work = self._answer_call(answer, handler, payload)
         self._under_way[number] = answer
-        self._streams += answer.is_stream
-        self.held_bytes += answer.size
+        self.held_bytes += size
         self._running.add(answer)
         peer.runner.start_one(work, answer, handler.habit)
 
-    def _crowd(self, name: str, size: int, kind: Literal["call", "stream"]) -> str | None:
+    def _crowd(self, name: str, size: int, is_stream: bool) -> str | None:
         """Why no request more is taken, or None."""
         limits = self._peer.limits
         if len(self._under_way) >= limits.max_requests:
             return f"{name}: {len(self._under_way)} requests are under way already"
         if self._under_way and self.held_bytes + size > limits.max_request_bytes:
             return f"{name}: requests of {self.held_bytes} bytes are under way already; at most {limits.max_request_bytes} are"
-        if kind == "stream" and self._streams >= limits.max_streams:
+        if is_stream and self._streams >= limits.max_streams:
             return f"{name}: {self._streams} streams are under way already"
         return None
 
@@ -343,14 +352,13 @@ class Answers:
 
     def _arguments(self, answer: Answer, handler: Handler, payload: bytes) -> list[Any]:
         """Decode and validate the payload, and make the context, as far as the handler takes them."""
-        arguments: list[Any] = []
         try:
             request = handler.decode(payload)
         except InvalidPayload as error:
             raise _Refused(error) from error
-        if handler.signature.takes_payload:
-            arguments.append(request)
-        if handler.signature.takes_context:
+        signature = handler.signature
+        arguments = [request] if signature.takes_payload else []
+        if signature.takes_context:
             arguments.append(self._peer.context_for(answer, is_async=handler.is_async))
         return arguments
 
@@ -371,7 +379,7 @@ class Answers:
             for item in items:
                 wait_in_thread(self._send_item(answer, handler.encode(item)), self._peer.loop, answer)
         except CallCancelled:
-            if not answer.cancelled.is_set():
+            if not answer.is_cancelled():
                 raise
         finally:
             close = getattr(items, "close", None)

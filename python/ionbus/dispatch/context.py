@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError as FutureCancelled, Future
 from types import TracebackType
@@ -48,20 +47,23 @@ class Request:
     Attributes:
         id: the request's number in its session; 0 for an event.
         deadline: when its caller gives up, on `time.monotonic`'s clock; None: never.
-        cancelled: set when nobody waits any more.
     """
 
-    __slots__ = ("cancelled", "deadline", "id", "waits")
+    __slots__ = ("_is_cancelled", "deadline", "id", "waits")
 
     def __init__(self, request_id: int = 0, deadline: float | None = None) -> None:
         self.id = request_id
         self.deadline = deadline
-        self.cancelled = threading.Event()
+        self._is_cancelled = False
         self.waits: set[Future[Any]] = set()
+
+    def is_cancelled(self) -> bool:
+        """Whether nobody waits any more; threads may ask too."""
+        return self._is_cancelled
 
     def cancel(self) -> None:
         """Tell the thread that nobody waits, and end what it waits for itself."""
-        self.cancelled.set()
+        self._is_cancelled = True
         for wait in tuple(self.waits):
             wait.cancel()
 
@@ -181,7 +183,7 @@ class ThreadContext(_ContextFacts[StateT]):
     @property
     def cancelled(self) -> bool:
         """Whether nobody waits for the answer any more."""
-        return self._request.cancelled.is_set()
+        return self._request.is_cancelled()
 
     def raise_if_cancelled(self) -> None:
         """Leave the handler when nobody waits for its answer any more.
@@ -247,7 +249,7 @@ def wait_in_thread(work: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop
         running: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
     except RuntimeError:
         running = None
-    if running is loop or request.cancelled.is_set():
+    if running is loop or request.is_cancelled():
         work.close()
         if running is loop:
             raise RuntimeError("a ThreadContext blocks; it cannot be used on the event loop's thread")
@@ -258,7 +260,7 @@ def wait_in_thread(work: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop
         work.close()
         raise
     request.waits.add(future)
-    if request.cancelled.is_set():
+    if request.is_cancelled():
         future.cancel()
     try:
         return future.result()

@@ -141,7 +141,7 @@ def check_message(message: list[Any], limits: Limits) -> bool:
         raise MalformedFrame("a message starts with its type")
     size = len(message)
     if kind == _EVENT and size == 3:  # most of what there is
-        name, payload = message[1:]
+        _, name, payload = message
         if (
             type(payload) is bytes
             and type(name) is str
