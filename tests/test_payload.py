@@ -318,3 +318,12 @@ def test_other_text_becomes_members(form: Any, value: Any) -> None:
 def test_a_signaling_nan_for_an_enum_is_refused() -> None:
     with pytest.raises(InvalidPayload, match="a decimal that cannot be compared with anything"):
         Payload(Rank, "a.call").decode(encode(Decimal("sNaN")))
+
+
+def test_payloads_of_one_model_share_what_validates_it() -> None:
+    first, second = Payload(Flow), Payload(Flow, where="elsewhere")
+    assert first.encode(Flow(nodes=[])) == second.encode(Flow(nodes=[]))
+    assert first._validators is not None
+    assert first._validators is second._validators
+    with pytest.raises(InvalidPayload, match=r"^elsewhere: nodes: "):
+        second.encode({})

@@ -24,15 +24,21 @@ AnyEvent = Event[Any, Any]
 
 
 class Outlet:
-    """What is the same each time that an event is sent."""
+    """What is the same each time that an event is sent.
 
-    __slots__ = ("head", "is_broker", "is_latest", "payload")
+    Attributes:
+        subscribers: the sessions that get it; None: it is not known.
+    """
+
+    __slots__ = ("delivery", "encode", "head", "is_broker", "subscribers")
 
     def __init__(self, event: AnyEvent) -> None:
-        self.payload = event.payload
-        self.is_latest = event.delivery == "latest"
+        event.payload.prepare()
+        self.encode = event.payload.encode
+        self.delivery = event.delivery
         self.is_broker = event.source != "client"
         self.head = event_head(event.name)
+        self.subscribers: tuple[Session, ...] | None = None
 
 
 class FanOut:
@@ -47,7 +53,7 @@ class FanOut:
         latest: the newest values that are for all, for whoever subscribes later.
     """
 
-    __slots__ = ("_largest_shared", "_members", "_outlets", "_sessions", "_subscribers", "latest")
+    __slots__ = ("_largest_shared", "_members", "_outlets", "_sessions", "_told", "latest")
 
     def __init__(
         self, members: Mapping[str, Member], sessions: Mapping[bytes, Session], limits: Limits
@@ -56,7 +62,7 @@ class FanOut:
         self._sessions = sessions
         self._largest_shared = limits.transfer_threshold_bytes // 2  # a larger message may need a transfer
         self._outlets: dict[AnyEvent, Outlet] = {}
-        self._subscribers: dict[AnyEvent, tuple[Session, ...]] = {}
+        self._told: list[Outlet] = []  # those that know their subscribers
         self.latest = LatestValues(limits.max_latest_keys, limits.max_latest_bytes)
 
     def publish(
@@ -78,17 +84,18 @@ class FanOut:
         outlet = self._outlets.get(event) if isinstance(event, Event) else None
         if outlet is None or (payload is None and not outlet.is_broker):
             outlet = self._open(event, is_broker=payload is None)
+        delivery = outlet.delivery
         if payload is None:
-            if outlet.is_latest:
-                value = outlet.payload.validate(value)
-            payload = outlet.payload.encode(value)
+            if delivery == "latest":
+                value = event.payload.validate(value)
+            payload = outlet.encode(value)
         message, cost = encode_event_after(outlet.head, payload), len(payload)
-        subscribers = self._subscribers.get(event)
+        subscribers = outlet.subscribers
         if subscribers is None:
-            subscribers = self._subscribers[event] = self._subscribed_to(event.name)
-        if outlet.is_latest or cost > self._largest_shared:
+            subscribers = self._find_subscribers(event.name, outlet)
+        if delivery == "latest" or cost > self._largest_shared:
             return self._give_each(event, value, message, cost, subscribers, sender)
-        entry = SharedEvent(message, cost, event.delivery)
+        entry = SharedEvent(message, cost, delivery)
         behind: list[Session] = []
         for session in subscribers:
             if session is not sender and session.share(entry):
@@ -97,7 +104,8 @@ class FanOut:
 
     def relay(self, event: AnyEvent, value: Any, payload: bytes, sender: Session) -> list[Session]:
         """`publish` what a client has published; nothing is made of what nobody else listens to."""
-        if self._subscribers.get(event) == () and event.delivery != "latest":
+        outlet = self._outlets.get(event)
+        if outlet is not None and outlet.subscribers == () and outlet.delivery != "latest":
             return []
         return self.publish(event, value, payload, sender)
 
@@ -143,9 +151,14 @@ class FanOut:
                 f"{event.name} is of the contract {event.contract.name}, which is not served here; give it to Broker"
             )
 
-    def _subscribed_to(self, name: str) -> tuple[Session, ...]:
-        return tuple(session for session in self._sessions.values() if session.subscribes(name))
+    def _find_subscribers(self, name: str, outlet: Outlet) -> tuple[Session, ...]:
+        subscribers = tuple(each for each in self._sessions.values() if each.subscribes(name))
+        outlet.subscribers = subscribers
+        self._told.append(outlet)
+        return subscribers
 
     def subscriptions_changed(self) -> None:
         """Somebody subscribed, unsubscribed, or is gone."""
-        self._subscribers.clear()
+        for outlet in self._told:
+            outlet.subscribers = None
+        self._told.clear()

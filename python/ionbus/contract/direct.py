@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, NamedTuple, cast
 
 from pydantic_core import SchemaValidator, core_schema
 
 from ionbus.wire.values import MAX_DEPTH, MAX_SAFE, encode_plain
 
-__all__ = ["direct_encoder"]
+__all__ = ["Direct", "direct"]
 
 Schema = Mapping[str, Any]
 Encode = Callable[[object], bytes]
@@ -34,32 +34,45 @@ _READ_BY_NAME: Final = frozenset({"validate_by_alias", "validate_by_name", "titl
 """Settings of a model that do not concern what is in its fields."""
 
 
-def direct_encoder(schema: Schema, usual: Encode) -> Encode | None:
-    """What gives the bytes of a type's values in one step; None for types that need the usual way.
+class Direct(NamedTuple):
+    """How values of a type become plain data in one step."""
+
+    validate: Callable[[object], object]
+    """Gives the plain data that a valid value travels as; ValueError: it is none that this way takes."""
+    has_own_keys: bool
+    """Whether values have keys that their type does not name: one may be `__proto__`, which may not travel."""
+
+    def encoder(self, usual: Encode) -> Encode:
+        """What gives a value's bytes; `usual` does it where this way does not."""
+        validate = self.validate
+
+        def encode(value: object) -> bytes:
+            try:
+                return encode_plain(validate(value))
+            except (ValueError, TypeError, OverflowError):
+                return usual(value)
+
+        def encode_with_own_keys(value: object) -> bytes:
+            encoded = encode(value)
+            return usual(value) if b"__proto__" in encoded else encoded
+
+        return encode_with_own_keys if self.has_own_keys else encode
+
+
+def direct(schema: Schema) -> Direct | None:
+    """The direct way of a type; None for types that need the usual one.
 
     Args:
         schema: of the payload's type, as `ValueForm` made it.
-        usual: the usual way.
     """
     if schema["type"] == "bytes":  # they may be many, and the usual way copies them once
         return None
     making = _Direct()
     try:
-        validate = SchemaValidator(cast("Any", making.of(schema, MAX_DEPTH))).validate_python
+        made = making.of(schema, MAX_DEPTH)
     except _Unfit:
         return None
-
-    def encode(value: object) -> bytes:
-        try:
-            return encode_plain(validate(value))
-        except (ValueError, TypeError, OverflowError):
-            return usual(value)
-
-    def encode_with_own_keys(value: object) -> bytes:
-        encoded = encode(value)
-        return usual(value) if b"__proto__" in encoded else encoded
-
-    return encode_with_own_keys if making.has_own_keys else encode
+    return Direct(SchemaValidator(cast("Any", made)).validate_python, making.has_own_keys)
 
 
 class _Unfit(Exception):
@@ -74,7 +87,6 @@ class _Direct:
         self._within: list[str] = []
         self._count = 0
         self.has_own_keys = False
-        """Whether values have keys that their type does not name: one may be `__proto__`, which may not travel."""
 
     def of(self, schema: Schema, levels: int) -> dict[str, Any]:
         """The schema that gives plain data for this one.

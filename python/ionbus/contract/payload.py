@@ -16,11 +16,11 @@ from typing import Any, Final, Generic, NoReturn, TypeVar, cast
 
 from pydantic import TypeAdapter
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
-from pydantic_core import SchemaSerializer, SchemaValidator, ValidationError
+from pydantic_core import ValidationError
 from typing_extensions import TypeForm
 
-from ionbus.contract.direct import direct_encoder
-from ionbus.contract.wire_form import ValueForm, wire_schema
+from ionbus.contract.validators import Validators, validators_of
+from ionbus.contract.wire_form import wire_schema
 from ionbus.errors import InvalidPayload, shortened
 from ionbus.wire.strict import LONGEST_KEY
 from ionbus.wire.values import MAX_SAFE, KeyedMapping, ValueRefused, decode, encode
@@ -59,7 +59,7 @@ class Payload(Generic[T]):
         pydantic.errors.PydanticUserError: pydantic cannot validate this type.
     """
 
-    __slots__ = ("_adapter", "_has_wide", "_to_python", "_validate", "encode", "form", "where")
+    __slots__ = ("_adapter", "_validate", "_validators", "encode", "form", "where")
 
     form: Any
     where: str
@@ -71,8 +71,7 @@ class Payload(Generic[T]):
         self.where = where
         self._adapter: TypeAdapter[T] = TypeAdapter(form)
         self._validate: Callable[..., T] | None = None
-        self._to_python: Callable[..., object] | None = None
-        self._has_wide = False
+        self._validators: Validators | None = None
         self.encode = self._encode
 
     def __repr__(self) -> str:
@@ -87,9 +86,17 @@ class Payload(Generic[T]):
     @property
     def is_direct(self) -> bool:
         """Whether valid values become plain data in one step; those of other types are made anew, dumped and looked through."""
+        self.prepare()
+        return self.encode != self._encode
+
+    def prepare(self) -> None:
+        """Make what the first use would make.
+
+        Raises:
+            TypeError: the type names what is not known.
+        """
         if self._validate is None:
             self._build()
-        return self.encode != self._encode
 
     def validate(self, value: object) -> T:
         """Validate a value that has not travelled as bytes, instances of models included.
@@ -106,10 +113,10 @@ class Payload(Generic[T]):
             InvalidPayload: the value does not fit the type.
         """
         validated = self._checked(value, SENDING, by_name=True)
-        to_python = self._to_python
-        assert to_python is not None
+        validators = self._validators
+        assert validators is not None
         try:
-            return to_python(validated, by_alias=True, warnings=False)
+            return validators.to_python(validated, by_alias=True, warnings=False)
         except (TypeError, ValueError) as error:
             raise _refusal(self.where, "", str(error), SENDING) from error
 
@@ -120,7 +127,8 @@ class Payload(Generic[T]):
             encoded = encode(dumped)
         except ValueRefused as refused:
             raise _refusal(self.where, refused.path, refused.problem, SENDING) from None
-        if not self._has_wide and _may_hold_large(encoded, dumped):
+        assert self._validators is not None
+        if not self._validators.has_wide_integers and _may_hold_large(encoded, dumped):
             for path in _large_integers(dumped, ""):
                 raise _refusal(self.where, path.removeprefix("."), _TOO_LARGE_INTEGER, SENDING)
         return encoded
@@ -146,19 +154,10 @@ class Payload(Generic[T]):
     def _build(self) -> None:
         """Make the validator of the wire's spelling, at the first use: a contract has many types, and the types may not be complete yet."""
         self._complete()
-        form = ValueForm(self._adapter.core_schema)
-        schema = cast("Any", form.schema)
-        # Without this, models nested in the type bring the validators of their own classes, which look neither
-        # into instances nor at the wire's spelling.
-        self._validate = SchemaValidator(schema, _use_prebuilt=False).validate_python
-        if not form.has_own_serializers:
-            self.encode = direct_encoder(schema, self._encode) or self._encode
-        self._has_wide = form.has_wide_integers
-        self._to_python = (
-            SchemaSerializer(schema, _use_prebuilt=False).to_python
-            if form.has_own_serializers
-            else self._adapter.serializer.to_python
-        )
+        validators = self._validators = validators_of(self._adapter)
+        self._validate = validators.validate
+        if validators.direct is not None:
+            self.encode = validators.direct.encoder(self._encode)
 
     def _complete(self) -> None:
         if self._adapter.pydantic_complete:
