@@ -57,20 +57,20 @@ class Published:
         peer, member, name = self._peer, self.member, self.member.name
         decode, relay = member.payload.decode, self._serving.events.relay
         begins = [self._begin(listener) for listener in self._serving.listeners.get(name, ())]
-        most_taken = max(1, min(MOST_TAKEN, peer.limits.credit_messages // 16))
-        taken_bytes = taken = 0
-        for payload in payloads:
-            taken_bytes += len(payload)
-            taken += 1
-            try:
-                value = decode(payload)
-            except Exception as error:  # noqa: BLE001 - InvalidPayload, or a validator of the user's that failed
-                peer.refuse(seq, error)
-            else:
+        most = max(1, min(MOST_TAKEN, peer.limits.credit_messages // 16))
+        for start in range(0, len(payloads), most):
+            some = payloads[start : start + most]
+            size, count = sum(map(len, some)), len(some)
+            for number, payload in enumerate(some, seq + start):
+                try:
+                    value = decode(payload)
+                except Exception as error:  # noqa: BLE001 - InvalidPayload, or a validator of the user's that failed
+                    peer.refuse(number, error)
+                    continue
                 behind = relay(member, value, payload, self._session)
                 if behind:  # its sender gets the credit back once they have caught up
-                    taken_bytes -= len(payload)
-                    taken -= 1
+                    size -= len(payload)
+                    count -= 1
                     self._wait_for(behind, len(payload))
                 for begin, habit in begins:
                     try:
@@ -82,11 +82,7 @@ class Published:
                         yield work, habit
                     else:
                         peer.listeners.listen(work, habit)
-            seq += 1
-            if taken >= most_taken:
-                self._take(taken_bytes, taken)
-                taken_bytes = taken = 0
-        self._take(taken_bytes, taken)
+            self._take(size, count)
 
     def _take(self, size: int, count: int) -> None:
         """So many have been handed out, of so many bytes."""

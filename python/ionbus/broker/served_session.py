@@ -237,21 +237,20 @@ class Session:
         if self.is_ended:
             return False
         engine, limits = self._engine, self._serving.limits
-        bounds = (
-            (engine.queued_bytes, limits.max_queued_bytes, "bytes of events"),
-            (engine.queued_events, limits.replay_elements, "events"),
-            (engine.queued_messages, limits.replay_elements, "answers"),
-            (
-                engine.queued_message_bytes,
-                limits.max_answer_bytes + limits.max_queued_bytes,
-                "bytes of answers",
-            ),
-        )
-        for waiting, most, what in bounds:
-            if waiting > most:
-                self._serving.drop_slow(self, f"more than {most} {what} wait for this client")
-                return False
-        held = sum(each.held_bytes for each in (engine, self._peer, self._questions, self._subscribed))
+        past = None
+        if engine.queued_bytes > limits.max_queued_bytes:
+            past = f"{limits.max_queued_bytes} bytes of events"
+        elif engine.queued_events > limits.replay_elements:
+            past = f"{limits.replay_elements} events"
+        elif engine.queued_messages > limits.replay_elements:
+            past = f"{limits.replay_elements} answers"
+        elif engine.queued_message_bytes > limits.max_answer_bytes + limits.max_queued_bytes:
+            past = f"{limits.max_answer_bytes + limits.max_queued_bytes} bytes of answers"
+        if past is not None:
+            self._serving.drop_slow(self, f"more than {past} wait for this client")
+            return False
+        held = engine.held_bytes + self._peer.held_bytes
+        held += self._questions.held_bytes + self._subscribed.held_bytes
         messages = engine.queued_events + engine.queued_messages + engine.sent - engine.acked
         held += messages * MESSAGE_BYTES + self._peer.answers.under_way * REQUEST_BYTES
         self._serving.account(self, held)

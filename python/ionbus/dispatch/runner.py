@@ -162,6 +162,10 @@ class Runner:
         ends = clock() + LONGEST
         are_before = False  # some with tasks of their own, which have yet to start
         lets_go = False
+        # A handler may have cancelled what it took for its task alone, and ended: the CancelledError that is to come is not for
+        # another. Before Python 3.13 it comes although `uncancel` was called, so that `cancelling` does not tell.
+        task: Any = worker
+        is_asyncios = hasattr(task, "_must_cancel")
         is_in_charge = True
         try:
             while queue:
@@ -200,7 +204,7 @@ class Runner:
                         self._leave()
                         yield from _rest(work, own, waits_for, keeper, worker)
                         return
-                    if _is_cancelled(worker):
+                    if task._must_cancel if is_asyncios else worker.cancelling():  # noqa: SLF001
                         queue.appendleft(entry)
                         return
                     if clock() >= ends:
@@ -271,14 +275,6 @@ def _rest(
     keeper.ended(worker, error)
     if isinstance(error, LOOP_ENDS):
         raise error
-
-
-def _is_cancelled(worker: asyncio.Task[None]) -> bool:
-    """Whether a handler has cancelled the task that it took for its own, be it that it changed its mind.
-
-    Before Python 3.13, `uncancel` alone does not take back the CancelledError that is to come.
-    """
-    return worker.cancelling() > 0 or getattr(worker, "_must_cancel", False)
 
 
 def _ended_alone(keeper: Keeper, task: asyncio.Task[Any]) -> None:
