@@ -56,7 +56,7 @@ SMALL = {
 
 
 def event(text: str) -> bytes:
-    return encode_event("a.event", text.encode())
+    return bytes(encode_event("a.event", text.encode()))
 
 
 def emit(text: str, at: float = 0, **options: Any) -> Step:
@@ -79,7 +79,7 @@ def send(message: bytes, at: float = 0, **options: Any) -> Step:
 
 
 def call(number: int, size: int = 1, at: float = 0, **options: Any) -> Step:
-    return send(encode_call(number, "a.call", b"x" * size), at, lane=number, **options)
+    return send(bytes(encode_call(number, "a.call", b"x" * size)), at, lane=number, **options)
 
 
 def receive(frame: bytes, at: float = 0) -> Step:
@@ -112,7 +112,7 @@ def tick(at: float) -> Step:
 
 NIL = b"\xc0"
 BEGIN = encode_message(Message.BEGIN, 1, 120, b"p" * 40)
-WHOLE = encode_item(5, b"w" * 115)
+WHOLE = bytes(encode_item(5, b"w" * 115))
 
 SESSION_SCENARIOS: dict[str, list[Step]] = {
     "what is sent before the channel waits for it": [call(1), frames(), attach(), frames()],
@@ -258,7 +258,7 @@ SESSION_SCENARIOS: dict[str, list[Step]] = {
     "a result does not overtake an event that has credit": [
         attach(),
         emit("progress"),
-        send(encode_result(1, b"r"), lane=-1),
+        send(bytes(encode_result(1, b"r")), lane=-1),
         frames(),
     ],
     "consumption renews credit at half of the window, and attach repeats nothing": [
@@ -301,10 +301,10 @@ SESSION_SCENARIOS: dict[str, list[Step]] = {
     ],
     "what follows in the lane of a transfer is held": [
         attach(),
-        send(encode_item(5, b"x" * 120), lane=-5),
-        send(encode_item(5, b"2"), lane=-5),
+        send(bytes(encode_item(5, b"x" * 120)), lane=-5),
+        send(bytes(encode_item(5, b"2")), lane=-5),
         send(encode_message(Message.END, 5), lane=-5),
-        send(encode_item(6, b"other"), lane=-6),
+        send(bytes(encode_item(6, b"other")), lane=-6),
         frames(),
         data(1, 2, encode_message(Message.GRANT, 1, 1000)),
         frames(),
@@ -480,12 +480,12 @@ CONNECTION_SCENARIOS: dict[str, list[Step]] = {
         opened(),
         welcome(FIRST),
         call(1),
-        data(1, 1, encode_result(1, b"r")),
+        data(1, 1, bytes(encode_result(1, b"r"))),
         lost(10),
         tick(60),
         opened(61),
         welcome(FIRST, 1, at=62),
-        data(2, 1, encode_result(2, b"r"), at=63),
+        data(2, 1, bytes(encode_result(2, b"r")), at=63),
     ],
     "retries for ever, later each time, at most the cap": [
         {"at": 0, "do": "failed", "reason": "refused"},
@@ -653,23 +653,23 @@ CONNECTION_SCENARIOS: dict[str, list[Step]] = {
 }
 
 MESSAGE_CASES: dict[str, bytes] = {
-    "event": encode_event("a.b", b"\x01"),
-    "event with options": encode_event("a.b", b"\x01", {"offset": 7}),
-    "event by number": encode_event(300, b""),
-    "call": encode_call(70_000, "a.b", b"\xc0", {"deadline": 30_000}),
-    "result": encode_result(2**33, b"\xc0"),
+    "event": bytes(encode_event("a.b", b"\x01")),
+    "event with options": bytes(encode_event("a.b", b"\x01", {"offset": 7})),
+    "event by number": bytes(encode_event(300, b"")),
+    "call": bytes(encode_call(70_000, "a.b", b"\xc0", {"deadline": 30_000})),
+    "result": bytes(encode_result(2**33, b"\xc0")),
     "error": encode_message(Message.ERROR, 1, "not_found", "no such call", b"\x80"),
     "error without details": encode_message(Message.ERROR, 1, "not_found", "ü"),
     "cancel": encode_message(Message.CANCEL, 1),
     "stream": encode_message(Message.STREAM, 1, "a.b", b"\xc0", {"credit": [262_144, 64]}),
-    "item": encode_item(1, b"x" * 300),
+    "item": bytes(encode_item(1, b"x" * 300)),
     "end": encode_message(Message.END, 1),
     "stream credit": encode_message(Message.STREAM_CREDIT, 1, 100_000, 200),
     "subscribe": encode_message(Message.SUBSCRIBE, 1, "a.**"),
     "subscribed": encode_message(Message.SUBSCRIBED, 1),
     "subscribed with an error": encode_message(Message.SUBSCRIBED, 1, "not_found", "no such event"),
     "unsubscribe": encode_message(Message.UNSUBSCRIBE, 1),
-    "envelope": encode_envelope([1, 20], encode_event("a.b", b"\x01")),
+    "envelope": bytes(encode_envelope([1, 20], encode_event("a.b", b"\x01"))),
     "refused": encode_message(Message.REFUSED, 12, "not_allowed", "no"),
     "announce": encode_message(Message.ANNOUNCE, [["a", "1.0", "f" * 32]]),
     "describe": encode_message(Message.DESCRIBE, ["f" * 32]),
@@ -691,13 +691,13 @@ MESSAGE_CASES: dict[str, bytes] = {
     "uint is 2**53": b"\x93\x03\xcf\x00\x20\x00\x00\x00\x00\x00\x00\xc4\x00",
     "payload is text": b"\x93\x03\x01\xa1x",
     "name is empty": b"\x93\x01\xa0\xc4\x00",
-    "name of 256 bytes": encode_event("n" * 256, b""),
-    "name of 255 bytes": encode_event("n" * 255, b""),
-    "name of 256 bytes in 128 letters": encode_event("ü" * 128, b""),
+    "name of 256 bytes": bytes(encode_event("n" * 256, b"")),
+    "name of 255 bytes": bytes(encode_event("n" * 255, b"")),
+    "name of 256 bytes in 128 letters": bytes(encode_event("ü" * 128, b"")),
     "options are a list": b"\x94\x01\xa1a\xc4\x00\x90",
-    "options nest too deep": encode_event("a", b"", {"x": [[[[[[1]]]]]]}),
+    "options nest too deep": bytes(encode_event("a", b"", {"x": [[[[[[1]]]]]]})),
     "unknown type nests too deep": b"\x92\x64" + b"\x91" * 8 + b"\x01",
-    "envelope around a call": b"\x93\x0d\x91\x01" + encode_call(1, "a", b""),
+    "envelope around a call": b"\x93\x0d\x91\x01" + bytes(encode_call(1, "a", b"")),
     "announce of pairs": encode_message(Message.ANNOUNCE, [["a", "1.0"]]),
 }
 

@@ -121,11 +121,22 @@ class Peer:
         match choices.below(6):
             case 0 | 1:
                 message = encode_call(self.number, "a.call", b"x" * size)
-                return {"do": "send", "message": message.hex(), "lane": choices.below(3) + 1, "tag": tag}
+                return {
+                    "do": "send",
+                    "message": bytes(message).hex(),
+                    "lane": choices.below(3) + 1,
+                    "tag": tag,
+                }
             case 2 | 3 | 4:
                 delivery = choices.pick(("session", "volatile", "latest"))
                 event = encode_event("a.event", b"e" * size)
-                step = {"do": "emit", "message": event.hex(), "cost": size, "delivery": delivery, "tag": tag}
+                step = {
+                    "do": "emit",
+                    "message": bytes(event).hex(),
+                    "cost": size,
+                    "delivery": delivery,
+                    "tag": tag,
+                }
                 return {**step, "key": choices.pick(("k", "l", "m"))} if delivery == "latest" else step
             case _:
                 return {"do": "consumed", "cost": choices.pick((1, 30, 100))}

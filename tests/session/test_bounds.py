@@ -55,7 +55,7 @@ def refused(broker: Acceptor, frame: bytes, principal: str = "me", now: float = 
 
 
 def event(text: str = "x", name: str = "a.event") -> bytes:
-    return encode_event(name, text.encode())
+    return bytes(encode_event(name, text.encode()))
 
 
 def test_no_more_sessions_are_opened_than_may_be_and_those_that_are_go_on() -> None:

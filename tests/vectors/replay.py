@@ -59,7 +59,7 @@ def plain(thing: object) -> object:
         case SessionReplaced(code, unnumbered, lost_events, missed):
             return {
                 "replaced": code,
-                "unnumbered": [entry.data.hex() for entry in unnumbered],
+                "unnumbered": [bytes(entry.data).hex() for entry in unnumbered],
                 "lost_events": lost_events,
                 "missed": missed,
             }

@@ -53,6 +53,6 @@ def test_the_number_of_an_event_in_place_of_its_name() -> None:
 def test_a_timestamp_beside_a_payload_of_any_size_is_refused_and_one_within_it_is_not(size: int) -> None:
     mark = msgpack.packb(msgpack.Timestamp(1))
     payload = (mark * (size // len(mark) + 1))[:size]
-    assert decode_frame(encode_result(7, payload)) == [3, 7, payload]
+    assert decode_frame(bytes(encode_result(7, payload))) == [3, 7, payload]
     with pytest.raises(MalformedFrame, match="extension type -1"):
         decode_frame(msgpack.packb([3, 7, payload, {"at": msgpack.Timestamp(1)}]))

@@ -16,6 +16,7 @@ from ionbus.errors import NotAllowed
 from ionbus.generated.protocol import Limits
 from ionbus.session.outbox import SharedEvent
 from ionbus.wire.messages import encode_event_after, event_head
+from ionbus.wire.pieces import Encoded
 
 if TYPE_CHECKING:
     from ionbus.broker.served_session import Session
@@ -66,7 +67,7 @@ class FanOut:
         self.latest = LatestValues(limits.max_latest_keys, limits.max_latest_bytes)
 
     def publish(
-        self, event: Any, value: Any, payload: bytes | None = None, sender: Session | None = None
+        self, event: Any, value: Any, payload: Encoded | None = None, sender: Session | None = None
     ) -> list[Session]:
         """Queue an event for every session that subscribed; gives those that its sender should wait for.
 
@@ -119,7 +120,7 @@ class FanOut:
         self,
         event: AnyEvent,
         value: Any,
-        message: bytes,
+        message: Encoded,
         cost: int,
         subscribers: tuple[Session, ...],
         sender: Session | None,

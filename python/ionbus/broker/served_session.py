@@ -40,6 +40,7 @@ from ionbus.session.outbox import Delivery, SharedEvent
 from ionbus.session.session import Arrival, Delivered, Rejected, Violation
 from ionbus.wire.frames import MalformedFrame, encode_close
 from ionbus.wire.messages import encode_event, encode_message
+from ionbus.wire.pieces import Encoded
 
 if TYPE_CHECKING:
     from ionbus.broker.carrier import Carrier
@@ -218,7 +219,7 @@ class Session:
         self._pump.flush_soon()
         return not has_credit and self._is_waited_for()
 
-    def put(self, message: bytes, cost: int, delivery: Delivery, key: Hashable | None) -> bool:
+    def put(self, message: Encoded, cost: int, delivery: Delivery, key: Hashable | None) -> bool:
         """Queue an event that each session has for itself; whether its sender should wait for this session."""
         engine = self._engine
         if not self._peer.takes(message):

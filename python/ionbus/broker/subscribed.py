@@ -13,6 +13,7 @@ from ionbus.session.attended import Rate
 from ionbus.session.session import Session as Engine
 from ionbus.wire.frames import MalformedFrame
 from ionbus.wire.messages import encode_envelope
+from ionbus.wire.pieces import Encoded
 
 if TYPE_CHECKING:
     from ionbus.broker.serving import Serving
@@ -48,7 +49,7 @@ class Subscribed:
         member = self._serving.members.get(name)
         return member is None or self._may(member)
 
-    def keep(self, name: str, key: Hashable, message: bytes, cost: int) -> None:
+    def keep(self, name: str, key: Hashable, message: Encoded, cost: int) -> None:
         """Remember a `latest` event that was emitted to this client alone."""
         self._latest.keep(name, key, message, cost)
 

@@ -391,7 +391,7 @@ class ClientSession:
         targets = self._subscriptions.matching(name)
         if targets:
             self._subscriptions.handouts.arrive_from_here(
-                name, Ionbus.discontinuity.payload.encode(told), targets
+                name, bytes(Ionbus.discontinuity.payload.encode(told)), targets
             )
 
     def _fail_opening(self, error: IonbusError) -> None:

@@ -16,12 +16,13 @@ from typing import Any, Final, Literal, NamedTuple, cast
 
 from pydantic_core import SchemaValidator, core_schema
 
+from ionbus.wire.pieces import Encoded
 from ionbus.wire.values import MAX_DEPTH, MAX_SAFE, encode_plain
 
 __all__ = ["Direct", "direct"]
 
 Schema = Mapping[str, Any]
-Encode = Callable[[object], bytes]
+Encode = Callable[[object], Encoded]
 
 MAX_SCHEMAS: Final = 1_000
 """Parts of a type: where many models refer to many others, those that are written out become ever more."""
@@ -46,14 +47,17 @@ class Direct(NamedTuple):
         """What gives a value's bytes; `usual` does it where this way does not."""
         validate = self.validate
 
-        def encode(value: object) -> bytes:
+        def encode(value: object) -> Encoded:
             try:
                 return encode_plain(validate(value))
             except (ValueError, TypeError, OverflowError):
                 return usual(value)
 
-        def encode_with_own_keys(value: object) -> bytes:
-            encoded = encode(value)
+        def encode_with_own_keys(value: object) -> Encoded:
+            try:
+                encoded = encode_plain(validate(value))
+            except (ValueError, TypeError, OverflowError):
+                return usual(value)
             return usual(value) if b"__proto__" in encoded else encoded
 
         return encode_with_own_keys if self.has_own_keys else encode

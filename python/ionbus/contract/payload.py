@@ -22,8 +22,9 @@ from typing_extensions import TypeForm
 from ionbus.contract.validators import Validators, validators_of
 from ionbus.contract.wire_form import wire_schema
 from ionbus.errors import InvalidPayload, shortened
+from ionbus.wire.pieces import Encoded, Pieces
 from ionbus.wire.strict import LONGEST_KEY
-from ionbus.wire.values import MAX_SAFE, KeyedMapping, ValueRefused, decode, encode
+from ionbus.wire.values import MAX_SAFE, KeyedMapping, ValueRefused, decode, encode_in_pieces
 
 __all__ = ["Payload"]
 
@@ -63,7 +64,7 @@ class Payload(Generic[T]):
 
     form: Any
     where: str
-    encode: Callable[[object], bytes]
+    encode: Callable[[object], Encoded]
     """Validate a value and give its bytes on the wire. Raises InvalidPayload where it does not fit the type, or holds what cannot travel."""
 
     def __init__(self, form: TypeForm[T], where: str = "") -> None:
@@ -120,14 +121,16 @@ class Payload(Generic[T]):
         except (TypeError, ValueError) as error:
             raise _refusal(self.where, "", str(error), SENDING) from error
 
-    def _encode(self, value: object) -> bytes:
+    def _encode(self, value: object) -> Encoded:
         """`encode`, the usual way."""
         dumped = self.dump(value)
         try:
-            encoded = encode(dumped)
+            encoded = encode_in_pieces(dumped)
         except ValueRefused as refused:
             raise _refusal(self.where, refused.path, refused.problem, SENDING) from None
         assert self._validators is not None
+        if isinstance(encoded, Pieces):  # bytes, and nothing else
+            return encoded
         if not self._validators.has_wide_integers and _may_hold_large(encoded, dumped):
             for path in _large_integers(dumped, ""):
                 raise _refusal(self.where, path.removeprefix("."), _TOO_LARGE_INTEGER, SENDING)

@@ -29,6 +29,7 @@ from ionbus.generated.protocol import Message
 from ionbus.wire import values
 from ionbus.wire.frames import MalformedFrame
 from ionbus.wire.messages import encode_item, encode_message, encode_result
+from ionbus.wire.pieces import Encoded
 from ionbus.wire.values import KEPT_BUFFER_BYTES
 
 if TYPE_CHECKING:
@@ -386,7 +387,7 @@ class Answers:
             if close is not None:
                 close()
 
-    async def _send_item(self, answer: Answer, payload: bytes) -> None:
+    async def _send_item(self, answer: Answer, payload: Encoded) -> None:
         """Send an item once there is credit, and what was sent before has left: a reader may grant more than it reads."""
         peer = self._peer
         while not answer.has_credit:
@@ -427,7 +428,7 @@ class Answers:
             message = self._error(answer.id, internal_error(answer.name, problem))
         self._send(answer, message)
 
-    def _send(self, answer: Answer, message: bytes) -> None:
+    def _send(self, answer: Answer, message: Encoded) -> None:
         if answer.is_answered or answer.reason == "lost":
             return
         answer.is_answered = True
@@ -468,10 +469,10 @@ def _error_fields(error: IonbusError) -> tuple[str, str, bytes | None]:
     return code, text, values.encode(details) if details else None
 
 
-def _encode_outcome(number: int, outcome: Outcome) -> bytes:
-    if isinstance(outcome, bytes):
-        return encode_result(number, outcome)
-    return encode_message(Message.ERROR, number, *outcome)
+def _encode_outcome(number: int, outcome: Outcome) -> Encoded:
+    if isinstance(outcome, tuple):
+        return encode_message(Message.ERROR, number, *outcome)
+    return encode_result(number, outcome)
 
 
 class _Refused(Exception):

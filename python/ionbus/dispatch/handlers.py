@@ -11,6 +11,7 @@ from ionbus.contract.members import Call, Event, Member, Stream
 from ionbus.dispatch.context import Context, ThreadContext
 from ionbus.dispatch.runner import Habit
 from ionbus.dispatch.signatures import Signature, read_signature
+from ionbus.wire.pieces import Encoded
 
 P = TypeVar("P")
 RequestT = TypeVar("RequestT")
@@ -26,7 +27,7 @@ class Handler:
     function: Callable[..., Any]
     signature: Signature
     decode: Callable[[bytes], Any]
-    encode: Callable[[Any], bytes]
+    encode: Callable[[Any], Encoded]
     is_async: bool
     habit: Habit = field(default_factory=Habit, compare=False)
 

@@ -7,6 +7,8 @@ from collections.abc import Hashable, Iterator
 from itertools import count
 from typing import NamedTuple
 
+from ionbus.wire.pieces import Encoded
+
 _order = count()
 
 
@@ -15,7 +17,7 @@ class Newest(NamedTuple):
 
     order: int
     key: Hashable
-    message: bytes
+    message: Encoded
     cost: int
 
 
@@ -33,7 +35,7 @@ class LatestValues:
         self._events: dict[str, OrderedDict[Hashable, Newest]] = {}
         self._sizes: Counter[str] = Counter()
 
-    def keep(self, name: str, key: Hashable, message: bytes, cost: int) -> None:
+    def keep(self, name: str, key: Hashable, message: Encoded, cost: int) -> None:
         """Remember an event in the place of the one with the same key."""
         values = self._events.setdefault(name, OrderedDict())
         before = values.pop(key, None)

@@ -28,6 +28,7 @@ from ionbus.session.session import Delivered, Rejected, Session
 from ionbus.wire import values
 from ionbus.wire.frames import MalformedFrame
 from ionbus.wire.messages import encode_message
+from ionbus.wire.pieces import Encoded
 
 
 class Owner(Protocol):
@@ -183,12 +184,12 @@ class Peer:
 
     # What leaves.
 
-    def takes(self, message: bytes) -> bool:
+    def takes(self, message: Encoded) -> bool:
         """Whether the other side takes a message as large; its bound concerns transfers only (docs/protocol.md, section 7)."""
         size = len(message)
         return size <= self.limits.transfer_threshold_bytes or size <= self.max_message_bytes
 
-    def send(self, message: bytes, lane: Hashable | None = None, tag: object = None) -> Entry:
+    def send(self, message: Encoded, lane: Hashable | None = None, tag: object = None) -> Entry:
         """Send what needs no credit.
 
         Raises:
@@ -201,7 +202,7 @@ class Peer:
         return entry
 
     async def emit(
-        self, message: bytes, cost: int, delivery: Delivery, key: Hashable | None = None, tag: object = None
+        self, message: Encoded, cost: int, delivery: Delivery, key: Hashable | None = None, tag: object = None
     ) -> None:
         """Send an event, once there is credit.
 

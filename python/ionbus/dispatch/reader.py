@@ -11,6 +11,7 @@ from ionbus.dispatch.requests import Errors, PendingStream
 from ionbus.dispatch.waiting import wait_with
 from ionbus.generated.protocol import Message
 from ionbus.wire.messages import encode_message
+from ionbus.wire.pieces import Encoded
 
 if TYPE_CHECKING:
     from ionbus.dispatch.peer import Peer
@@ -28,7 +29,7 @@ class StreamReader(Generic[ItemT]):
         self,
         peer: Peer,
         name: str,
-        payload: bytes,
+        payload: Encoded,
         item: Payload[ItemT] | None,
         timeout: float | None,
         raises: Errors,

@@ -6,7 +6,9 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Hashable
 
-Outcome = bytes | tuple[str, str, bytes | None]
+from ionbus.wire.pieces import Encoded
+
+Outcome = Encoded | tuple[str, str, bytes | None]
 """What a call was answered with: its result's payload, or the code, message and details of a declared error."""
 
 Once = asyncio.Future[Outcome]
@@ -48,7 +50,7 @@ class Remembered:
             once.cancel()
             return
         once.set_result(outcome)
-        size = len(outcome) if isinstance(outcome, bytes) else len(outcome[1]) + len(outcome[2] or b"")
+        size = len(outcome[1]) + len(outcome[2] or b"") if isinstance(outcome, tuple) else len(outcome)
         self._answers[scope] = (once, now, size + OVERHEAD)
         self.held_bytes += size + OVERHEAD
         self._forget(now - self._lifetime)

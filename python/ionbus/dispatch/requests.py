@@ -16,6 +16,7 @@ from ionbus.session.outbox import Entry
 from ionbus.wire import values
 from ionbus.wire.frames import MalformedFrame
 from ionbus.wire.messages import encode_call, encode_message
+from ionbus.wire.pieces import Encoded
 
 if TYPE_CHECKING:
     from ionbus.dispatch.peer import Peer
@@ -148,7 +149,7 @@ class Requests:
         return self._held["items"]
 
     async def call(
-        self, name: str, payload: bytes, timeout: float | None, raises: Errors, is_idempotent: bool
+        self, name: str, payload: Encoded, timeout: float | None, raises: Errors, is_idempotent: bool
     ) -> bytes:
         """Send a call and wait for its result's payload.
 
@@ -179,7 +180,9 @@ class Requests:
             if timer is not None:
                 timer.cancel()
 
-    async def stream(self, name: str, payload: bytes, timeout: float | None, raises: Errors) -> PendingStream:
+    async def stream(
+        self, name: str, payload: Encoded, timeout: float | None, raises: Errors
+    ) -> PendingStream:
         """Ask for a stream."""
         peer = self._peer
         timeout = await self._wait_for_room(name, timeout)
@@ -282,7 +285,7 @@ class Requests:
             request.fail(type(error)(error.message) if len(pending) > 1 else error)
         self._make_room()
 
-    def _send(self, request: Pending, message: bytes) -> None:
+    def _send(self, request: Pending, message: Encoded) -> None:
         try:
             request.entry = self._peer.send(message, request.id, request)
         except IonbusError:

@@ -12,6 +12,8 @@ from collections.abc import Hashable, Iterator
 from itertools import count
 from typing import Final, Literal
 
+from ionbus.wire.pieces import Encoded
+
 Delivery = Literal["session", "volatile", "latest"]
 
 EVENTS: Final = "events"
@@ -40,7 +42,7 @@ class Entry:
 
     def __init__(
         self,
-        data: bytes,
+        data: Encoded,
         cost: int,
         delivery: Delivery,
         key: Hashable | None = None,
@@ -71,7 +73,7 @@ class SharedEvent(Entry):
     tag = None
     is_dropped = False
 
-    def __init__(self, data: bytes, cost: int, delivery: Literal["session", "volatile"]) -> None:
+    def __init__(self, data: Encoded, cost: int, delivery: Literal["session", "volatile"]) -> None:
         self.data = data
         self.cost = cost
         self.delivery = delivery
@@ -134,7 +136,7 @@ class Outbox:
         self.queued_events += 1
         self.queued_bytes += entry.cost
 
-    def replace(self, key: Hashable, data: bytes, cost: int) -> Entry | None:
+    def replace(self, key: Hashable, data: Encoded, cost: int) -> Entry | None:
         """Put a newer event in the place of the one with the same key; None where none waits."""
         entry = self._latest.get(key)
         if entry is not None:

@@ -114,7 +114,7 @@ class Replay:
                 self.size -= len(entry.data) - len(NIL.data)
             elif entry.delivery == "latest":
                 newest.add(entry.key)
-        self._again = deque(element.data for element in self._kept)
+        self._again = deque(bytes(element.data) for element in self._kept)
         return dropped
 
     def next_again(self) -> tuple[int, bytes] | None:

@@ -20,6 +20,7 @@ from ionbus.session.replay import Part, Replay
 from ionbus.session.transfers import Incoming, Outgoing
 from ionbus.wire.frames import MalformedFrame, decode_frame, encode_control, encode_data, uint_fields
 from ionbus.wire.messages import check_message, encode_message, event_name
+from ionbus.wire.pieces import Encoded
 
 _OF_TRANSFERS = frozenset((Message.BEGIN, Message.CHUNK, Message.GRANT, Message.ABORT, Message.REJECT))
 """Messages that are for the engine itself."""
@@ -113,14 +114,14 @@ class Session:
 
     # What the application does.
 
-    def send(self, message: bytes, lane: Hashable | None = None, tag: object = None) -> Entry:
+    def send(self, message: Encoded, lane: Hashable | None = None, tag: object = None) -> Entry:
         """Queue a message that needs no credit. `lane` keeps its order with others of the lane around a transfer."""
         entry = Entry(message, -1, "session", None, lane, tag)
         self._outbox.push(entry)
         return entry
 
     def emit(
-        self, message: bytes, cost: int, delivery: Delivery, key: Hashable | None = None, tag: object = None
+        self, message: Encoded, cost: int, delivery: Delivery, key: Hashable | None = None, tag: object = None
     ) -> Entry | None:
         """Queue an event.
 
@@ -166,7 +167,7 @@ class Session:
         self._outbox.push_event(entry)
         return has_credit
 
-    def drop(self, event: bytes, reason: str) -> None:
+    def drop(self, event: Encoded, reason: str) -> None:
         """Count an EVENT or ENVELOPE that will never arrive."""
         self.dropped[event_name(event), reason] += 1
 
@@ -538,8 +539,9 @@ class Session:
                 self._outbox.hold(entry.lane)
                 self._outgoing.begin(entry)
                 continue
+            entry.data = whole = bytes(entry.data)  # which copies only what is in pieces
             replay.append(entry)
-            elements.append(entry.data)
+            elements.append(whole)
             entry.is_numbered = True
             size += len(entry.data)
         if len(elements) < limits.batch_elements and not replay.is_full:
@@ -568,7 +570,7 @@ class Session:
         )
         if not entries:
             return 0
-        elements.extend([entry.data for entry in entries])
+        elements.extend([entry.data for entry in entries])  # type: ignore[misc] # small, so in one piece
         size = sum(map(len, elements))
         replay.extend(entries, size)
         self._spent_bytes += waiting - outbox.queued_bytes

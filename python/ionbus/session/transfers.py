@@ -7,7 +7,7 @@ from typing import Final
 from ionbus.generated.protocol import Limits, Message
 from ionbus.session.outbox import Entry
 from ionbus.wire.frames import MalformedFrame
-from ionbus.wire.messages import encode_message
+from ionbus.wire.messages import encode_message, encode_part
 
 TRANSFER_BYTES: Final = 256
 """What a transfer that arrives takes besides its parts."""
@@ -52,17 +52,16 @@ class Outgoing:
         number = next(iter(self._turns))
         sending = self._turns.pop(number)
         data, offset = sending.entry.data, sending.offset
-        part = data[offset : min(offset + self._part_bytes, sending.granted)]
-        sending.offset += len(part)
-        is_last = sending.offset == len(data)
+        end = sending.offset = min(offset + self._part_bytes, sending.granted, len(data))
+        is_last = end == len(data)
         if is_last:
             self._forget(sending)
         elif sending.offset < sending.granted:
             self._turns[number] = sending
         if offset:
-            element = encode_message(Message.CHUNK, number, part)
+            element = encode_part(Message.CHUNK, number, of=data, start=offset, stop=end)
         else:
-            element = encode_message(Message.BEGIN, number, len(data), part)
+            element = encode_part(Message.BEGIN, number, len(data), of=data, start=offset, stop=end)
         return element, sending.entry if is_last else None
 
     def grant(self, number: int, total: int) -> None:

@@ -9,6 +9,7 @@ import msgpack
 
 from ionbus.generated.protocol import FIELDS, Limits, Message
 from ionbus.wire.frames import MAX_UINT, MalformedFrame, is_deeper_than
+from ionbus.wire.pieces import Encoded, Pieces, cut
 from ionbus.wire.values import KEPT_BUFFER_BYTES, large_bin_header
 
 Name = str | int
@@ -50,17 +51,15 @@ def event_head(name: Name) -> bytes:
     return b"\x93" + _pack((_EVENT, name))[1:]
 
 
-def encode_event_after(head: bytes, payload: bytes) -> bytes:
+def encode_event_after(head: bytes, payload: Encoded) -> Encoded:
     """EVENT without options, whose head is made already."""
     size = len(payload)
     if size < 256:
-        return head + _SHORT_BINS[size] + payload
-    if size < 65_536:
-        return head + b"\xc5" + size.to_bytes(2, "big") + payload
-    return b"".join((head, large_bin_header(payload), payload))
+        return head + _SHORT_BINS[size] + payload  # type: ignore[operator] # in one piece, as all that is small
+    return _with(head, payload)
 
 
-def encode_event(name: Name, payload: bytes, options: Options | None = None) -> bytes:
+def encode_event(name: Name, payload: Encoded, options: Options | None = None) -> Encoded:
     """EVENT."""
     if not options:
         return encode_event_after(event_head(name), payload)
@@ -69,39 +68,61 @@ def encode_event(name: Name, payload: bytes, options: Options | None = None) -> 
     return _pack((_EVENT, name, payload, options))
 
 
-def encode_call(request: int, name: Name, payload: bytes, options: Options | None = None) -> bytes:
+def encode_call(request: int, name: Name, payload: Encoded, options: Options | None = None) -> Encoded:
     """CALL; `request` is its id."""
     if len(payload) > KEPT_BUFFER_BYTES:
         return _around((_CALL, request, name), payload, options)
     return _pack((_CALL, request, name, payload, options) if options else (_CALL, request, name, payload))
 
 
-def encode_result(request: int, payload: bytes) -> bytes:
+def encode_result(request: int, payload: Encoded) -> Encoded:
     """RESULT of the call with this id."""
     if len(payload) > KEPT_BUFFER_BYTES:
         return _around((_RESULT, request), payload)
     return _pack((_RESULT, request, payload))
 
 
-def encode_item(request: int, payload: bytes) -> bytes:
+def encode_item(request: int, payload: Encoded) -> Encoded:
     """ITEM of the stream with this id."""
+    if len(payload) > KEPT_BUFFER_BYTES:
+        return _around((_ITEM, request), payload)
     return _pack((_ITEM, request, payload))
 
 
-def encode_envelope(numbers: Sequence[int], event: bytes) -> bytes:
+def encode_envelope(numbers: Sequence[int], event: Encoded) -> Encoded:
     """ENVELOPE around the bytes of an EVENT, which are shared with all sessions."""
     head = _pack([int(Message.ENVELOPE), list(numbers)])
-    return b"\x93" + head[1:] + event
+    head = b"\x93" + head[1:]
+    return head + event if isinstance(event, bytes) else Pieces(head, event)
 
 
-def _around(fields: tuple[object, ...], payload: bytes, options: Options | None = None) -> bytes:
-    """A message with a large payload, copied once."""
+def _around(fields: tuple[object, ...], payload: Encoded, options: Options | None = None) -> Encoded:
+    """A message with a large payload, which is not copied."""
     last = (_pack(options),) if options else ()
     head = bytes([0x91 + len(fields) + len(last)]) + _pack(fields)[1:]
-    return b"".join((head, large_bin_header(payload), payload, *last))
+    return Pieces(head, _bin_header(len(payload)), payload, *last)
 
 
-def event_name(message: bytes) -> str:
+def encode_part(kind: Message, *fields: int, of: Encoded, start: int, stop: int) -> bytes:
+    """BEGIN or CHUNK with what is from `start` to before `stop` of a message, which is copied once."""
+    head = bytes([0x92 + len(fields)]) + _pack((int(kind), *fields))[1:]
+    return b"".join((head, _bin_header(stop - start), *cut(of, start, stop)))
+
+
+def _with(head: bytes, payload: Encoded) -> Encoded:
+    header = _bin_header(len(payload))
+    if isinstance(payload, bytes) and len(payload) <= KEPT_BUFFER_BYTES:
+        return b"".join((head, header, payload))
+    return Pieces(head, header, payload)
+
+
+def _bin_header(size: int) -> bytes:
+    if size < 256:
+        return _SHORT_BINS[size]
+    return b"\xc5" + size.to_bytes(2, "big") if size < 65_536 else large_bin_header(size)
+
+
+def event_name(message: Encoded) -> str:
     """The name in an EVENT or ENVELOPE that was encoded here.
 
     It is read where it stands: a session that is ended may have tens of thousands of events that never arrive.
@@ -112,7 +133,7 @@ def event_name(message: bytes) -> str:
             return message[3 : 3 + (head & 0x1F)].decode()
         if head == 0xD9:
             return message[4 : 4 + message[3]].decode()
-    fields = msgpack.unpackb(message)
+    fields = msgpack.unpackb(bytes(message))
     return str(fields[1] if fields[0] == _EVENT else fields[2][1])
 
 

@@ -108,10 +108,10 @@ class Tampering:
         rng = self._rng
         number = rng.choice((0, 1, 2, 5, 1_000, 2**53 - 1))
         messages = (
-            encode_event("an.event", bytes(rng.choice((0, 300)))),
-            encode_call(number, "a.call", b"x"),
-            encode_result(number, b"x"),
-            encode_item(number, b"x"),
+            bytes(encode_event("an.event", bytes(rng.choice((0, 300))))),
+            bytes(encode_call(number, "a.call", b"x")),
+            bytes(encode_result(number, b"x")),
+            bytes(encode_item(number, b"x")),
             encode_message(
                 Message.BEGIN, number, rng.choice((1, 250, 2_000, 2**53 - 1)), bytes(rng.choice((0, 40, 91)))
             ),

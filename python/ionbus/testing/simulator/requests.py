@@ -83,7 +83,7 @@ class Requests:
         sender = self._sender
         payload = sender.payload(size)
         if kind == "call":
-            asked = Asked(number, kind, sender.send(encode_call(number, "a.call", payload), number))
+            asked = Asked(number, kind, sender.send(bytes(encode_call(number, "a.call", payload)), number))
         else:
             window = (sender.limits.stream_credit_bytes, sender.limits.stream_credit_messages)
             message = encode_message(Message.STREAM, number, "a.stream", payload, {"credit": list(window)})
@@ -113,7 +113,7 @@ class Requests:
         if owed is not None and self._sender.has_room:
             payload = self._sender.payload(min(size, _LARGEST_ITEM))
             owed.sent = _more(owed.sent, len(payload))
-            self._sender.send(encode_item(owed.id, payload), -owed.id)
+            self._sender.send(bytes(encode_item(owed.id, payload)), -owed.id)
 
     def read(self, nth: int, count: int) -> None:
         """Take items of a stream, and grant what that frees."""
@@ -206,7 +206,7 @@ class Requests:
         if not is_right:
             message = encode_message(Message.ERROR, owed.id, "call_cancelled", "it was not to be")
         elif owed.kind == "call":
-            message = encode_result(owed.id, self._sender.payload(size))
+            message = bytes(encode_result(owed.id, self._sender.payload(size)))
         else:
             message = encode_message(Message.END, owed.id)
         self._sender.send(message, -owed.id)

@@ -58,7 +58,7 @@ class Side:
         if self.sender.has_room_for_events:
             payload = self.sender.payload(size)
             name = f"{delivery}.{key}" if key else delivery
-            self.sender.emit(encode_event(name, payload), len(payload), delivery, key)
+            self.sender.emit(bytes(encode_event(name, payload)), len(payload), delivery, key)
 
     def take(self, count: int) -> None:
         """Consume events that have arrived."""

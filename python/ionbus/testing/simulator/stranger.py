@@ -26,11 +26,11 @@ class Stranger:
         """Emit an event."""
         if self._outlet.session.queued_events < MOST_QUEUED:
             payload = bytes(size)
-            self._outlet.emit(encode_event("an.event", payload), size, "session", None, self._tag())
+            self._outlet.emit(bytes(encode_event("an.event", payload)), size, "session", None, self._tag())
 
     def call(self, size: int) -> None:
         """Make a call."""
-        self._send(encode_call(self._count + 1, "a.call", bytes(size)))
+        self._send(bytes(encode_call(self._count + 1, "a.call", bytes(size))))
 
     def endure(self, message: list[Any]) -> None:
         """A message has arrived, whatever it is."""
@@ -38,7 +38,7 @@ class Stranger:
             case Message.EVENT:
                 self._outlet.consumed(len(message[2]))
             case Message.CALL:
-                self._send(encode_result(message[1], b""))
+                self._send(bytes(encode_result(message[1], b"")))
             case Message.STREAM:
                 self._send(encode_message(Message.END, message[1]))
             case Message.SUBSCRIBE:
