@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { CallTimeout, ContractError, call, connect, event, stream } from "ionbus";
+import { CallTimeout, ContractError, call, connect, event, serve, stream } from "ionbus";
 
 const CALLERS = 24;
 const PATIENCE = 20_000;
@@ -32,10 +32,10 @@ const Soak = {
   announced: event({ name: "soak.announced", contract }),
   said: event({ name: "soak.said", contract, source: "client" }),
   do: call({ name: "soak.do", contract, timeoutMs: 90_000, raises: [Refused] }),
-  asked: call({ name: "soak.asked", contract, servedBy: "client", raises: [Refused] }),
-  pace: call({ name: "soak.pace", contract, servedBy: "client" }),
+  asked: call({ name: "soak.asked", contract, servedBy: "client", serve, raises: [Refused] }),
+  pace: call({ name: "soak.pace", contract, servedBy: "client", serve }),
   counted: stream({ name: "soak.counted", contract, timeoutMs: null }),
-  drawn: stream({ name: "soak.drawn", contract, servedBy: "client" }),
+  drawn: stream({ name: "soak.drawn", contract, servedBy: "client", serve }),
 };
 
 // Numbers and the bytes that belong to them.
