@@ -36,6 +36,8 @@ LATEST = Traffic(
 )
 """Updates of ten values, faster than their listener takes them: how old they are when it has them, and how far it is behind at the end."""
 
-BYTES_IN = Traffic("bytes-in", "wire", (figure("bytes", "B"),), SIZES, {"way": "events-in"}, count=1_000)
+BYTES_IN = Traffic(
+    "bytes-in", "wire", (figure("bytes", "B"),), SIZES, {"way": "events-in"}, count=1_000, rounds=2
+)
 BYTES_OUT = replace(BYTES_IN, name="bytes-out", job={"way": "events-out"})
 """Bytes on the wire for each event, both directions together: acknowledgements count."""

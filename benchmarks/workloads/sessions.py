@@ -33,6 +33,7 @@ FAN_OUT_ENCODINGS = Traffic(
     job={"sessions": 100},
     systems=("ionbus-websocket", "ionbus-websocket-fast"),
     count=10,
+    rounds=1,
 )
 """How often an event to 100 sessions is written out."""
 

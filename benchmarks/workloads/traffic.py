@@ -57,6 +57,7 @@ class Traffic:
         systems: with which it can be done.
         count: how many messages a turn has; None: as many as take their time.
         at_least: the smallest count where that is sought.
+        rounds: no more turns than so many: for what hardly differs between them.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Traffic:
     systems: tuple[str, ...] = tuple(SYSTEMS)
     count: int | None = None
     at_least: int = 2
+    rounds: int = 1_000
 
     def measure(self, systems: Sequence[System], effort: Effort) -> list[Record]:
         """Let them take turns, payload by payload."""
@@ -89,7 +91,8 @@ class Traffic:
             return driver.run(self.run, count=count, **told)
 
         runs = {name: partial(run, driver) for name, driver in drivers.items()}
-        turns = take_turns(runs, effort.rounds, effort.seconds, self.at_least, self.count)
+        rounds = min(effort.rounds, self.rounds)
+        turns = take_turns(runs, rounds, effort.seconds, self.at_least, self.count)
         return [
             record(
                 self.name,
@@ -97,9 +100,9 @@ class Traffic:
                 payload,
                 metric.name,
                 metric.unit,
-                [metric.of(figures, count) for figures, count in rounds],
+                [metric.of(figures, count) for figures, count in taken],
             )
-            for system, rounds in turns.items()
+            for system, taken in turns.items()
             for metric in self.metrics
         ]
 
