@@ -23,8 +23,9 @@ def take_turns(
         count: how many, where that is given.
     """
     counts = {name: count or count_for(run, seconds, at_least) for name, run in runs.items()}
-    for name, run in runs.items():
-        run(counts[name])  # warm
+    if count is not None:
+        for run in runs.values():
+            run(count)  # warm, as count_for leaves the others
     turns: dict[str, list[tuple[Figures, int]]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
@@ -33,8 +34,10 @@ def take_turns(
 
 
 def count_for(run: Run, seconds: float, at_least: int) -> int:
-    """Find how many take about that long."""
+    """Find how many take about that long, once it is warm: what is done for the first time may take far longer."""
+    run(at_least)
     count = at_least
     while (took := run(count)["seconds"]) < min(LONG_ENOUGH, seconds / 2):
         count *= 4
-    return max(at_least, round(count * seconds / took))
+    count = max(at_least, round(count * seconds / took))
+    return max(at_least, round(count * seconds / run(count)["seconds"]))
