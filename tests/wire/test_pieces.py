@@ -61,11 +61,11 @@ def test_a_payload_of_bytes_travels_in_the_pieces_that_it_has() -> None:
     message = messages.encode_result(1, payload.encode(LARGE))
     assert isinstance(message, Pieces)
     assert any(piece is LARGE for piece in message.pieces)
-    outgoing = Outgoing(65_536)
+    outgoing = Outgoing(65_536, 65_536)
     outgoing.begin(Entry(message, -1, "session"))
     outgoing.grant(1, len(message))
     parts: list[bytes] = []
-    while (part := outgoing.next_part()) is not None:
+    while (part := outgoing.next_part(len(parts) + 1, acked=len(parts))) is not None:
         number = len(parts)
         data = bytes(message)[number * 65_536 : (number + 1) * 65_536]
         parts.append(part[0])

@@ -59,6 +59,7 @@ export interface Limits {
   readonly streamCreditMessages: number;
   readonly transferThresholdBytes: number;
   readonly transferPartBytes: number;
+  readonly transferAheadBytes: number;
   readonly maxMessageBytes: number;
   readonly maxAssemblyBytes: number;
   readonly absenceMs: number;
@@ -98,7 +99,7 @@ export const DEFAULT_LIMITS: Limits = {
   batchElements: 256,
   batchBytes: 65_536,
   ackElements: 64,
-  ackBytes: 1_048_576,
+  ackBytes: 262_144,
   ackDelayMs: 50,
   replayBytes: 16_777_216,
   replayElements: 65_536,
@@ -112,6 +113,7 @@ export const DEFAULT_LIMITS: Limits = {
   streamCreditMessages: 64,
   transferThresholdBytes: 262_144,
   transferPartBytes: 65_536,
+  transferAheadBytes: 1_048_576,
   maxMessageBytes: 268_435_456,
   maxAssemblyBytes: 536_870_912,
   absenceMs: 60_000,

@@ -90,7 +90,7 @@ export class Session {
     this.#limits = limits;
     this.#outbox = new Outbox(limits.maxLatestKeys);
     this.#replay = new Replay(limits.replayBytes, limits.replayElements);
-    this.#outgoing = new Outgoing(limits.transferPartBytes);
+    this.#outgoing = new Outgoing(limits.transferPartBytes, limits.transferAheadBytes);
     this.#incoming = new Incoming(limits);
     this.#liveness = new Liveness(limits.heartbeatMs, limits.silenceMs);
     this.granted = [limits.creditBytes, limits.creditMessages];
@@ -555,7 +555,9 @@ export class Session {
       size += entry.data.length;
     }
     const part =
-      elements.length < limits.batchElements && !replay.isFull ? this.#outgoing.nextPart() : undefined;
+      elements.length < limits.batchElements && !replay.isFull
+        ? this.#outgoing.nextPart(replay.sent + 1, replay.acked)
+        : undefined;
     if (part === undefined)
       return elements.length > 0 ? encodeData(first, this.received, elements, elements.length) : undefined;
     const { head, bytes, entry } = part;

@@ -4,6 +4,7 @@ import * as Message from "../generated/message.js";
 import type { Limits } from "../generated/protocol.js";
 import { MalformedFrame } from "../wire/frames.js";
 import { encodeMessage, encodePartHead } from "../wire/messages.js";
+import { Deque } from "./deque.js";
 import type { Entry } from "./outbox.js";
 
 /** One message that is being sent in parts. */
@@ -27,9 +28,17 @@ export interface Part {
   readonly entry: Entry | undefined;
 }
 
-/** The transfers that this side sends; they take turns, one part each. */
+/**
+ * The transfers that this side sends; they take turns, one part each.
+ *
+ * Parts go only so far ahead of their acknowledgements: what is sent meanwhile would wait behind them, in the system's buffers.
+ */
 export class Outgoing {
   readonly #partBytes: number;
+  readonly #mostAhead: number;
+  /** Numbers and bytes of parts that may not be acknowledged. */
+  readonly #ahead = new Deque<readonly [seq: number, bytes: number]>();
+  #aheadBytes = 0;
   #last = 0;
   /** Those that may go on, in the order of their turns. */
   readonly #turns = new Map<number, Sending>();
@@ -37,8 +46,9 @@ export class Outgoing {
   /** Bytes of the messages under way. */
   queuedBytes = 0;
 
-  constructor(partBytes: number) {
+  constructor(partBytes: number, mostAhead: number) {
     this.#partBytes = partBytes;
+    this.#mostAhead = mostAhead;
   }
 
   /** Take up a message; its first part needs no grant. */
@@ -49,14 +59,24 @@ export class Outgoing {
     this.queuedBytes += entry.data.length;
   }
 
-  /** The next part to send; undefined while no transfer may go on. */
-  nextPart(): Part | undefined {
+  /**
+   * The next part to send; undefined while no transfer may go on.
+   *
+   * @param seq - the number that it will have.
+   * @param acked - the last one that is acknowledged.
+   */
+  nextPart(seq: number, acked: number): Part | undefined {
+    if (this.#turns.size === 0) return undefined;
+    while ((this.#ahead.first?.[0] ?? seq) <= acked) this.#aheadBytes -= this.#ahead.shift()?.[1] ?? 0;
+    if (this.#aheadBytes >= this.#mostAhead) return undefined;
     for (const [number, sending] of this.#turns) {
       this.#turns.delete(number);
       const { data } = sending.entry;
       const { offset } = sending;
       const bytes = data.subarray(offset, Math.min(offset + this.#partBytes, sending.granted));
       sending.offset += bytes.length;
+      this.#ahead.push([seq, bytes.length]);
+      this.#aheadBytes += bytes.length;
       const isLast = sending.offset === data.length;
       if (isLast) this.#forget(sending);
       else if (sending.offset < sending.granted) this.#turns.set(number, sending);

@@ -94,7 +94,7 @@ class Limits:
     batch_elements: int = 256
     batch_bytes: int = 65_536
     ack_elements: int = 64
-    ack_bytes: int = 1_048_576
+    ack_bytes: int = 262_144
     ack_delay_ms: int = 50
     replay_bytes: int = 16_777_216
     replay_elements: int = 65_536
@@ -108,6 +108,7 @@ class Limits:
     stream_credit_messages: int = 64
     transfer_threshold_bytes: int = 262_144
     transfer_part_bytes: int = 65_536
+    transfer_ahead_bytes: int = 1_048_576
     max_message_bytes: int = 268_435_456
     max_assembly_bytes: int = 536_870_912
     absence_ms: int = 60_000

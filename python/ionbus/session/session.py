@@ -87,7 +87,7 @@ class Session:
         self._limits = limits
         self._outbox = Outbox(limits.max_latest_keys)
         self._replay = Replay(limits.replay_bytes, limits.replay_elements)
-        self._outgoing = Outgoing(limits.transfer_part_bytes)
+        self._outgoing = Outgoing(limits.transfer_part_bytes, limits.transfer_ahead_bytes)
         self._incoming = Incoming(limits)
         self._liveness = Liveness(limits.heartbeat_ms, limits.silence_ms)
         self._control: dict[Frame, bytes] = {}  # at most one of a kind waits: the newest says all
@@ -545,7 +545,7 @@ class Session:
             entry.is_numbered = True
             size += len(entry.data)
         if len(elements) < limits.batch_elements and not replay.is_full:
-            part = self._outgoing.next_part()
+            part = self._outgoing.next_part(replay.sent + 1, replay.acked)
             if part is not None:
                 element, entry = part
                 replay.append(Part(element, entry))

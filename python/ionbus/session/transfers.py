@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final
 
 from ionbus.generated.protocol import Limits, Message
@@ -26,12 +27,27 @@ class Sending:
 
 
 class Outgoing:
-    """The transfers that this side sends; they take turns, one part each."""
+    """The transfers that this side sends; they take turns, one part each.
 
-    __slots__ = ("_last", "_part_bytes", "_turns", "_under_way", "queued_bytes")
+    Parts go only so far ahead of their acknowledgements: what is sent meanwhile would wait behind them, in the system's buffers.
+    """
 
-    def __init__(self, part_bytes: int) -> None:
+    __slots__ = (
+        "_ahead",
+        "_ahead_bytes",
+        "_last",
+        "_most_ahead",
+        "_part_bytes",
+        "_turns",
+        "_under_way",
+        "queued_bytes",
+    )
+
+    def __init__(self, part_bytes: int, most_ahead: int) -> None:
         self._part_bytes = part_bytes
+        self._most_ahead = most_ahead
+        self._ahead: deque[tuple[int, int]] = deque()  # number and bytes of parts, until acknowledged
+        self._ahead_bytes = 0
         self._last = 0
         self._turns: dict[int, Sending] = {}  # those that may go on, in the order of their turns
         self._under_way: dict[int, Sending] = {}
@@ -45,14 +61,25 @@ class Outgoing:
         sending = Sending(self._last, entry, self._part_bytes)
         self._under_way[self._last] = self._turns[self._last] = sending
 
-    def next_part(self) -> tuple[bytes, Entry | None] | None:
-        """The next element to send, with the message's entry where it is its last part; None while no transfer may go on."""
+    def next_part(self, seq: int, acked: int) -> tuple[bytes, Entry | None] | None:
+        """The next element to send, with the message's entry where it is its last part; None while no transfer may go on.
+
+        Args:
+            seq: the number that it will have.
+            acked: the last one that is acknowledged.
+        """
         if not self._turns:
+            return None
+        while self._ahead and self._ahead[0][0] <= acked:
+            self._ahead_bytes -= self._ahead.popleft()[1]
+        if self._ahead_bytes >= self._most_ahead:
             return None
         number = next(iter(self._turns))
         sending = self._turns.pop(number)
         data, offset = sending.entry.data, sending.offset
         end = sending.offset = min(offset + self._part_bytes, sending.granted, len(data))
+        self._ahead.append((seq, end - offset))
+        self._ahead_bytes += end - offset
         is_last = end == len(data)
         if is_last:
             self._forget(sending)

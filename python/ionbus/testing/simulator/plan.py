@@ -30,6 +30,7 @@ SMALL: Final = replace(
     stream_credit_messages=5,
     transfer_threshold_bytes=200,
     transfer_part_bytes=90,
+    transfer_ahead_bytes=270,
     max_message_bytes=2_500,
     max_assembly_bytes=4_000,
     absence_ms=6_000,
