@@ -169,8 +169,11 @@ async def test_a_call_that_was_cancelled_before_it_left_never_starts(at: Rig) ->
 
 
 async def test_a_def_handler_whose_caller_gave_up_runs_on_and_is_told(at: Rig) -> None:
-    with pytest.raises(CallTimeout):
-        await at.bus.call(Workshop.block, "x", timeout=0.05)
+    timeout = 0.05
+    while not at.bench.started:  # a busy machine may need longer to start it
+        with pytest.raises(CallTimeout):
+            await at.bus.call(Workshop.block, "x", timeout=timeout)
+        timeout *= 2
     assert at.bench.started == ["x"]
     assert at.bench.ended == []
     at.bench.thread_gate("x").set()

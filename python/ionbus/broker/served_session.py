@@ -273,7 +273,26 @@ class Session:
         self._pump.flush_soon()
 
     def frame_received(self, frame: bytes) -> None:
-        """A frame has arrived."""
+        """A frame has arrived: take what it brings, start what handles that, and send what there is to say by then."""
+        runner = self._serving.runner
+        self._pump.hold()
+        runner.hold()
+        try:
+            is_going_on = self._take(frame)
+        finally:
+            runner.release()
+        if is_going_on and not self.is_ended:
+            self._peer.credit_changed()
+            if self._engine.queued_messages or runner.is_idle:
+                self._pump.flush()
+            else:  # an acknowledgement leaves with what handlers answer in this turn, not in a frame of its own
+                self._pump.flush_soon()
+            if self.check_bounds():
+                self._check_rate()
+        self._pump.release()
+
+    def _take(self, frame: bytes) -> bool:
+        """Take a frame; whether the session goes on, and its channel."""
         arrivals: Sequence[EventRun | Arrival | Ended] = self._attended.receive(frame, self._pump.now())
         if not self._questions.are_open:
             arrivals = in_runs(arrivals)
@@ -281,15 +300,15 @@ class Session:
         for arrival in arrivals:
             if isinstance(arrival, Violation):
                 self._violated(arrival)
-                return
+                return False
             if isinstance(arrival, Ended):
                 self._serving.said_close(self, arrival)
-                return
+                return False
             try:
                 if not self._questions.are_open:
                     self._peer.receive(arrival)
                 elif not self._received_in_question(arrival):
-                    return
+                    return False
             except MalformedFrame as error:
                 problem = problem or str(error)
             except Exception:  # a mistake of ours costs this channel, not the pipe that others share
@@ -297,14 +316,10 @@ class Session:
                 problem = problem or "the broker failed at a message; its log has the reason"
         if problem is not None:
             self._violated(self._engine.violation(problem))
-            return
-        self._peer.credit_changed()
-        if self._engine.queued_messages:
-            self._pump.flush()
-        else:  # an acknowledgement leaves with what handlers answer in this turn, not in a frame of its own
-            self._pump.flush_soon()
-        if not self.check_bounds():
-            return
+            return False
+        return True
+
+    def _check_rate(self) -> None:
         rest = self._attended.must_rest(self._pump.now())
         if rest:
             refused = too_fast(self._serving.limits.max_rate, rest)

@@ -83,7 +83,7 @@ class Serving:
         self.remembered = Remembered(limits.remember_answers_ms / 1000, limits.remember_answers_bytes)
         self.threads = Threads(limits.max_threads)
         self.turn = Turn(self.loop)
-        self.runner = Runner(self.loop)
+        self.runner = Runner(self.loop, parks=True)
         self.tokens = OneUseTokens()
         self.builtin: dict[str, Handler] = {}
         self.carriers: set[Carrier] = set()
@@ -272,6 +272,7 @@ class Serving:
         left: set[asyncio.Future[Any]] = set()
         if ending:
             _, left = await asyncio.wait(ending, timeout=grace)
+        await self.runner.stop()
         is_quiet = await self.threads.stop(grace)
         return is_quiet and not left
 

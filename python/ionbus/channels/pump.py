@@ -30,7 +30,16 @@ class Pump:
         on_deadline: called with the time, in milliseconds, when the engine's deadline has come.
     """
 
-    __slots__ = ("_is_flush_due", "_loop", "_on_deadline", "_timer", "_timer_at", "channel", "engine")
+    __slots__ = (
+        "_is_flush_due",
+        "_is_held",
+        "_loop",
+        "_on_deadline",
+        "_timer",
+        "_timer_at",
+        "channel",
+        "engine",
+    )
 
     def __init__(self, engine: Engine, on_deadline: Callable[[float], None]) -> None:
         self.engine = engine
@@ -38,6 +47,7 @@ class Pump:
         self._on_deadline = on_deadline
         self._loop = asyncio.get_running_loop()
         self._is_flush_due = False
+        self._is_held = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
 
@@ -49,6 +59,17 @@ class Pump:
         """Flush at the end of this turn of the loop."""
         if not self._is_flush_due:
             self._is_flush_due = True
+            if not self._is_held:
+                self._loop.call_soon(self._turn_ends)
+
+    def hold(self) -> None:
+        """Whoever calls this flushes before `release`, most likely: `flush_soon` costs no turn of the loop until then."""
+        self._is_held = True
+
+    def release(self) -> None:
+        """What was to be flushed soon, and was not, is."""
+        self._is_held = False
+        if self._is_flush_due:
             self._loop.call_soon(self._turn_ends)
 
     def flush(self) -> None:

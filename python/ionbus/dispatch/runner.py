@@ -10,6 +10,12 @@ start, as `asyncio.create_task` would: many that wait start in one turn of the l
 A worker goes on to the next only if nothing of the last can reach it: none that has suspended, and none that was cancelled.
 It lets others have the loop after `LONGEST`.
 
+A turn of the event loop between a request and its handler, to wake the worker, costs more than the handler. So a broker's worker does not end
+with the queue: it *parks*, waiting for a future. Whoever takes a frame in a callback of the loop holds the runner meanwhile, and
+steps the parked worker by hand afterwards, in the same turn, within `_enter_task` and `_leave_task`, which asyncio has for those who
+run tasks themselves. Handlers then end before the frame's answers are written. Where one suspends, the future is resolved: asyncio wakes
+the worker, which goes on from there as a task like any other.
+
 What is queued is an iterator that makes coroutines: a frame may bring hundreds of events, and each is decoded when its turn has
 come, so that few of them are in memory at a time.
 """
@@ -17,12 +23,16 @@ come, so that few of them are in memory at a time.
 from __future__ import annotations
 
 import asyncio
+from asyncio.tasks import (  # documented for whoever runs tasks: "Extending", Task lifetime support
+    _enter_task,
+    _leave_task,
+)
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextvars import Context, copy_context
 from functools import partial
 from types import coroutine
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, NamedTuple, Protocol, Self
 
 from ionbus.dispatch.turn import LONGEST
 
@@ -77,15 +87,27 @@ class Keeper(Protocol):
         """One that `suspended` told of is over, or one without a task has failed. `error`: what it raised."""
 
 
+class _Parked(NamedTuple):
+    """A worker without work."""
+
+    worker: asyncio.Task[None]
+    future: asyncio.Future[None]
+    """What it waits for."""
+
+
 class Runner:
     """See the module; one for all sessions of a loop that have something in common.
 
     Args:
         loop: where it all runs.
+        parks: keep a worker while there is nothing to do, until `stop`.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, parks: bool = False) -> None:
         self._loop = loop
+        self._parks = parks
+        self._parked: _Parked | None = None
+        self._is_held = False
         self._queue: deque[tuple[Works, Keeper, Context]] = deque()
         self._has_worker = False
         self._current: tuple[Works, Keeper, asyncio.Task[None]] | None = None
@@ -99,12 +121,40 @@ class Runner:
             keeper: told when one waits, and when it ends.
         """
         self._queue.append((works, keeper, copy_context()))
-        if not self._has_worker:
+        if not self._has_worker and not self._is_held:
             self._begin()
+
+    def hold(self) -> None:
+        """Start nothing until `release`: a frame is read first, whatever it brings."""
+        self._is_held = True
+
+    def release(self) -> None:
+        """Start what was given meanwhile: at once in a callback of the loop, if there is a worker for it."""
+        self._is_held = False
+        if self._queue and not self._has_worker:
+            parked = self._parked
+            if parked is None or parked.future.done() or asyncio.current_task(self._loop) is not None:
+                self._begin()
+            else:
+                self._step_by_hand(parked)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits to be started."""
+        return not self._queue and not self._has_worker
+
+    async def stop(self) -> None:
+        """Keep no worker any more."""
+        self._parks = False
+        if self._parked is not None:
+            worker = self._parked.worker
+            self._parked = None
+            worker.cancel()
+            await asyncio.wait([worker])
 
     def start_one(self, work: Work, keeper: Keeper, habit: Habit) -> None:
         """The same for one coroutine; `habit` is that of the function that gave it."""
-        if habit.waits and not self._has_worker:
+        if habit.waits and not self._has_worker and not self._is_held:
             self._start_alone(work, keeper, habit, copy_context())
             keeper.begun()
         else:
@@ -142,7 +192,27 @@ class Runner:
 
     def _begin(self) -> None:
         self._has_worker = True
-        self._loop.create_task(self._work())  # held by the loop, and by a keeper once it has suspended
+        parked, self._parked = self._parked, None
+        if parked is not None and not parked.future.done():
+            parked.future.set_result(None)
+        else:
+            self._loop.create_task(self._work())  # held by the loop, and by a keeper once it has suspended
+
+    def _step_by_hand(self, parked: _Parked) -> None:
+        """Have the worker go through the queue now."""
+        worker, future = parked
+        self._parked = None
+        self._has_worker = True
+        _enter_task(self._loop, worker)
+        try:
+            steps: Any = worker.get_coro()
+            stopped: object = steps.send(future)
+        finally:
+            _leave_task(self._loop, worker)
+        if isinstance(stopped, BaseException):
+            raise stopped
+        if stopped is not future and not future.done():
+            future.set_result(None)  # it goes on as a task
 
     def _leave(self) -> None:
         """A worker leaves the queue: another one takes it, if there is something in it."""
@@ -158,6 +228,28 @@ class Runner:
 
     @coroutine
     def _steps(self, worker: asyncio.Task[None]) -> Generator[Any, Any, None]:
+        by_hand: asyncio.Future[None] | None = (
+            None  # what asyncio has it wait for while it is stepped by hand
+        )
+        while True:
+            is_to_end = yield from self._go_through(worker, by_hand)
+            if is_to_end:
+                return
+            future = by_hand  # asyncio waits for that one still, unless the worker has gone on as a task
+            if not self._parks or self._parked is not None:
+                if future is not None and not future.done():
+                    yield  # only a task can end
+                return
+            if future is None or future.done():
+                future = self._loop.create_future()
+            future._asyncio_future_blocking = True  # noqa: SLF001 - as awaiting it does, which only the loop may end
+            self._parked = _Parked(worker, future)
+            by_hand = yield future
+
+    def _go_through(
+        self, worker: asyncio.Task[None], by_hand: asyncio.Future[None] | None
+    ) -> Generator[Any, Any, bool]:
+        """Start what is queued; gives whether the worker has to end."""
         queue, clock = self._queue, self._loop.time
         ends = clock() + LONGEST
         are_before = False  # some with tasks of their own, which have yet to start
@@ -195,18 +287,31 @@ class Runner:
                         keeper.ended(None, error)
                         if isinstance(error, LOOP_ENDS):
                             queue.appendleft(entry)
-                            raise
+                            if by_hand is None:
+                                raise
+                            is_in_charge = False
+                            self._leave()
+                            yield error
+                            return True
                     else:
                         habit.waits = PATIENCE
                         keeper.suspended(worker)
                         queue.appendleft(entry)
                         is_in_charge = False
                         self._leave()
-                        yield from _rest(work, own, waits_for, keeper, worker)
-                        return
-                    if task._must_cancel if is_asyncios else worker.cancelling():  # noqa: SLF001
+                        yield from _rest(work, own, waits_for, keeper, worker, is_by_hand=by_hand is not None)
+                        return True
+                    if by_hand is not None:
+                        is_cancelled = by_hand.done()
+                    else:
+                        is_cancelled = task._must_cancel if is_asyncios else worker.cancelling() > 0  # noqa: SLF001
+                    if is_cancelled:
                         queue.appendleft(entry)
-                        return
+                        if by_hand is not None:
+                            is_in_charge = False
+                            self._leave()
+                            yield by_hand  # asyncio ends it: its future was cancelled
+                        return True
                     if clock() >= ends:
                         queue.appendleft(entry)
                         lets_go = True
@@ -216,11 +321,13 @@ class Runner:
                 if lets_go:
                     self._current = None
                     yield
+                    by_hand = None
                     ends = clock() + LONGEST
                     are_before = lets_go = False
         finally:
             if is_in_charge:
                 self._leave()
+        return False
 
 
 class Made:
@@ -253,13 +360,22 @@ class Made:
 
 
 def _rest(
-    work: Work, context: Context, waits_for: object, keeper: Keeper, worker: asyncio.Task[None]
+    work: Work,
+    context: Context,
+    waits_for: object,
+    keeper: Keeper,
+    worker: asyncio.Task[None],
+    *,
+    is_by_hand: bool,
 ) -> Generator[Any, Any, None]:
-    """All steps after the first, in the task that runs this."""
+    """All steps after the first, in the task that runs this, or that is about to, where the first was made by hand."""
     error: BaseException | None = None
     while True:
         step: Callable[[], object]
         try:
+            if is_by_hand:
+                yield
+                is_by_hand = False
             sent = yield waits_for
         except BaseException as thrown:  # noqa: BLE001 - it is for the coroutine, as is a cancellation
             step = partial(work.throw, thrown)

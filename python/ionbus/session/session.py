@@ -506,7 +506,12 @@ class Session:
         return self._spent_bytes < self._credit[0] and self._spent_events < self._credit[1]
 
     def _next_data(self) -> bytes | None:
-        replay, limits = self._replay, self._limits
+        replay, limits, outbox = self._replay, self._limits, self._outbox
+        waits = (
+            outbox.queued_events or outbox.queued_messages or self._outgoing.has_part or replay.is_resending
+        )
+        if not waits:
+            return None
         elements: list[bytes] = []
         size = 0
         if replay.is_resending:
@@ -529,14 +534,14 @@ class Session:
         room = limits.batch_elements - self._outgoing.has_part
         size = self._number_events(room, elements)
         while len(elements) < room and size < limits.batch_bytes and not replay.is_full:
-            entry = self._outbox.take(self._has_credit())
+            entry = outbox.take(self._has_credit())
             if entry is None:
                 break
             if entry.cost >= 0:
                 self._spent_bytes += entry.cost
                 self._spent_events += 1
             if len(entry.data) > limits.transfer_threshold_bytes:
-                self._outbox.hold(entry.lane)
+                outbox.hold(entry.lane)
                 self._outgoing.begin(entry)
                 continue
             entry.data = whole = bytes(entry.data)  # which copies only what is in pieces
