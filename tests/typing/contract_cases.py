@@ -95,7 +95,7 @@ def publish_as_client(event: Event[P, Literal["client", "any"]], payload: P) -> 
 
 
 def call_the_broker(member: Call[Q, A, Literal["broker"]], request: Q) -> A:
-    return member.response.decode(member.request.encode(request))
+    return member.response.decode(bytes(member.request.encode(request)))
 
 
 def listen(event: Event[P], payload: P) -> None: ...
