@@ -179,8 +179,8 @@ fuzz: setup .venv/.fuzz build/fuzz/fuzz.mjs ## Hostile input at each layer, a mi
 	@PYTHONPATH=tests $(PY) -m fuzz
 
 ##@ Measure
-# The peers are installed beside the project, in an environment of their own (benchmarks/README.md).
-BENCH = PYTHONPATH=$(CURDIR):$(CURDIR)/python build/bench/bin/python -m benchmarks
+# The peers are installed beside the project, in an environment of their own (benchmarks/README.md). Bytecode is kept: starts are measured.
+BENCH = PYTHONDONTWRITEBYTECODE= PYTHONPATH=$(CURDIR):$(CURDIR)/python build/bench/bin/python -m benchmarks
 ON = $(if $(LOOP),--loop $(LOOP))
 
 .PHONY: bench
