@@ -11,7 +11,12 @@ LONG_ENOUGH = 0.1
 
 
 def take_turns(
-    runs: Mapping[str, Run], rounds: int, seconds: float, at_least: int = 1, count: int | None = None
+    runs: Mapping[str, Run],
+    rounds: int,
+    seconds: float,
+    at_least: int = 1,
+    count: int | None = None,
+    warm_up: int = 0,
 ) -> dict[str, list[tuple[Figures, int]]]:
     """Give each round's figures and its count, for each of `runs`.
 
@@ -21,8 +26,9 @@ def take_turns(
         seconds: how long a turn is about to take.
         at_least: the smallest count.
         count: how many, where that is given.
+        warm_up: how many each does before anything is measured; where that is less than it takes to find the count, that.
     """
-    counts = {name: count or count_for(run, seconds, at_least) for name, run in runs.items()}
+    counts = {name: count or count_for(run, seconds, at_least, warm_up) for name, run in runs.items()}
     if count is not None:
         for run in runs.values():
             run(count)  # warm, as count_for leaves the others
@@ -33,9 +39,9 @@ def take_turns(
     return turns
 
 
-def count_for(run: Run, seconds: float, at_least: int) -> int:
+def count_for(run: Run, seconds: float, at_least: int, warm_up: int = 0) -> int:
     """Find how many take about that long, once it is warm: what is done for the first time may take far longer."""
-    run(at_least)
+    run(max(at_least, warm_up))
     count = at_least
     while (took := run(count)["seconds"]) < min(LONG_ENOUGH, seconds / 2):
         count *= 4

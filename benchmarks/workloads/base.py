@@ -17,12 +17,15 @@ class Effort:
         seconds: how long a turn is.
         loop: the servers' event loop.
         payloads: of what a workload has these alone, by name; empty: all.
+        warm_up: messages that each system has before the first turn, where a workload has many: V8 goes on making code
+            faster for some thousands of them.
     """
 
     rounds: int
     seconds: float
     loop: str
     payloads: tuple[str, ...] = ()
+    warm_up: int = 5_000
 
 
 class Workload(Protocol):

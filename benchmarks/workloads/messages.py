@@ -6,16 +6,17 @@ from benchmarks.workloads.traffic import CPU, MEDIAN, P99, RATE, Traffic, figure
 
 SIZES = ("20B", "150B", "5KB")
 
-CALL = Traffic("call", "call", (MEDIAN, P99, *CPU), (*SIZES, "1MB"), job={"width": 1})
-CALL_64 = Traffic("call-64", "call", (RATE, *CPU), SIZES, job={"width": 64}, at_least=128)
+CALL = Traffic("call", "call", (MEDIAN, P99, *CPU), (*SIZES, "1MB"), job={"width": 1}, is_warmed=True)
+CALL_64 = Traffic("call-64", "call", (RATE, *CPU), SIZES, job={"width": 64}, at_least=128, is_warmed=True)
 CALL_1000 = replace(CALL_64, name="call-1000", payloads=("150B",), job={"width": 1000}, at_least=2000)
-EVENTS_IN = Traffic("events-in", "events-in", (RATE, *CPU), SIZES)
-EVENTS_OUT = Traffic("events-out", "events-out", (RATE, *CPU), SIZES)
+EVENTS_IN = Traffic("events-in", "events-in", (RATE, *CPU), SIZES, is_warmed=True)
+EVENTS_OUT = Traffic("events-out", "events-out", (RATE, *CPU), SIZES, is_warmed=True)
 
 STREAM = Traffic(
     "stream",
     "stream",
     (RATE, *CPU),
+    is_warmed=True,
     systems=(
         "ionbus-websocket",
         "ionbus-stdio",

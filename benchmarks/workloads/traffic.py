@@ -1,5 +1,6 @@
 """One kind of traffic between clients and a server: a run of client/runs/, and what is read from its figures."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -57,6 +58,7 @@ class Traffic:
         systems: with which it can be done.
         count: how many messages a turn has; None: as many as take their time.
         at_least: the smallest count where that is sought.
+        is_warmed: whether a message is so little that each system has `effort.warm_up` of them first.
         rounds: no more turns than so many: for what hardly differs between them.
     """
 
@@ -68,6 +70,7 @@ class Traffic:
     systems: tuple[str, ...] = tuple(SYSTEMS)
     count: int | None = None
     at_least: int = 2
+    is_warmed: bool = False
     rounds: int = 1_000
 
     def measure(self, systems: Sequence[System], effort: Effort) -> list[Record]:
@@ -92,7 +95,8 @@ class Traffic:
 
         runs = {name: partial(run, driver) for name, driver in drivers.items()}
         rounds = min(effort.rounds, self.rounds)
-        turns = take_turns(runs, rounds, effort.seconds, self.at_least, self.count)
+        warm_up = min(effort.warm_up, WARM_UP_BYTES // size_of(payload)) if self.is_warmed else 0
+        turns = take_turns(runs, rounds, effort.seconds, self.at_least, self.count, warm_up)
         return [
             record(
                 self.name,
@@ -105,6 +109,15 @@ class Traffic:
             for system, taken in turns.items()
             for metric in self.metrics
         ]
+
+
+WARM_UP_BYTES = 25_000_000
+"""No more than so much goes by before the first turn."""
+
+
+def size_of(payload: str) -> int:
+    """Bytes, as JSON where it is not bytes anyway."""
+    return BYTES.get(payload) or len(json.dumps(PAYLOADS[payload].make()))
 
 
 def content(payload: str) -> dict[str, Any]:

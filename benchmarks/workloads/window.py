@@ -59,7 +59,9 @@ class WindowCalls:
                 return window.run(system, "call", count=count, **job)
 
             runs = {system: partial(run, system) for system in SYSTEMS}
-            turns = take_turns(runs, effort.rounds, effort.seconds, at_least=20 * self.width)
+            turns = take_turns(
+                runs, effort.rounds, effort.seconds, at_least=20 * self.width, warm_up=effort.warm_up
+            )
         return [
             record(
                 self.name,

@@ -7,7 +7,7 @@ from benchmarks.systems import SYSTEMS
 from benchmarks.workloads import WORKLOADS
 from benchmarks.workloads.base import Effort
 
-TINY = Effort(rounds=2, seconds=0.01, loop="asyncio")
+TINY = Effort(rounds=2, seconds=0.01, loop="asyncio", warm_up=0)
 CONTENDERS = [SYSTEMS[name] for name in ("ionbus-websocket", "ionbus-stdio", "raw-websocket", "raw-stdio")]
 
 
@@ -15,7 +15,7 @@ CONTENDERS = [SYSTEMS[name] for name in ("ionbus-websocket", "ionbus-stdio", "ra
 @pytest.mark.parametrize("name", ["call", "events-in", "events-out", "bytes-in"])
 def test_a_workload_gives_figures_of_each_system(name: str) -> None:
     records = with_ratios(
-        WORKLOADS[name].measure(CONTENDERS, Effort(2, 0.01, "asyncio", ("150B",))), ["raw-stdio"]
+        WORKLOADS[name].measure(CONTENDERS, Effort(2, 0.01, "asyncio", ("150B",), warm_up=0)), ["raw-stdio"]
     )
     assert {each.system for each in records} == {system.name for system in CONTENDERS}
     assert all(len(each.rounds) == 2 and min(each.rounds) > 0 for each in records)
@@ -38,7 +38,7 @@ def test_a_workload_of_ionbus_alone_gives_figures(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["bulk-in", "bulk-out"])
 def test_bytes_arrive_in_full(name: str) -> None:
-    records = WORKLOADS[name].measure(CONTENDERS, Effort(1, 0.01, "asyncio", ("1MB of bytes",)))
+    records = WORKLOADS[name].measure(CONTENDERS, Effort(1, 0.01, "asyncio", ("1MB of bytes",), warm_up=0))
     assert {each.system for each in records} == {system.name for system in CONTENDERS}
 
 

@@ -31,6 +31,17 @@ def test_a_slow_first_time_does_not_count() -> None:
     assert count_for(run, seconds=0.4, at_least=1) == 400
 
 
+def test_what_is_warmed_up_with_comes_first() -> None:
+    counts: list[int] = []
+
+    def run(count: int) -> Figures:
+        counts.append(count)
+        return {"seconds": 0.001 * count}
+
+    count_for(run, seconds=0.4, at_least=2, warm_up=5_000)
+    assert counts[:2] == [5_000, 2]
+
+
 def test_each_has_its_turn_in_each_round_after_all_are_warm() -> None:
     log: list[str] = []
     turns = take_turns({name: takes(0.2, log, name) for name in "ab"}, rounds=3, seconds=0.4)
