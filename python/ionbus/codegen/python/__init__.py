@@ -16,32 +16,6 @@ from ionbus.contract.description import ContractDescription, describe_contract
 
 __all__ = ["load_python", "module_name", "write_python"]
 
-# Text, to us: pydantic needs another package for the first two, and hides the third from whoever receives it.
-_UNTYPED_FORMATS = frozenset({"email", "idn-email", "password"})
-_UNHEARD = frozenset(
-    {
-        "$anchor",
-        "$dynamicRef",
-        "contains",
-        "dependentRequired",
-        "dependentSchemas",
-        "else",
-        "if",
-        "not",
-        "then",
-    }
-)
-_WIDE = {"int64": "Int64", "uint64": "UInt64"}
-_MARKED_FORMATS = {
-    "bytes": "binary",
-    "datetime": "date-time",
-    "date": "date",
-    "time": "time",
-    "duration": "duration",
-    "decimal": "decimal",
-    "uuid": "uuid",
-}
-_USUAL_TIMEOUT_MS = {"call": 30_000, "stream": None}
 _IGNORED_RULES = "I001, INP001, N801, N815, PYI051, RUF012, RUF100"
 
 
