@@ -4,21 +4,15 @@ import json
 import os
 import signal
 import subprocess
-import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from benchmarks.answers import read_answer
 from benchmarks.systems import System
 
 ROOT = Path(__file__).parents[1]
 DRIVER = ROOT / "benchmarks" / "client" / "driver.mjs"
-LONGEST_RUN = 60.0
-"""Seconds, before a run counts as hung."""
-
-
-class RunFailed(Exception):
-    """A run of a system has gone wrong; says what it said."""
 
 
 class Driver:
@@ -57,17 +51,7 @@ class Driver:
         return self._answer()
 
     def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        timer = threading.Timer(LONGEST_RUN, self._kill)
-        timer.start()
-        try:
-            line = self._process.stdout.readline()
-        finally:
-            timer.cancel()
-        answer: dict[str, Any] = json.loads(line) if line else {"error": "its client has ended"}
-        if "error" in answer:
-            raise RunFailed(f"{self._system.name}: {answer['error']}")
-        return answer
+        return read_answer(self._process, self._system.name, self._kill)
 
     def _kill(self) -> None:
         if self._process.poll() is None:

@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 
-from benchmarks.driver import RunFailed
+from benchmarks.answers import RunFailed
 from benchmarks.record import Record
 from benchmarks.systems import SYSTEMS
 from benchmarks.workloads import WORKLOADS

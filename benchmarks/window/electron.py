@@ -5,18 +5,15 @@ import os
 import shutil
 import subprocess
 import tempfile
-import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from benchmarks.driver import RunFailed
+from benchmarks.answers import read_answer
 from benchmarks.systems import SYSTEMS
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-LONGEST_RUN = 60.0
-"""Seconds, before a run counts as hung."""
 
 
 class Window:
@@ -66,17 +63,7 @@ class Window:
         return self._answer()
 
     def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        timer = threading.Timer(LONGEST_RUN, self._process.kill)
-        timer.start()
-        try:
-            line = self._process.stdout.readline()
-        finally:
-            timer.cancel()
-        answer: dict[str, Any] = json.loads(line) if line else {"error": "Electron has ended"}
-        if "error" in answer:
-            raise RunFailed(f"the window: {answer['error']}")
-        return answer
+        return read_answer(self._process, "the window", self._process.kill)
 
     def __enter__(self) -> Self:
         return self

@@ -1,7 +1,8 @@
 """One tiny workload of each kind through real processes, with what the project itself has installed."""
 
 import pytest
-from benchmarks.driver import Driver, RunFailed
+from benchmarks.answers import RunFailed
+from benchmarks.driver import Driver
 from benchmarks.report import with_ratios
 from benchmarks.systems import SYSTEMS
 from benchmarks.workloads import WORKLOADS
