@@ -15,6 +15,7 @@ from ionbus.contract.contract_error import ContractError
 from ionbus.contract.fingerprint import fingerprint
 from ionbus.contract.members import Call, Delivery, Event, Member, ServedBy, Source, Stream
 from ionbus.contract.names import MAX_NAME_BYTES, camel_case, check_contract_name, check_member_name
+from ionbus.contract.policy import AS_THE_MODELS_SAY, Extra, Policy, read_policy
 from ionbus.contract.received import Received
 
 __all__ = [
@@ -47,6 +48,7 @@ class ContractInfo:
             "progress", "nodes.registered".
         nested: the contracts directly inside this one, by attribute.
         errors: every declared error by its code.
+        policy: how strictly payloads are validated.
     """
 
     name: str
@@ -55,6 +57,7 @@ class ContractInfo:
     members: Mapping[str, Member]
     nested: Mapping[str, ContractInfo] = field(default_factory=dict)
     errors: Mapping[str, type[ContractError]] = field(default_factory=dict)
+    policy: Policy = AS_THE_MODELS_SAY
 
     @cached_property
     def fingerprint(self) -> str:
@@ -71,6 +74,11 @@ class Contract:
     Args:
         name: the name on the wire, e.g. "conductor". A contract inside another takes its attribute's name.
         version: up to three numbers, e.g. "1.0" (default). A contract inside another has the outermost one's.
+        strict: whether payloads of this contract are taken as they are: the text "5" is no integer then. Otherwise what pydantic
+            can convert is converted. What a field or model says itself (`Field(strict=…)`) counts for it.
+        extra: what becomes of fields that a model does not have: "ignore" drops them, "forbid" refuses the payload, "allow" keeps
+            them. None: what each model says in its `model_config`, which always counts; pydantic's default is to drop them.
+            A contract inside another has the outermost one's rules.
 
     Raises:
         TypeError: a name, a member or an error code is not right; the message says which and what to do.
@@ -82,7 +90,14 @@ class Contract:
         name = type(self).__name__
         raise TypeError(f"{name}: a contract is never instantiated; use its members: {name}.…")
 
-    def __init_subclass__(cls, *, name: str | None = None, version: str | None = None) -> None:
+    def __init_subclass__(
+        cls,
+        *,
+        name: str | None = None,
+        version: str | None = None,
+        strict: bool = False,
+        extra: Extra | None = None,
+    ) -> None:
         super().__init_subclass__()
         where = cls.__qualname__.rpartition("<locals>.")[2]
         if Contract not in cls.__bases__:
@@ -92,6 +107,7 @@ class Contract:
         members = _own_members(cls, where)
         for member_name, member in members.items():
             member.check(f"{where}.{member_name}")
+        policy = read_policy(where, strict, extra)
         if name is None:
             if "." not in where:
                 raise TypeError(
@@ -101,13 +117,17 @@ class Contract:
                 raise TypeError(
                     f"{where}: a contract inside another has the outermost one's version; drop version="
                 )
+            if policy != AS_THE_MODELS_SAY:
+                raise TypeError(
+                    f"{where}: a contract inside another has the outermost one's rules; drop strict= and extra="
+                )
             return  # the contract around it names it
         check_contract_name(name, where)
         version = "1.0" if version is None else version
         given: object = version
         if not (isinstance(given, str) and _VERSION.fullmatch(given)):
             raise TypeError(f"{where}: version {version!r} is not up to three numbers, e.g. version='1.0'")
-        info = _describe(cls, name, version, where)
+        info = _describe(cls, name, version, where, policy)
         for relative_name, member in info.members.items():
             member.bind(f"{name}.{relative_name}", info)
 
@@ -142,7 +162,7 @@ def is_contract(value: object) -> TypeIs[type[Contract]]:
     return isinstance(value, type) and issubclass(value, Contract)
 
 
-def _describe(contract: type[Contract], name: str, version: str, where: str) -> ContractInfo:
+def _describe(contract: type[Contract], name: str, version: str, where: str, policy: Policy) -> ContractInfo:
     """Make the information of a contract and of those inside it."""
     members = _own_members(contract, where)
     every: dict[str, Member] = {}
@@ -157,7 +177,7 @@ def _describe(contract: type[Contract], name: str, version: str, where: str) -> 
                 raise TypeError(
                     f"{where}.{attribute}: a contract inside another takes the attribute's name; drop its name= and version="
                 )
-            inner = _describe(value, f"{name}.{attribute}", version, f"{where}.{attribute}")
+            inner = _describe(value, f"{name}.{attribute}", version, f"{where}.{attribute}", policy)
             nested[attribute] = inner
             every.update({f"{attribute}.{below}": member for below, member in inner.members.items()})
             _add_errors(errors, tuple(inner.errors.values()), f"{where}.{attribute}")
@@ -166,7 +186,9 @@ def _describe(contract: type[Contract], name: str, version: str, where: str) -> 
             raise TypeError(
                 f"{where}.{relative_name}: its full name is longer than {MAX_NAME_BYTES} characters"
             )
-    info = ContractInfo(name, version, inspect.cleandoc(contract.__doc__ or ""), every, nested, errors)
+    info = ContractInfo(
+        name, version, inspect.cleandoc(contract.__doc__ or ""), every, nested, errors, policy
+    )
     contract.__contract__ = info
     return info
 

@@ -145,6 +145,7 @@ class Member(ABC):
         self._name = name
         self._contract = contract
         for part, payload in self.payloads.items():
+            payload.policy = contract.policy
             payload.where = name if part in {"payload", "request"} else f"{name} {part}"
 
 

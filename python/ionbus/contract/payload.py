@@ -19,6 +19,7 @@ from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from pydantic_core import ValidationError
 from typing_extensions import TypeForm
 
+from ionbus.contract.policy import AS_THE_MODELS_SAY, Policy
 from ionbus.contract.validators import Validators, validators_of
 from ionbus.contract.wire_form import wire_schema
 from ionbus.errors import InvalidPayload, shortened
@@ -60,16 +61,19 @@ class Payload(Generic[T]):
         pydantic.errors.PydanticUserError: pydantic cannot validate this type.
     """
 
-    __slots__ = ("_adapter", "_validate", "_validators", "encode", "form", "where")
+    __slots__ = ("_adapter", "_validate", "_validators", "encode", "form", "policy", "where")
 
     form: Any
     where: str
+    policy: Policy
+    """Of its contract, which sets it before the payload is used."""
     encode: Callable[[object], Encoded]
     """Validate a value and give its bytes on the wire. Raises InvalidPayload where it does not fit the type, or holds what cannot travel."""
 
     def __init__(self, form: TypeForm[T], where: str = "") -> None:
         self.form = form
         self.where = where
+        self.policy = AS_THE_MODELS_SAY
         self._adapter: TypeAdapter[T] = TypeAdapter(form)
         self._validate: Callable[..., T] | None = None
         self._validators: Validators | None = None
@@ -82,7 +86,7 @@ class Payload(Generic[T]):
     def core_schema(self) -> Mapping[str, Any]:
         """The pydantic core schema that payloads are validated by, in the wire's spelling."""
         self._complete()
-        return cast("Mapping[str, Any]", wire_schema(self._adapter.core_schema))
+        return cast("Mapping[str, Any]", wire_schema(self.policy.applied(self._adapter.core_schema)))
 
     @property
     def is_direct(self) -> bool:
@@ -157,7 +161,7 @@ class Payload(Generic[T]):
     def _build(self) -> None:
         """Make the validator of the wire's spelling, at the first use: a contract has many types, and the types may not be complete yet."""
         self._complete()
-        validators = self._validators = validators_of(self._adapter)
+        validators = self._validators = validators_of(self._adapter, self.policy)
         self._validate = validators.validate
         if validators.direct is not None:
             self.encode = validators.direct.encoder(self._encode)

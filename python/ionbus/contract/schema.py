@@ -111,6 +111,15 @@ class WireJsonSchema(GenerateJsonSchema):
         values = self.generate_inner(schema["values_schema"]) if "values_schema" in schema else {}
         return {**plain, "additionalProperties": values, MARK: "map", KEYS: self.generate_inner(keys)}
 
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        return _with_extras(schema, super().model_schema(schema))
+
+    def dataclass_schema(self, schema: core_schema.DataclassSchema) -> JsonSchemaValue:
+        return _with_extras(schema, super().dataclass_schema(schema))
+
+    def typed_dict_schema(self, schema: core_schema.TypedDictSchema) -> JsonSchemaValue:
+        return _with_extras(schema, super().typed_dict_schema(schema))
+
     def json_or_python_schema(self, schema: core_schema.JsonOrPythonSchema) -> JsonSchemaValue:
         is_any = schema["json_schema"]["type"] == "any"  # as of pydantic's JsonValue
         return self.generate_inner(schema["python_schema" if is_any else "json_schema"])
@@ -168,6 +177,14 @@ class WireJsonSchema(GenerateJsonSchema):
     @cached_property
     def _core_definitions(self) -> dict[str, Any]:
         return {}
+
+
+def _with_extras(schema: Any, described: JsonSchemaValue) -> JsonSchemaValue:
+    """Say what the contract says of fields that a model does not have; pydantic looks at the model's own settings alone."""
+    extra = (schema.get("config") or {}).get("extra_fields_behavior")
+    if extra not in {"forbid", "allow"} or "additionalProperties" in described or "$ref" in described:
+        return described
+    return {**described, "additionalProperties": extra == "allow"}
 
 
 def _is_object(schema: Any) -> bool:

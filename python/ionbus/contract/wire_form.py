@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError, core_schema
 from ionbus.contract.collisions import guarded
 from ionbus.wire.values import MAX_SAFE, KeyedMapping
 
-__all__ = ["ValueForm", "is_int64", "is_pydantics", "keys_are_text", "wire_schema"]
+__all__ = ["Copier", "ValueForm", "is_int64", "is_pydantics", "keys_are_text", "wire_schema"]
 
 INT64: Final = "ionbus_int64"
 """In the metadata of an integer's core schema: it is declared as one of 64 bits."""
@@ -40,7 +40,7 @@ def wire_schema(schema: object) -> object:
 
     Instances of models are validated anew, and each field is read under the name that it is written under.
     """
-    return _Copier().copy(schema)
+    return Copier().copy(schema)
 
 
 class ValueForm:
@@ -64,7 +64,7 @@ class ValueForm:
         self.has_own_serializers = copier.has_own_serializers
 
 
-class _Copier:
+class Copier:
     """Copies a core schema, with some parts changed."""
 
     def copy(self, schema: object) -> object:
@@ -98,7 +98,7 @@ class _Copier:
         return copy
 
 
-class _ValueCopier(_Copier):
+class _ValueCopier(Copier):
     def __init__(self, root: object) -> None:
         self.has_own_serializers = False
         self.has_wide_integers = False
@@ -140,7 +140,7 @@ class _ValueCopier(_Copier):
             self.has_own_serializers = True
 
 
-class _SafeIntegers(_Copier):
+class _SafeIntegers(Copier):
     """Refuses integers that have more than JavaScript's numbers hold, unless they are declared to have 64 bits and came as such.
 
     Args:
