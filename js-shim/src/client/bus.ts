@@ -18,8 +18,7 @@ import {
   type StreamDescriptor,
 } from "../contract.js";
 import type { Handler, HandlerContext } from "../dispatch/answers.js";
-import { reportListenerError, type Target } from "../dispatch/listeners.js";
-import { matcher, PatternTable, patternProblem } from "../dispatch/patterns.js";
+import { reportListenerError } from "../dispatch/listeners.js";
 import { Peer } from "../dispatch/peer.js";
 import type { ItemStream } from "../dispatch/reader.js";
 import {
@@ -28,29 +27,24 @@ import {
   type EventSubscription,
   type Subscription,
 } from "../dispatch/subscription.js";
-import {
-  CallCancelled,
-  errorFromWire,
-  InvalidPayload,
-  type IonbusError,
-  NotAllowed,
-  NotFound,
-  type PayloadProblem,
-} from "../errors.js";
+import { errorFromWire, type IonbusError, NotAllowed, NotFound } from "../errors.js";
+import { matcher, patternProblem } from "../events/patterns.js";
 import * as Message from "../generated/message.js";
 import { DEFAULT_LIMITS, type Limits } from "../generated/protocol.js";
 import type { ConnectionState } from "../generated/states.js";
 import { entropy } from "../platform.js";
 import type { Session } from "../session/session.js";
 import { startTimer, stopTimer } from "../time.js";
-import type { Conversion } from "../wire/bigints.js";
 import { toHex } from "../wire/hex.js";
 import { encodeEvent, encodeMessage } from "../wire/messages.js";
-import { decode, encode, know, ValueRefused } from "../wire/values.js";
+import { encode } from "../wire/values.js";
+import { functionOf, isContract, memberOf, milliseconds } from "./checks.js";
 import { descriptionOf } from "./description.js";
 import { createLink, endError, type StateChange } from "./link.js";
+import { createPayloads, type PayloadPart, type Validator, type Validators } from "./payloads.js";
+import { createSubscriptions } from "./subscriptions.js";
 
-export type { StateChange };
+export type { PayloadPart, StateChange, Validator, Validators };
 
 export interface CallOptions {
   /** How long to wait for the answer, in milliseconds; null: for ever. Default: what the contract says. */
@@ -68,17 +62,6 @@ export type RequestArguments<Request> = null extends Request
 export type Answered<Response> = OrNothing<Response> | PromiseLike<OrNothing<Response>>;
 // biome-ignore lint/suspicious/noConfusingVoidType: what a function without `return` returns
 type OrNothing<Response> = null extends Response ? Response | void : Response;
-
-/** What part of a member a payload is. */
-export type PayloadPart = "event" | "request" | "answer";
-
-/** Tells what is wrong with a payload; an empty list: nothing. */
-export type Validator = (payload: unknown) => readonly PayloadProblem[];
-
-/** Validators by the member's full name; an answer is a call's result or a stream's item. */
-export type Validators = Readonly<
-  Record<string, Partial<Readonly<Record<PayloadPart, Validator | undefined>>>>
->;
 
 export interface BusOptions {
   /** Contracts to announce at once; others are when first used. */
@@ -154,14 +137,6 @@ export interface Bus {
   close(): Promise<void>;
 }
 
-/** A listener's place: what to hand to it, and its number and pattern at the broker. */
-interface Listener extends Target {
-  readonly number: number;
-  readonly pattern: string;
-  /** SUBSCRIBED has arrived, or will never. */
-  readonly answered: (error?: IonbusError) => void;
-}
-
 /** What finds a channel at each attempt, and whether it also finds a new token. */
 export interface Route {
   readonly open: Opener;
@@ -175,18 +150,11 @@ export interface Route {
 /** Make a bus over what `route` opens. */
 export function createBus(route: Route, options: BusOptions = {}): Bus {
   const limits: Limits = { ...DEFAULT_LIMITS, ...options.limits };
-  const validators = options.validators ?? {};
+  const { learn, pack, unpack } = createPayloads(options.validators ?? {});
   const handlers = new Map<string, Handler>();
-  const listeners = new Map<number, Listener>();
-  /** The same, by what they listen to. */
-  const table = new PatternTable<Listener>();
   const contracts = new Set<ContractReference>();
-  const learnt = new Set<AnyMember>();
-  /** What makes integers of 64 bits `bigint` in what arrives, by the name of a member that was used. */
-  const conversions = new Map<string, Conversion>();
   const stateListeners = createListening<StateChange>((error) => reportListenerError("the state", error));
   const errorListeners = createListening<IonbusError>((error) => reportListenerError("refusals", error));
-  let lastListener = 0;
   let lostCalls = 0;
   let isWithheld = anyOf([]);
 
@@ -210,12 +178,12 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
       stateListeners.call(change);
     },
     replaced(session, code, unnumbered) {
-      lostCalls = peer.replace(session, unnumbered, lostWith(code), subscribeAgain);
+      lostCalls = peer.replace(session, unnumbered, lostWith(code), renew);
     },
     ended(code, message) {
       const error = endError(code, message);
       peer.end(error);
-      for (const listener of listeners.values()) listener.answered(error);
+      subscriptions.end(error);
     },
   });
 
@@ -227,16 +195,15 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
         return new NotFound(`${name}: no ${kind} by this name is handled here`);
       },
       event(seq, name, payload) {
-        const targets = table.matching(name);
+        const targets = subscriptions.matching(name);
         if (targets.length === 0) peer.consumed(payload.length);
         else peer.listeners.arrive(seq, name, payload, targets);
       },
       other(seq, message) {
         const [kind, first, second, third] = message;
         if (kind === Message.Envelope) {
-          const numbers = first as number[];
           const [, name, payload] = second as [number, string | number, Uint8Array];
-          const targets = numbers.flatMap((number) => listeners.get(number) ?? []);
+          const targets = subscriptions.under(first as number[]);
           if (targets.length === 0) peer.consumed(payload.length);
           else peer.listeners.arrive(seq, peer.nameOf(name), payload, targets);
           return true;
@@ -250,7 +217,7 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
           typeof second === "string"
             ? errorFromWire(second, typeof third === "string" ? third : "")
             : undefined;
-        listeners.get(first as number)?.answered(error);
+        subscriptions.answered(first as number, error);
         if (error !== undefined) refused(error);
         return true;
       },
@@ -261,6 +228,8 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
     limits,
     toHex(entropy(8)),
   );
+
+  const subscriptions = createSubscriptions(peer, (name, payload) => unpack(name, "event", payload));
 
   for (const contract of options.contracts ?? []) useContract(contract);
   link.start();
@@ -290,7 +259,7 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
       lost_events: lostEvents,
       lost_calls: lostCalls,
     };
-    const targets = table.matching(name);
+    const targets = subscriptions.matching(name);
     if (targets.length > 0) peer.listeners.arriveFromHere(name, encode(payload), targets);
   }
 
@@ -318,90 +287,17 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
     membersOf(contract).forEach(learn);
   }
 
-  function learn(member: AnyMember): void {
-    if (learnt.has(member)) return;
-    learnt.add(member);
-    know(member.values);
-    if (member.kind !== "event") for (const { values } of member.raises) know(values);
-    const conversion = member.bigints?.received;
-    if (conversion !== undefined) conversions.set(member.name, conversion);
-  }
-
   async function tellDescription(fingerprint: string): Promise<void> {
     const description = await descriptionOf(contracts, fingerprint);
     if (peer.endedWith !== undefined) return;
     peer.send(encodeMessage(Message.Description, fingerprint, description));
   }
 
-  function subscribe({ number, pattern }: Listener): void {
-    peer.send(encodeMessage(Message.Subscribe, number, pattern));
-  }
-
-  function subscribeAgain(): void {
+  /** Say to a new session what the old one knew. */
+  function renew(): void {
     const late = link.announcedLate();
     if (late.length > 0) peer.send(encodeMessage(Message.Announce, late));
-    for (const listener of listeners.values()) subscribe(listener);
-  }
-
-  function listen(pattern: string, hand: Target["hand"]): EventSubscription {
-    lastListener += 1;
-    const number = lastListener;
-    let answered: Listener["answered"] = () => {};
-    const confirmed = new Promise<void>((resolve, reject) => {
-      answered = (error) => (error === undefined ? resolve() : reject(error));
-    });
-    confirmed.catch(() => {}); // who does not wait for it is told by `onError`
-    const listener: Listener = {
-      number,
-      pattern,
-      get isOpen() {
-        return listeners.has(number);
-      },
-      decode: unpackEvent,
-      hand,
-      answered,
-    };
-    listeners.set(number, listener);
-    const remove = table.add(pattern, listener);
-    if (peer.endedWith === undefined) subscribe(listener);
-    else answered(peer.endedWith);
-    const subscription = createSubscription(() => {
-      listeners.delete(number);
-      remove();
-      answered(new CallCancelled(`${pattern}: closed before the broker confirmed it`));
-      if (peer.endedWith === undefined) peer.send(encodeMessage(Message.Unsubscribe, number));
-    });
-    return Object.assign(subscription, { confirmed: () => confirmed });
-  }
-
-  function pack(name: string, part: PayloadPart, value: unknown): Uint8Array {
-    try {
-      check(name, part, value);
-      return encode(value);
-    } catch (error) {
-      throw invalid(name, error, "refused before it was sent");
-    }
-  }
-
-  function unpack(name: string, part: PayloadPart, payload: Uint8Array): unknown {
-    try {
-      const decoded = decode(payload);
-      const conversion = conversions.get(name);
-      const value = conversion === undefined ? decoded : conversion(decoded);
-      check(name, part, value);
-      return value;
-    } catch (error) {
-      throw invalid(name, error, "refused on arrival");
-    }
-  }
-
-  function unpackEvent(name: string, payload: Uint8Array): unknown {
-    return unpack(name, "event", payload);
-  }
-
-  function check(name: string, part: PayloadPart, value: unknown): void {
-    const problems = validators[name]?.[part]?.(value);
-    if (problems !== undefined && problems.length > 0) throw new Problems(problems);
+    subscriptions.renew();
   }
 
   function request(member: AnyCall | AnyStream, payload: unknown, { timeoutMs, signal }: CallOptions) {
@@ -436,13 +332,13 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
       if (typeof what !== "string" && !isContract(what)) {
         const { name } = memberOf(what, "event", "bus.on");
         use(what);
-        return listen(name, (_, value) => receive(value));
+        return subscriptions.listen(name, (_, value) => receive(value));
       }
       if (typeof what !== "string") useContract(what);
       const pattern = typeof what === "string" ? what : `${what.__contract__.name}.**`;
       const problem = patternProblem(pattern);
       if (problem !== undefined) throw new TypeError(`bus.on: ${problem}`);
-      return listen(pattern, (name, payload) => receive({ name, payload }));
+      return subscriptions.listen(pattern, (name, payload) => receive({ name, payload }));
     },
     emit(event: AnyEvent, payload?: unknown): Promise<void> {
       try {
@@ -518,58 +414,6 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
 
 /** How long `close` waits for what was accepted to leave, in milliseconds. */
 const CLOSING_MS = 2_000;
-
-/** The member itself. @throws TypeError it is none of this kind: not every caller is checked by TypeScript. */
-function memberOf<Member extends AnyEvent | AnyCall | AnyStream>(
-  member: Member,
-  kind: Member["kind"],
-  where: string,
-): Member {
-  const given: unknown = member;
-  const known: { readonly kind?: unknown; readonly name?: unknown } =
-    typeof given === "object" && given !== null ? given : {};
-  if (known.kind === kind) return member;
-  const shown = known.kind === undefined ? String(given) : `the ${known.kind} ${known.name}`;
-  throw new TypeError(`${where}: takes ${kind === "event" ? "an" : "a"} ${kind} of a contract, not ${shown}`);
-}
-
-function functionOf<Value>(value: Value, where: string): Value {
-  if (typeof value !== "function") throw new TypeError(`${where}: ${String(value)} is no function`);
-  return value;
-}
-
-function isContract(what: unknown): what is ContractNamespace {
-  return typeof what === "object" && what !== null && "__contract__" in what;
-}
-
-class Problems extends Error {
-  constructor(readonly problems: readonly PayloadProblem[]) {
-    super();
-  }
-}
-
-function invalid(name: string, error: unknown, when: string): unknown {
-  let problems: readonly PayloadProblem[];
-  if (error instanceof ValueRefused) problems = [[error.path, error.problem]];
-  else if (error instanceof Problems) problems = error.problems;
-  else return error;
-  const [path = "", problem = ""] = problems[0] ?? [];
-  const where = path === "" ? problem : `${path}: ${problem}`;
-  return new InvalidPayload(`${name}: ${where} (payload ${when})`, { paths: problems });
-}
-
-/** A time-out as the wire can say it. @throws TypeError it is no time. */
-function milliseconds(name: string, timeoutMs: unknown): number | null {
-  if (timeoutMs === null) return null;
-  if (typeof timeoutMs !== "number" || Number.isNaN(timeoutMs)) {
-    const given = String(timeoutMs);
-    throw new TypeError(`${name}: timeoutMs ${given} is not a time; give milliseconds, or null for no limit`);
-  }
-  return timeoutMs < FOREVER_MS ? timeoutMs : null;
-}
-
-/** From here on a time-out is none: 31 years. */
-const FOREVER_MS = 1e12;
 
 function keyOf(payload: unknown, fields: readonly string[]): string {
   const values = payload as Record<string, unknown> | null | undefined;

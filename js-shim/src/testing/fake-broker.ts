@@ -20,7 +20,6 @@ import type {
 } from "../contract.js";
 import { serve } from "../dispatch/answer.js";
 import type { Handler, HandlerContext } from "../dispatch/answers.js";
-import { matcher, patternProblem } from "../dispatch/patterns.js";
 import type { Owner } from "../dispatch/peer.js";
 import type { ItemStream } from "../dispatch/reader.js";
 import {
@@ -30,6 +29,7 @@ import {
   type Subscription,
 } from "../dispatch/subscription.js";
 import { ConnectionLost, type IonbusError, NotFound } from "../errors.js";
+import { matcher, patternProblem } from "../events/patterns.js";
 import * as Message from "../generated/message.js";
 import { DEFAULT_LIMITS, type Limits } from "../generated/protocol.js";
 import { allValues } from "../wire/all_values.js";

@@ -9,7 +9,7 @@ import type {
   ReceivedOf,
   Source,
 } from "../contract.js";
-import { matcher, patternProblem } from "../dispatch/patterns.js";
+import { matcher, patternProblem } from "../events/patterns.js";
 import type { ConnectionState } from "../generated/states.js";
 
 /** What may be waited for: an event, a state that is reached, any event of a contract, or of a pattern as "conductor.*". */

@@ -2,8 +2,8 @@
 
 import type { Bus, StateChange } from "../client/bus.js";
 import type { AnyEvent, ContractNamespace, Received } from "../contract.js";
-import { matcher } from "../dispatch/patterns.js";
 import type { EventSubscription, Subscription } from "../dispatch/subscription.js";
+import { matcher } from "../events/patterns.js";
 import { now } from "../time.js";
 import { NotInTime } from "./clock.js";
 import {

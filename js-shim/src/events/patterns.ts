@@ -40,8 +40,14 @@ export function matcher(pattern: string): (name: string) => boolean {
 
 interface Placed<Value> {
   readonly order: number;
-  readonly matches: (name: string) => boolean;
   readonly value: Value;
+}
+
+/** Where patterns lead, segment by segment. */
+interface Node<Value> {
+  readonly next: Map<string, Node<Value>>;
+  /** What is under the pattern that ends here. */
+  readonly here: Set<Placed<Value>>;
 }
 
 /** How many names are remembered at most. */
@@ -49,42 +55,83 @@ const KNOWN_NAMES = 10_000;
 
 /** Values under patterns; `matching` gives those for a name, in the order in which they were added. */
 export class PatternTable<Value> {
-  /** What is under a name, by it: many names cost no more than one. */
-  readonly #named = new Map<string, Placed<Value>[]>();
-  readonly #starred: Placed<Value>[] = [];
+  readonly #root = createNode<Value>();
   /** What names have found so far, until it may be something else. */
   readonly #found = new Map<string, readonly Value[]>();
   #added = 0;
+  /** Counts the changes: what was found may be kept until it is another. */
+  version = 0;
 
-  /** Keep a value under a pattern; gives what takes it away again. */
+  /** Keep a value under a pattern; gives what takes it away again, to be called once. */
   add(pattern: string, value: Value): () => void {
-    const placed = { order: ++this.#added, matches: matcher(pattern), value };
-    const those = isExact(pattern) ? (this.#named.get(pattern) ?? []) : this.#starred;
-    if (isExact(pattern)) this.#named.set(pattern, those);
-    those.push(placed);
-    this.#forget(pattern);
+    const placed = { order: ++this.#added, value };
+    const path = [this.#root];
+    const segments = pattern.split(".");
+    for (const segment of segments) {
+      const { next } = path[path.length - 1] as Node<Value>;
+      const node = next.get(segment) ?? createNode();
+      next.set(segment, node);
+      path.push(node);
+    }
+    const { here } = path[segments.length] as Node<Value>;
+    here.add(placed);
+    this.#changed(pattern);
     return () => {
-      those.splice(those.indexOf(placed), 1);
-      if (those.length === 0) this.#named.delete(pattern);
-      this.#forget(pattern);
+      here.delete(placed);
+      for (let depth = segments.length; depth > 0; depth--) {
+        const node = path[depth] as Node<Value>;
+        if (node.here.size + node.next.size > 0) break;
+        (path[depth - 1] as Node<Value>).next.delete(segments[depth - 1] as string);
+      }
+      this.#changed(pattern);
     };
+  }
+
+  /** What is under exactly this pattern. */
+  under(pattern: string): Value[] {
+    let node: Node<Value> | undefined = this.#root;
+    for (const segment of pattern.split(".")) node = node?.next.get(segment);
+    return [...(node?.here ?? [])].map(({ value }) => value);
   }
 
   /** Every value whose pattern matches the name. */
   matching(name: string): readonly Value[] {
     let found = this.#found.get(name);
     if (found === undefined) {
-      found = [...(this.#named.get(name) ?? []), ...this.#starred.filter(({ matches }) => matches(name))]
-        .sort((a, b) => a.order - b.order)
-        .map(({ value }) => value);
+      const placed: Placed<Value>[] = [];
+      collect(this.#root, name.split("."), 0, placed);
+      found = placed.sort((a, b) => a.order - b.order).map(({ value }) => value);
       if (this.#found.size >= KNOWN_NAMES) this.#found.clear();
       this.#found.set(name, found);
     }
     return found;
   }
 
-  #forget(pattern: string): void {
+  #changed(pattern: string): void {
+    this.version += 1;
     if (isExact(pattern)) this.#found.delete(pattern);
     else this.#found.clear();
   }
+}
+
+function createNode<Value>(): Node<Value> {
+  return { next: new Map(), here: new Set() };
+}
+
+/** Put into `found` what is under the patterns that match the words from `index` on. */
+function collect<Value>(
+  { next, here }: Node<Value>,
+  words: readonly string[],
+  index: number,
+  found: Placed<Value>[],
+): void {
+  if (index === words.length) {
+    for (const placed of here) found.push(placed);
+    return;
+  }
+  for (const segment of new Set([words[index] as string, "*"])) {
+    const node = next.get(segment);
+    if (node !== undefined) collect(node, words, index + 1, found);
+  }
+  for (const placed of next.get("**")?.here ?? []) found.push(placed);
 }

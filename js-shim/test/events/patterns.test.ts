@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { matcher, PatternTable } from "../../src/dispatch/patterns.js";
+import { matcher, PatternTable } from "../../src/events/patterns.js";
 
 const PATTERNS = ["a.b", "a.c", "a.*", "*.b", "a.**", "**"];
 const NAMES = ["a.b", "a.c", "b.b", "a.b.c", "d"];

@@ -1,0 +1,40 @@
+/** What users hand to a bus, looked at: not every caller is checked by TypeScript. */
+
+import type { AnyCall, AnyEvent, AnyStream, ContractNamespace } from "../contract.js";
+
+/** The member itself. @throws TypeError it is none of this kind. */
+export function memberOf<Member extends AnyEvent | AnyCall | AnyStream>(
+  member: Member,
+  kind: Member["kind"],
+  where: string,
+): Member {
+  const given: unknown = member;
+  const known: { readonly kind?: unknown; readonly name?: unknown } =
+    typeof given === "object" && given !== null ? given : {};
+  if (known.kind === kind) return member;
+  const shown = known.kind === undefined ? String(given) : `the ${known.kind} ${known.name}`;
+  throw new TypeError(`${where}: takes ${kind === "event" ? "an" : "a"} ${kind} of a contract, not ${shown}`);
+}
+
+/** The function itself. @throws TypeError it is none. */
+export function functionOf<Value>(value: Value, where: string): Value {
+  if (typeof value !== "function") throw new TypeError(`${where}: ${String(value)} is no function`);
+  return value;
+}
+
+export function isContract(what: unknown): what is ContractNamespace {
+  return typeof what === "object" && what !== null && "__contract__" in what;
+}
+
+/** A time-out as the wire can say it. @throws TypeError it is no time. */
+export function milliseconds(name: string, timeoutMs: unknown): number | null {
+  if (timeoutMs === null) return null;
+  if (typeof timeoutMs !== "number" || Number.isNaN(timeoutMs)) {
+    const given = String(timeoutMs);
+    throw new TypeError(`${name}: timeoutMs ${given} is not a time; give milliseconds, or null for no limit`);
+  }
+  return timeoutMs < FOREVER_MS ? timeoutMs : null;
+}
+
+/** From here on a time-out is none: 31 years. */
+const FOREVER_MS = 1e12;
