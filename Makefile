@@ -79,6 +79,7 @@ lint-js: setup js-shim/dist/.made
 .PHONY: lint-generated
 lint-generated: setup
 	$(PY) tools/generate.py --check
+	$(PY) tools/packs.py --check
 	$(call EACH_CONTRACT,--check)
 
 .PHONY: format
@@ -90,6 +91,7 @@ format: setup ## Format all code, and mend what the linters can mend
 .PHONY: generate
 generate: setup ## Write the generated files: tables from schemas/, contracts in TypeScript
 	$(PY) tools/generate.py
+	$(PY) tools/packs.py
 	$(call EACH_CONTRACT,)
 
 .PHONY: vectors

@@ -1,0 +1,1 @@
+"""Contracts that ship with ionbus; import them from `ionbus.packs`."""

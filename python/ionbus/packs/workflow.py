@@ -1,0 +1,46 @@
+"""The contract `workflow`, the life of a flow's run, and `FlowRun`, which publishes it (docs/packs.md)."""
+
+from ionbus.packs.flow_run import FlowRun, NodeRun
+from ionbus.packs.generated.workflow import (
+    FlowCancelled,
+    FlowFailed,
+    FlowFinished,
+    FlowQueued,
+    FlowStarted,
+    FlowState,
+    FlowStatus,
+    LogLevel,
+    NodeCancelled,
+    NodeFailed,
+    NodeFinished,
+    NodeLog,
+    NodeOutline,
+    NodeOutput,
+    NodeProgress,
+    NodeStarted,
+    NodeState,
+    Workflow,
+)
+
+__all__ = [
+    "FlowCancelled",
+    "FlowFailed",
+    "FlowFinished",
+    "FlowQueued",
+    "FlowRun",
+    "FlowStarted",
+    "FlowState",
+    "FlowStatus",
+    "LogLevel",
+    "NodeCancelled",
+    "NodeFailed",
+    "NodeFinished",
+    "NodeLog",
+    "NodeOutline",
+    "NodeOutput",
+    "NodeProgress",
+    "NodeRun",
+    "NodeStarted",
+    "NodeState",
+    "Workflow",
+]
