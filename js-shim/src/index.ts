@@ -7,6 +7,7 @@ export type {
   Bus,
   BusOptions,
   CallOptions,
+  EmitOptions,
   PayloadPart,
   RequestArguments,
   StateChange,
@@ -14,6 +15,7 @@ export type {
   Validators,
 } from "./client/bus.js";
 export { type ConnectOptions, connect } from "./client/connect.js";
+export type { Inside, Interposed } from "./client/interposed.js";
 export * from "./contract.js";
 export { serve } from "./dispatch/answer.js";
 export type { HandlerContext } from "./dispatch/answers.js";

@@ -18,7 +18,7 @@ import {
   type StreamDescriptor,
 } from "../contract.js";
 import type { Handler, HandlerContext } from "../dispatch/answers.js";
-import { reportListenerError } from "../dispatch/listeners.js";
+import { reportListenerError, type Target } from "../dispatch/listeners.js";
 import { Peer } from "../dispatch/peer.js";
 import type { ItemStream } from "../dispatch/reader.js";
 import {
@@ -40,6 +40,7 @@ import { encodeEvent, encodeMessage } from "../wire/messages.js";
 import { encode } from "../wire/values.js";
 import { functionOf, isContract, memberOf, milliseconds } from "./checks.js";
 import { descriptionOf } from "./description.js";
+import type { Interposed, Through } from "./interposed.js";
 import { createLink, endError, type StateChange } from "./link.js";
 import { createPayloads, type PayloadPart, type Validator, type Validators } from "./payloads.js";
 import { createSubscriptions } from "./subscriptions.js";
@@ -51,6 +52,13 @@ export interface CallOptions {
   readonly timeoutMs?: number | null | undefined;
   /** Aborting it gives the call up; it rejects with `CallCancelled`, whose `cause` is the signal's reason. */
   readonly signal?: AbortSignal | undefined;
+  /** The trace that it belongs to, as a W3C traceparent. Default: none, or what a middleware says. */
+  readonly trace?: string | undefined;
+}
+
+export interface EmitOptions {
+  /** The trace that it belongs to, as a W3C traceparent. Default: none, or what a middleware says. */
+  readonly trace?: string | undefined;
 }
 
 /** A payload that may be nothing may be left out. */
@@ -70,6 +78,8 @@ export interface BusOptions {
   readonly validators?: Validators | undefined;
   /** Other bounds than the default ones. */
   readonly limits?: Partial<Limits> | undefined;
+  /** What everything passes that is sent and received: `compose(…)` of `ionbus/middleware`. Default: nothing. */
+  readonly middleware?: Interposed | undefined;
 }
 
 export interface Bus {
@@ -97,7 +107,9 @@ export interface Bus {
    */
   emit<Name extends string, Payload, Sent>(
     event: EventDescriptor<Name, Payload, Sent, "client" | "any">,
-    ...payload: null extends Sent ? [payload?: Sent] : [payload: Sent]
+    ...payload: null extends Sent
+      ? [payload?: Sent, options?: EmitOptions | undefined]
+      : [payload: Sent, options?: EmitOptions | undefined]
   ): Promise<void>;
 
   /**
@@ -150,13 +162,15 @@ export interface Route {
 /** Make a bus over what `route` opens. */
 export function createBus(route: Route, options: BusOptions = {}): Bus {
   const limits: Limits = { ...DEFAULT_LIMITS, ...options.limits };
-  const { learn, pack, unpack } = createPayloads(options.validators ?? {});
+  const { validators = {}, middleware } = options;
+  const { members, learn, pack, unpack } = createPayloads(validators);
   const handlers = new Map<string, Handler>();
   const contracts = new Set<ContractReference>();
   const stateListeners = createListening<StateChange>((error) => reportListenerError("the state", error));
   const errorListeners = createListening<IonbusError>((error) => reportListenerError("refusals", error));
   let lostCalls = 0;
   let isWithheld = anyOf([]);
+  let through: Through = (targets) => targets;
 
   const link = createLink(route, limits, {
     delivered: (seq, message) => peer.receive(seq, message),
@@ -194,18 +208,14 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
         if (handler !== undefined && handler.kind === kind) return handler;
         return new NotFound(`${name}: no ${kind} by this name is handled here`);
       },
-      event(seq, name, payload) {
-        const targets = subscriptions.matching(name);
-        if (targets.length === 0) peer.consumed(payload.length);
-        else peer.listeners.arrive(seq, name, payload, targets);
+      event(seq, name, payload, eventOptions) {
+        arrive(seq, name, payload, subscriptions.matching(name), eventOptions);
       },
       other(seq, message) {
         const [kind, first, second, third] = message;
         if (kind === Message.Envelope) {
-          const [, name, payload] = second as [number, string | number, Uint8Array];
-          const targets = subscriptions.under(first as number[]);
-          if (targets.length === 0) peer.consumed(payload.length);
-          else peer.listeners.arrive(seq, peer.nameOf(name), payload, targets);
+          const [, name, payload, eventOptions] = second as [number, string | number, Uint8Array, unknown];
+          arrive(seq, peer.nameOf(name), payload, subscriptions.under(first as number[]), eventOptions);
           return true;
         }
         if (kind === Message.Describe) {
@@ -234,6 +244,17 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
   for (const contract of options.contracts ?? []) useContract(contract);
   link.start();
 
+  function arrive(
+    seq: number,
+    name: string,
+    payload: Uint8Array,
+    targets: readonly Target[],
+    eventOptions: unknown,
+  ): void {
+    if (targets.length === 0) peer.consumed(payload.length);
+    else peer.listeners.arrive(seq, name, payload, through(targets, eventOptions));
+  }
+
   /** Wait until what was accepted has left, a while at most: past it, or if the session ends first, it is lost with the session. */
   async function allLeft(session: Session): Promise<void> {
     let timer: unknown;
@@ -260,7 +281,7 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
       lost_calls: lostCalls,
     };
     const targets = subscriptions.matching(name);
-    if (targets.length > 0) peer.listeners.arriveFromHere(name, encode(payload), targets);
+    if (targets.length > 0) peer.listeners.arriveFromHere(name, encode(payload), through(targets));
   }
 
   function lostWith(code: string): IonbusError {
@@ -300,7 +321,7 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
     subscriptions.renew();
   }
 
-  function request(member: AnyCall | AnyStream, payload: unknown, { timeoutMs, signal }: CallOptions) {
+  function request(member: AnyCall | AnyStream, payload: unknown, { timeoutMs, signal, trace }: CallOptions) {
     const { name, servedBy, raises, idempotent } = member;
     use(member);
     if (servedBy === "client") throw new NotAllowed(`${name}: is served by clients; the broker calls it`);
@@ -312,6 +333,7 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
       signal,
       raises,
       isIdempotent: idempotent,
+      trace,
     };
   }
 
@@ -340,7 +362,7 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
       if (problem !== undefined) throw new TypeError(`bus.on: ${problem}`);
       return subscriptions.listen(pattern, (name, payload) => receive({ name, payload }));
     },
-    emit(event: AnyEvent, payload?: unknown): Promise<void> {
+    emit(event: AnyEvent, payload?: unknown, { trace }: EmitOptions = {}): Promise<void> {
       try {
         const { name, source, delivery, key } = memberOf(event, "event", "bus.emit");
         use(event);
@@ -348,7 +370,8 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
         if (isWithheld(name)) throw new NotAllowed(`${name}: the broker gave no right to publish it`);
         const packed = pack(name, "event", payload);
         const latest = delivery === "latest" ? `${name} ${keyOf(payload, key)}` : undefined;
-        return peer.emit(encodeEvent(name, packed), packed.length, delivery, latest);
+        const message = encodeEvent(name, packed, trace === undefined ? trace : { trace });
+        return peer.emit(message, packed.length, delivery, latest);
       } catch (error) {
         return Promise.reject(error);
       }
@@ -409,7 +432,10 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
       link.close();
     },
   };
-  return bus;
+  const interposed = middleware?.interpose({ bus, members, validators });
+  if (interposed === undefined) return bus;
+  through = interposed.through;
+  return interposed.bus;
 }
 
 /** How long `close` waits for what was accepted to leave, in milliseconds. */

@@ -2,7 +2,6 @@
 
 import type { AnyMember } from "../contract.js";
 import { InvalidPayload, type PayloadProblem } from "../errors.js";
-import type { Conversion } from "../wire/bigints.js";
 import { decode, encode, know, ValueRefused } from "../wire/values.js";
 
 /** What part of a member a payload is. */
@@ -17,6 +16,8 @@ export type Validators = Readonly<
 >;
 
 export interface Payloads {
+  /** The members that are known, by name. */
+  readonly members: ReadonlyMap<string, AnyMember>;
   /** A member is used: know what its payloads hold. */
   learn(member: AnyMember): void;
   /** @throws InvalidPayload */
@@ -27,9 +28,7 @@ export interface Payloads {
 
 /** @param validators - what to check payloads with; the generated types are trusted where there is none. */
 export function createPayloads(validators: Validators): Payloads {
-  const learnt = new Set<AnyMember>();
-  /** What makes integers of 64 bits `bigint` in what arrives, by the name of a member that was used. */
-  const conversions = new Map<string, Conversion>();
+  const members = new Map<string, AnyMember>();
 
   function check(name: string, part: PayloadPart, value: unknown): void {
     const problems = validators[name]?.[part]?.(value);
@@ -37,13 +36,12 @@ export function createPayloads(validators: Validators): Payloads {
   }
 
   return {
+    members,
     learn(member) {
-      if (learnt.has(member)) return;
-      learnt.add(member);
+      if (members.has(member.name)) return;
+      members.set(member.name, member);
       know(member.values);
       if (member.kind !== "event") for (const { values } of member.raises) know(values);
-      const conversion = member.bigints?.received;
-      if (conversion !== undefined) conversions.set(member.name, conversion);
     },
     pack(name, part, value) {
       try {
@@ -56,7 +54,7 @@ export function createPayloads(validators: Validators): Payloads {
     unpack(name, part, payload) {
       try {
         const decoded = decode(payload);
-        const conversion = conversions.get(name);
+        const conversion = members.get(name)?.bigints?.received;
         const value = conversion === undefined ? decoded : conversion(decoded);
         check(name, part, value);
         return value;
@@ -78,6 +76,11 @@ function invalid(name: string, error: unknown, when: string): unknown {
   if (error instanceof ValueRefused) problems = [[error.path, error.problem]];
   else if (error instanceof Problems) problems = error.problems;
   else return error;
+  return refusal(name, problems, when);
+}
+
+/** What is said of a payload with these problems. */
+export function refusal(name: string, problems: readonly PayloadProblem[], when: string): InvalidPayload {
   const [path = "", problem = ""] = problems[0] ?? [];
   const where = path === "" ? problem : `${path}: ${problem}`;
   return new InvalidPayload(`${name}: ${where} (payload ${when})`, { paths: problems });

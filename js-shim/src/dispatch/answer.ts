@@ -23,19 +23,21 @@ class Served implements Answer {
   readonly #controller = new AbortController();
   /** Why the handler was told to stop; only the first reason counts. */
   #reason: Reason | undefined;
+  readonly #trace: string | undefined;
   #granted: [bytes: number, items: number];
   #sent: [bytes: number, items: number] = [0, 0];
   /** Goes on with the stream: there is credit, or it was stopped. */
   #wake: (() => void) | undefined;
 
   constructor(peer: Peer, handler: Handler, id: number, size: number, options: unknown) {
-    const { deadline, credit } = (options ?? {}) as { deadline?: unknown; credit?: unknown };
+    const { deadline, credit, trace } = (options ?? {}) as Readonly<Record<string, unknown>>;
     this.#peer = peer;
     this.#handler = handler;
     this.#id = id;
     this.size = size;
     this.isStream = handler.kind === "stream";
     this.expiresAt = typeof deadline === "number" ? now() + deadline : Number.POSITIVE_INFINITY;
+    this.#trace = typeof trace === "string" ? trace : undefined;
     this.#granted = firstCredit(credit, peer);
   }
 
@@ -45,7 +47,12 @@ class Served implements Answer {
       const request = this.#decode(payload);
       if (request === undefined) return;
       const requestId = this.#id;
-      const result = handler.run(request.value, { signal: this.#controller.signal, requestId });
+      const result = handler.run(request.value, {
+        signal: this.#controller.signal,
+        requestId,
+        deadline: this.expiresAt === Number.POSITIVE_INFINITY ? null : this.expiresAt,
+        trace: this.#trace,
+      });
       if (this.isStream) {
         await this.#sendItems(result as AsyncIterable<unknown>);
         this.#send(encodeMessage(Message.End, requestId));

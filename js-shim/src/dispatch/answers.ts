@@ -19,6 +19,10 @@ export interface HandlerContext {
   /** Aborts when nobody waits for the answer any more: cancelled, timed out, or the session is gone. */
   readonly signal: AbortSignal;
   readonly requestId: number;
+  /** When nobody waits for the answer any more, in milliseconds of `performance.now()`; null: never. */
+  readonly deadline: number | null;
+  /** The trace that the request belongs to, a W3C traceparent: pass it on with what the handler asks for and emits. */
+  readonly trace: string | undefined;
 }
 
 /** What answers one call or stream. */

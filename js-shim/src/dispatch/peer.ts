@@ -28,7 +28,7 @@ export interface Owner {
   /** What answers a request, or what its caller is told. */
   findHandler(name: string, kind: Handler["kind"]): Handler | IonbusError;
   /** EVENT has arrived. */
-  event(seq: number, name: string, payload: Uint8Array): void;
+  event(seq: number, name: string, payload: Uint8Array, options: unknown): void;
   /** A message that only one of the two sides is sent; false: it is not for this side. */
   other(seq: number, message: Fields): boolean;
   /** The other side has refused something later. */
@@ -99,7 +99,7 @@ export class Peer {
     switch (kind) {
       case Message.Event:
         this.#countEvent(message);
-        this.#owner.event(seq, this.nameOf(message[1]), message[2] as Uint8Array);
+        this.#owner.event(seq, this.nameOf(message[1]), message[2] as Uint8Array, message[3]);
         break;
       case Message.Result:
         this.requests.result(first, message[2] as Uint8Array);

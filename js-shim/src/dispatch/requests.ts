@@ -20,6 +20,8 @@ export interface RequestOptions {
   readonly signal: AbortSignal | undefined;
   readonly raises: readonly ContractErrorClass[];
   readonly isIdempotent: boolean;
+  /** The trace that it belongs to, as a W3C traceparent. */
+  readonly trace?: string | undefined;
 }
 
 /** What waits for the answer of a request. */
@@ -243,17 +245,18 @@ export class Requests {
     make: (id: number) => Pending,
     fail: (error: IonbusError) => void,
   ): void {
-    const { name, payload, signal, isIdempotent } = options;
+    const { name, payload, signal, isIdempotent, trace } = options;
     const peer = this.#peer;
     this.#last += 1;
     const id = this.#last;
     const pending = make(id);
-    const known: { deadline?: number; key?: string; credit?: number[] } = {};
+    const known: { deadline?: number; key?: string; trace?: string; credit?: number[] } = {};
     if (timeoutMs !== null) known.deadline = Math.max(1, Math.trunc(timeoutMs));
     if (isIdempotent) known.key = peer.uniqueKey();
+    if (trace !== undefined) known.trace = trace;
     try {
       if (kind === "call") {
-        const options = timeoutMs !== null || isIdempotent ? known : undefined;
+        const options = timeoutMs !== null || isIdempotent || trace !== undefined ? known : undefined;
         pending.entry = peer.send(encodeCall(id, name, payload, options), id, pending);
       } else {
         known.credit = [peer.limits.streamCreditBytes, peer.limits.streamCreditMessages];

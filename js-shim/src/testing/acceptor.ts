@@ -72,7 +72,7 @@ export function createAcceptor(limits: Limits, ownerOf: (session: Accepted) => O
     }
     const owner: Owner = {
       findHandler: (name, kind) => ownerOf(session).findHandler(name, kind),
-      event: (seq, name, payload) => ownerOf(session).event(seq, name, payload),
+      event: (...event) => ownerOf(session).event(...event),
       other: (seq, message) => ownerOf(session).other(seq, message),
       refused: (error) => ownerOf(session).refused(error),
     };

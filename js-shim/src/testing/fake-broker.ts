@@ -152,12 +152,12 @@ export function fakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
   function ownerOf(session: Accepted): Owner {
     return {
       findHandler: find,
-      event(_seq, name, payload) {
+      event(_seq, name, payload, options) {
         listeners.get(name)?.call(decodeSent(payload, bigintsOf.get(name)));
         session.peer.consumed(payload.length);
         for (const other of acceptor.sessions) {
           if (other === session || !isSubscribed(other, name)) continue;
-          void other.peer.emit(encodeEvent(name, payload), payload.length, "session");
+          void other.peer.emit(encodeEvent(name, payload, traceOf(options)), payload.length, "session");
         }
       },
       other(_seq, [kind, number, pattern]) {
@@ -194,7 +194,7 @@ export function fakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
     return session;
   }
 
-  function request(member: AnyCall | AnyStream, payload: unknown, { timeoutMs, signal }: CallOptions) {
+  function request(member: AnyCall | AnyStream, payload: unknown, { timeoutMs, signal, trace }: CallOptions) {
     const { name, raises, idempotent } = member;
     return {
       name,
@@ -203,6 +203,7 @@ export function fakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
       signal,
       raises,
       isIdempotent: idempotent,
+      trace,
     };
   }
 
@@ -286,6 +287,12 @@ export function fakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
       await Promise.all(buses.map((each) => each.close()));
     },
   };
+}
+
+/** The one option that goes on from an event's sender to its receivers. */
+function traceOf(options: unknown): { readonly trace: unknown } | undefined {
+  const { trace } = (options ?? {}) as { readonly trace?: unknown };
+  return trace === undefined ? undefined : { trace };
 }
 
 /** The value that a client has sent. */
