@@ -31,6 +31,7 @@ __all__ = [
     "JsonSchema",
     "WireJsonSchema",
     "contract_schema",
+    "payload_schema",
 ]
 
 MARK = "x-ionbus"
@@ -214,6 +215,16 @@ class ContractSchema:
     payloads: Mapping[tuple[str, str, Direction], JsonSchema]
     errors: Mapping[tuple[str, Direction], JsonSchema]
     definitions: Mapping[str, JsonSchema]
+
+
+def payload_schema(payload: Payload[Any]) -> tuple[JsonSchema, Mapping[str, JsonSchema]]:
+    """Describe one payload as it is serialised, and what `#/$defs/…` in that names."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as below
+        schemas, definitions = WireJsonSchema(by_alias=True).generate_definitions(
+            [(0, "serialization", cast("Any", payload.core_schema))]
+        )
+    return schemas[0, "serialization"], {str(name): schema for name, schema in definitions.items()}
 
 
 def contract_schema(contract: ContractInfo) -> ContractSchema:

@@ -1,0 +1,1 @@
+"""What events are made of beside their contract: filters, aggregation."""
