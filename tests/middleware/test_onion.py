@@ -269,6 +269,20 @@ async def test_the_event_that_was_dropped_may_pass_when_it_is_tried_again() -> N
     assert tries == ["once", "passed", "once"]
 
 
+async def test_an_event_dropped_further_in_than_what_was_composed_stays_dropped() -> None:
+    async def passes(message: Message[Any], next: Any) -> Any:
+        return await next(message)
+
+    async def drops(_: Message[Any], __: Any) -> Any:
+        return drop("enough")
+
+    async def end(_: Message[Any]) -> None:
+        raise AssertionError
+
+    chain = [compose(passes, compose(passes)), drops]
+    assert await pass_through(chain, message_for("event"), end) == Dropped("enough")
+
+
 def test_what_is_no_middleware_is_refused_by_name() -> None:
     def plain(message: Message[Any], next: Any) -> Any:
         return next(message)

@@ -107,6 +107,8 @@ class Passage:
         """One layer and those further in."""
         if index == len(self._chain):
             result = await self._end(message)
+            if isinstance(result, Dropped):  # by those that this chain is composed into
+                self.dropped = result
         else:
             middleware = self._chain[index]
             onward = _Onward(self, index, middleware)
