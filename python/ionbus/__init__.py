@@ -55,6 +55,8 @@ if _TYPE_CHECKING:
     from ionbus.channels.supervisor import LaunchedBroker as LaunchedBroker
     from ionbus.client.bus import Bus as Bus
     from ionbus.client.client import connect as connect
+    from ionbus.events.emitter import Emitter as Emitter
+    from ionbus.events.failures import ListenerFailure as ListenerFailure
 
 _LATER = {
     "BrokerExit": "ionbus.channels.child_process",
@@ -62,7 +64,9 @@ _LATER = {
     "BrokerHealth": "ionbus.channels.health",
     "BrokerStateChange": "ionbus.channels.health",
     "Bus": "ionbus.client.bus",
+    "Emitter": "ionbus.events.emitter",
     "LaunchedBroker": "ionbus.channels.supervisor",
+    "ListenerFailure": "ionbus.events.failures",
     "RestartPolicy": "ionbus.channels.health",
     "connect": "ionbus.client.client",
 }

@@ -18,8 +18,8 @@ from typing import Any, Final
 from fuzz.grammar import extension, pack
 from fuzz.targets.description import AGREEMENTS, INFO, TEXT
 from ionbus.contract.payload import Payload
-from ionbus.dispatch.patterns import PatternTable
 from ionbus.errors import InvalidPayload
+from ionbus.events.patterns import PatternTable
 from ionbus.generated.protocol import Limits
 from ionbus.session.session import Session
 from ionbus.wire import values

@@ -22,7 +22,7 @@ from ionbus import Broker, Bus, Call, Contract, Event, connect
 from ionbus.broker import agreement
 from ionbus.broker.agreement import Agreements
 from ionbus.channels.memory import MemoryListener
-from ionbus.dispatch.patterns import PatternTable, matcher, pattern_problem
+from ionbus.events.patterns import PatternTable, matcher, pattern_problem
 from ionbus.generated.protocol import Limits, Message
 from ionbus.session.transfers import Incoming
 from ionbus.wire.frames import MalformedFrame

@@ -25,7 +25,7 @@ from ionbus.broker.principals import EVERYTHING, covering, of_parent, roles_of
 from ionbus.channels.base import PeerIdentity
 from ionbus.channels.memory import MemoryListener
 from ionbus.client.bus import Bus
-from ionbus.dispatch.patterns import matcher
+from ionbus.events.patterns import matcher
 from raw_client import Raw, hello
 from security.vault import Level, Seen, Vault, make_vault
 from workshop import eventually

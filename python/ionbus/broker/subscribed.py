@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from ionbus.contract.members import Event, Member
 from ionbus.dispatch.latest import LatestValues, newest
-from ionbus.dispatch.patterns import PatternTable, is_exact, matcher, pattern_problem
 from ionbus.errors import IonbusError, NotAllowed, NotFound, TooLarge
+from ionbus.events.patterns import PatternTable, is_exact, matcher, pattern_problem
 from ionbus.session.attended import Rate
 from ionbus.session.session import Session as Engine
 from ionbus.wire.frames import MalformedFrame

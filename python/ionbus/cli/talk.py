@@ -18,9 +18,9 @@ from ionbus.cli.output import fail, show, show_event
 from ionbus.client.client_session import ClientSession
 from ionbus.contract.names import MAX_NAME_BYTES
 from ionbus.contract.payload import decode_any
-from ionbus.dispatch.patterns import pattern_problem
 from ionbus.dispatch.reader import StreamReader
 from ionbus.errors import IonbusError
+from ionbus.events.patterns import pattern_problem
 from ionbus.generated.protocol import Limits
 from ionbus.version import AGENT
 from ionbus.wire import values

@@ -22,7 +22,6 @@ from ionbus.dispatch.context import UNSET, Context, Request, ThreadContext
 from ionbus.dispatch.drops import by_name
 from ionbus.dispatch.handlers import Handler, check_handled, make_handler
 from ionbus.dispatch.latest import hashable
-from ionbus.dispatch.patterns import matcher, pattern_problem
 from ionbus.dispatch.peer import Peer
 from ionbus.dispatch.reader import StreamReader
 from ionbus.dispatch.subscription import Decode, EventReader, Subscription, Subscriptions
@@ -36,6 +35,7 @@ from ionbus.errors import (
     error_from_wire,
     printable,
 )
+from ionbus.events.patterns import matcher, pattern_problem
 from ionbus.generated.protocol import Limits, Message
 from ionbus.generated.states import ConnectionState
 from ionbus.session.connection import SessionReplaced, StateChange

@@ -9,10 +9,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from ionbus.dispatch.handouts import Handouts, Kept
-from ionbus.dispatch.patterns import PatternTable
 from ionbus.dispatch.runner import Habit
 from ionbus.dispatch.waiting import Waiters, wait_with, wake
 from ionbus.errors import CallCancelled, IonbusError
+from ionbus.events.patterns import PatternTable
 from ionbus.generated.protocol import Message
 from ionbus.session.outbox import Entry
 from ionbus.wire.messages import encode_message

@@ -1,1 +1,1 @@
-"""What events are made of beside their contract: filters, aggregation."""
+"""The event system: listeners and their lifetimes, names and patterns, the emitter made of them; filters and aggregation."""

@@ -10,7 +10,7 @@ from typing_extensions import TypeVar
 
 from ionbus.contract.contract import is_contract
 from ionbus.contract.members import Call, Event, Member, Stream
-from ionbus.dispatch.patterns import is_exact, matcher, pattern_problem
+from ionbus.events.patterns import is_exact, matcher, pattern_problem
 from ionbus.middleware.message import (
     AnyMiddleware,
     Direction,

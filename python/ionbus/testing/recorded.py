@@ -12,7 +12,7 @@ from ionbus.client.bus import Bus
 from ionbus.contract.contract import Contract
 from ionbus.contract.members import Event
 from ionbus.contract.received import Received
-from ionbus.dispatch.patterns import matcher
+from ionbus.events.patterns import matcher
 from ionbus.generated.states import ConnectionState
 from ionbus.session.connection import StateChange
 
