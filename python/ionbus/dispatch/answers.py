@@ -299,7 +299,7 @@ class Answers:
                 result = await handler.function(*arguments)
             else:
                 result = await self._peer.threads.run(partial(handler.function, *arguments))
-            data = handler.encode(result)
+            data = handler.answer.encode(result)
             if len(data) > KEPT_BUFFER_BYTES:  # it has taken a while, and so will what follows: others first
                 await asyncio.sleep(0)
         except BaseException as error:
@@ -354,7 +354,7 @@ class Answers:
     def _arguments(self, answer: Answer, handler: Handler, payload: bytes) -> list[Any]:
         """Decode and validate the payload, and make the context, as far as the handler takes them."""
         try:
-            request = handler.decode(payload)
+            request = handler.request.decode(payload)
         except InvalidPayload as error:
             raise _Refused(error) from error
         signature = handler.signature
@@ -367,7 +367,7 @@ class Answers:
         """Send each item, and close a generator when nobody reads any more."""
         try:
             async for item in items:
-                await self._send_item(answer, handler.encode(item))
+                await self._send_item(answer, handler.answer.encode(item))
         finally:
             close = getattr(items, "aclose", None)
             if close is not None:
@@ -378,7 +378,7 @@ class Answers:
         items: Iterable[Any] = handler.function(*arguments)
         try:
             for item in items:
-                wait_in_thread(self._send_item(answer, handler.encode(item)), self._peer.loop, answer)
+                wait_in_thread(self._send_item(answer, handler.answer.encode(item)), self._peer.loop, answer)
         except CallCancelled:
             if not answer.is_cancelled():
                 raise

@@ -8,10 +8,10 @@ from typing import Any, Literal, Protocol, TypeVar, overload
 
 from ionbus.contract.contract import Contract
 from ionbus.contract.members import Call, Event, Member, Stream
+from ionbus.contract.payload import Payload
 from ionbus.dispatch.context import Context, ThreadContext
 from ionbus.dispatch.runner import Habit
 from ionbus.dispatch.signatures import Signature, read_signature
-from ionbus.wire.pieces import Encoded
 
 P = TypeVar("P")
 RequestT = TypeVar("RequestT")
@@ -21,13 +21,18 @@ ItemT = TypeVar("ItemT")
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """What answers a call or stream: the function and how to call it."""
+    """What answers a call or stream: the function and how to call it.
+
+    Attributes:
+        request: the type of what it is given.
+        answer: that of its result, or of each item.
+    """
 
     member: Call[Any, Any, Any] | Stream[Any, Any, Any]
     function: Callable[..., Any]
     signature: Signature
-    decode: Callable[[bytes], Any]
-    encode: Callable[[Any], Encoded]
+    request: Payload[Any]
+    answer: Payload[Any]
     is_async: bool
     habit: Habit = field(default_factory=Habit, compare=False)
 
@@ -53,9 +58,7 @@ def make_handler(
     answer = member.response if isinstance(member, Call) else member.item
     yields = isinstance(member, Stream)
     signature = read_signature(function, member.name, member.request.form, answer.form, yields=yields)
-    return Handler(
-        member, function, signature, member.request.decode, answer.encode, is_async=signature.is_async
-    )
+    return Handler(member, function, signature, member.request, answer, is_async=signature.is_async)
 
 
 def make_event_listener(member: Event[Any, Any], function: Callable[..., Any]) -> EventListener:
