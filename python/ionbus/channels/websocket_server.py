@@ -7,11 +7,10 @@ import re
 import ssl
 from collections.abc import Collection
 from http import HTTPStatus
-from struct import Struct
 from typing import Final
 
 from websockets.exceptions import NegotiationError
-from websockets.frames import CloseCode, Opcode
+from websockets.frames import CloseCode, Frame
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
@@ -19,13 +18,13 @@ from websockets.typing import Subprotocol
 
 from ionbus.channels.base import Accept, PeerIdentity
 from ionbus.channels.websocket import WebSocketChannel, is_loopback, quiet
+from ionbus.channels.websocket_frames import header, masked_size, whole_message
 from ionbus.generated.protocol import SUBPROTOCOL, Limits
 
-_BINARY: Final = 0x80 | Opcode.BINARY
-"""The first byte of a binary message that is one WebSocket frame (RFC 6455, section 5.2)."""
+COPIED_BYTES: Final = 16_384
+"""To write two pieces takes longer than to put so many bytes together."""
 
-_HEADER_16: Final = Struct("!BBH").pack
-_HEADER_64: Final = Struct("!BBQ").pack
+_HEAD_ENDS: Final = b"\r\n\r\n"
 _ORIGIN: Final = re.compile(r"null|[a-z][a-z0-9+.-]*://[^/?#\s]*")
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]+)?")
 
@@ -102,6 +101,8 @@ class _ServerChannel(WebSocketChannel):
     def __init__(self, server: WebSocketServer) -> None:
         super().__init__(ServerProtocol(select_subprotocol=_select_subprotocol, logger=quiet))
         self._server = server
+        self._unparsed = 0
+        """Bytes of which websockets has made no frame yet, or more than those: 0 means that a frame begins with the next one."""
         self.max_frame_bytes = server.limits.max_greeting_bytes
 
     @property
@@ -123,16 +124,34 @@ class _ServerChannel(WebSocketChannel):
         super().connection_lost(exc)
         self._server.left(self)
 
+    def data_received(self, data: bytes) -> None:
+        receiver = self._receiver
+        if receiver is not None and not self._unparsed and self._partial is None and not self._is_over:
+            message = whole_message(data, self._max_frame_bytes)
+            if message is not None:
+                self._is_corked = True
+                try:
+                    receiver.frame_received(message)
+                finally:
+                    self._is_corked = False
+                    self._flush()
+                return
+        self._unparsed += len(data)
+        super().data_received(data)
+        if receiver is None and data.startswith(b"GET ") and data.find(_HEAD_ENDS) == len(data) - 4:
+            self._unparsed = 0  # the request came with one read, and nothing behind it
+
+    def _take(self, frame: Frame) -> None:
+        self._unparsed -= masked_size(len(frame.data))
+        super()._take(frame)
+
     def _put(self, frame: bytes) -> None:
-        # Servers do not mask: the frame leaves as it is, behind its header, without a copy.
+        # Servers do not mask: the frame leaves as it is, behind its header. A large one is not copied for that.
         size = len(frame)
-        if size < 126:
-            header = bytes((_BINARY, size))
-        elif size < 65_536:
-            header = _HEADER_16(_BINARY, 126, size)
+        if size > COPIED_BYTES:
+            self._unwritten += (header(size), frame)
         else:
-            header = _HEADER_64(_BINARY, 127, size)
-        self._unwritten += (header, frame)
+            self._unwritten.append(header(size) + frame)
 
     def stop(self) -> None:
         """The server closes."""
