@@ -29,7 +29,7 @@ class Frames:
         taken = loop.create_future()
 
         def take() -> None:
-            self.at.runner.hold()
+            self.at.runner.is_held = True
             for handler in handlers:
                 self.at.start(self._saying(handler, said), habit or Habit())
             said.append("read")
@@ -79,7 +79,7 @@ async def test_in_a_task_it_starts_in_a_later_turn() -> None:
         async def run() -> None:
             runs.append(asyncio.current_task())
 
-        runner.hold()
+        runner.is_held = True
         at.at.start(run())
         runner.release()
         assert runs == []
@@ -122,7 +122,7 @@ async def test_what_is_known_to_wait_starts_before_what_follows_it() -> None:
         runner = at.at.runner
 
         def take() -> None:
-            runner.hold()
+            runner.is_held = True
             at.at.start(slow(), habit)
             at.at.start(fast(), Habit())
             runner.release()

@@ -33,11 +33,11 @@ from ionbus.errors import (
     error_to_wire,
     printable,
 )
-from ionbus.generated.protocol import Message
+from ionbus.generated.protocol import Limits, Message
 from ionbus.session.acceptor import too_fast
 from ionbus.session.attended import Attended, Ended, Rate
 from ionbus.session.outbox import Delivery, SharedEvent
-from ionbus.session.session import Arrival, Delivered, Rejected, Violation
+from ionbus.session.session import Arrival, Delivered, Rejected, Session as Engine, Violation
 from ionbus.wire.frames import MalformedFrame, encode_close
 from ionbus.wire.messages import encode_event, encode_message
 from ionbus.wire.pieces import Encoded
@@ -235,27 +235,32 @@ class Session:
 
     def check_bounds(self) -> bool:
         """Look at what waits for it; past a bound its session ends. Whether it goes on."""
-        if self.is_ended:
+        if self._peer.is_ended:
             return False
-        engine, limits = self._engine, self._serving.limits
-        past = None
-        if engine.queued_bytes > limits.max_queued_bytes:
-            past = f"{limits.max_queued_bytes} bytes of events"
-        elif engine.queued_events > limits.replay_elements:
-            past = f"{limits.replay_elements} events"
-        elif engine.queued_messages > limits.replay_elements:
-            past = f"{limits.replay_elements} answers"
-        elif engine.queued_message_bytes > limits.max_answer_bytes + limits.max_queued_bytes:
-            past = f"{limits.max_answer_bytes + limits.max_queued_bytes} bytes of answers"
-        if past is not None:
-            self._serving.drop_slow(self, f"more than {past} wait for this client")
-            return False
+        engine = self._engine
+        if engine.has_waiting:
+            past = self._past_bound(engine, self._serving.limits)
+            if past is not None:
+                self._serving.drop_slow(self, f"more than {past} wait for this client")
+                return False
         held = engine.held_bytes + self._peer.held_bytes
         held += self._questions.held_bytes + self._subscribed.held_bytes
-        messages = engine.queued_events + engine.queued_messages + engine.sent - engine.acked
-        held += messages * MESSAGE_BYTES + self._peer.answers.under_way * REQUEST_BYTES
-        self._serving.account(self, held)
-        return not self.is_ended
+        held += engine.held_messages * MESSAGE_BYTES + self._peer.answers.under_way * REQUEST_BYTES
+        if held != self.held_bytes:
+            self._serving.account(self, held)
+        return not self._peer.is_ended
+
+    def _past_bound(self, engine: Engine, limits: Limits) -> str | None:
+        """Of what more waits than may."""
+        if engine.queued_bytes > limits.max_queued_bytes:
+            return f"{limits.max_queued_bytes} bytes of events"
+        if engine.queued_events > limits.replay_elements:
+            return f"{limits.replay_elements} events"
+        if engine.queued_messages > limits.replay_elements:
+            return f"{limits.replay_elements} answers"
+        if engine.queued_message_bytes > limits.max_answer_bytes + limits.max_queued_bytes:
+            return f"{limits.max_answer_bytes + limits.max_queued_bytes} bytes of answers"
+        return None
 
     async def wait_while_reading(self) -> None:
         """Wait until what is queued has credit, as long as the client goes on taking events."""
@@ -274,27 +279,27 @@ class Session:
 
     def frame_received(self, frame: bytes) -> None:
         """A frame has arrived: take what it brings, start what handles that, and send what there is to say by then."""
-        runner = self._serving.runner
-        self._pump.hold()
-        runner.hold()
+        runner, pump, peer = self._serving.runner, self._pump, self._peer
+        pump.is_held = runner.is_held = True
         try:
             is_going_on = self._take(frame)
         finally:
             runner.release()
-        if is_going_on and not self.is_ended:
-            self._peer.credit_changed()
+        if is_going_on and not peer.is_ended:
+            peer.credit_changed()
             if self._engine.queued_messages or runner.is_idle:
-                self._pump.flush()
+                pump.flush()
             else:  # an acknowledgement leaves with what handlers answer in this turn, not in a frame of its own
-                self._pump.flush_soon()
-            if self.check_bounds():
+                pump.flush_soon()
+            if self.check_bounds() and self._attended.is_hasty:
                 self._check_rate()
-        self._pump.release()
+        pump.release()
 
     def _take(self, frame: bytes) -> bool:
         """Take a frame; whether the session goes on, and its channel."""
         arrivals: Sequence[EventRun | Arrival | Ended] = self._attended.receive(frame, self._pump.now())
-        if not self._questions.are_open:
+        questions, peer = self._questions, self._peer
+        if not questions.are_open:
             arrivals = in_runs(arrivals)
         problem: str | None = None
         for arrival in arrivals:
@@ -305,8 +310,8 @@ class Session:
                 self._serving.said_close(self, arrival)
                 return False
             try:
-                if not self._questions.are_open:
-                    self._peer.receive(arrival)
+                if not questions.are_open:
+                    peer.receive(arrival)
                 elif not self._received_in_question(arrival):
                     return False
             except MalformedFrame as error:
@@ -388,7 +393,7 @@ class Session:
             return stopping(name)
         handler = self._serving.handlers.get(name)
         if handler is not None and isinstance(handler.member, Call) == (kind == "call"):
-            if not self.may(handler.member):
+            if handler.member.roles and not self.may(handler.member):
                 return withheld(handler.member)
             if (
                 self._mismatched

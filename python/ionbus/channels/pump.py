@@ -32,13 +32,13 @@ class Pump:
 
     __slots__ = (
         "_is_flush_due",
-        "_is_held",
         "_loop",
         "_on_deadline",
         "_timer",
         "_timer_at",
         "channel",
         "engine",
+        "is_held",
     )
 
     def __init__(self, engine: Engine, on_deadline: Callable[[float], None]) -> None:
@@ -47,7 +47,8 @@ class Pump:
         self._on_deadline = on_deadline
         self._loop = asyncio.get_running_loop()
         self._is_flush_due = False
-        self._is_held = False
+        self.is_held = False
+        """Whoever sets this flushes before `release`, most likely: `flush_soon` costs no turn of the loop until then."""
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
 
@@ -59,16 +60,12 @@ class Pump:
         """Flush at the end of this turn of the loop."""
         if not self._is_flush_due:
             self._is_flush_due = True
-            if not self._is_held:
+            if not self.is_held:
                 self._loop.call_soon(self._turn_ends)
 
-    def hold(self) -> None:
-        """Whoever calls this flushes before `release`, most likely: `flush_soon` costs no turn of the loop until then."""
-        self._is_held = True
-
     def release(self) -> None:
-        """What was to be flushed soon, and was not, is."""
-        self._is_held = False
+        """What was to be flushed soon while it was held, and was not, is."""
+        self.is_held = False
         if self._is_flush_due:
             self._loop.call_soon(self._turn_ends)
 

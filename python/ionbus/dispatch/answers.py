@@ -179,13 +179,48 @@ class Answers:
         """How many requests are being answered."""
         return len(self._under_way)
 
-    def call(self, message: list[Any]) -> None:
-        """CALL has arrived."""
-        self._begin(message, "call")
-
-    def stream(self, message: list[Any]) -> None:
-        """STREAM has arrived."""
-        self._begin(message, "stream")
+    def begin(self, message: list[Any]) -> None:
+        """CALL or STREAM has arrived."""
+        peer = self._peer
+        kind, number, name, payload = message[:4]
+        if type(name) is int:
+            name = peer.name_of(name)
+        options = message[4] if len(message) > 4 and message[4] is not None else _NO_OPTIONS
+        if number in self._under_way or number == 0:
+            raise MalformedFrame(f"request {number} is under way already")
+        if number > self._highest:
+            self._highest = number
+        is_stream, limits = kind == Message.STREAM, peer.limits
+        size = len(payload)
+        if (
+            is_stream
+            or len(self._under_way) >= limits.max_requests
+            or self.held_bytes + size > limits.max_request_bytes
+        ):
+            crowd = self._crowd(name, size, is_stream)
+            if crowd is not None:
+                self._refuse(number, TooLarge(crowd))
+                return
+        handler = peer.find_handler(name, "stream" if is_stream else "call")
+        if isinstance(handler, IonbusError):
+            self._refuse(number, handler)
+            return
+        left = options.get("deadline")
+        deadline = peer.loop.time() + left / 1000 if isinstance(left, int) and left >= 0 else None
+        answer = Answer(peer.loop, number, name, deadline, size, is_stream)
+        work: Work
+        if is_stream:
+            answer.granted = self._first_credit(options.get("credit"))
+            self._streams += 1
+            work = self._answer_stream(answer, handler, payload)
+        elif "key" in options and (scope := self._scope(handler, options["key"], payload)) is not None:
+            work = self._answer_once(answer, handler, payload, scope)
+        else:
+            work = self._answer_call(answer, handler, payload)
+        self._under_way[number] = answer
+        self.held_bytes += size
+        self._running.add(answer)
+        peer.runner.start_one(work, answer, handler.habit)
 
     def cancel(self, message: list[Any]) -> None:
         """CANCEL has arrived."""
@@ -222,46 +257,6 @@ class Answers:
         answer.stop("cancelled")
         answer.is_answered = True
         self._peer.send(self._error(answer.id, error))  # past the items that wait: after it they are ignored
-
-    def _begin(self, message: list[Any], kind: Literal["call", "stream"]) -> None:
-        peer = self._peer
-        number, name = message[1], peer.name_of(message[2])
-        options = message[4] if len(message) > 4 and message[4] is not None else _NO_OPTIONS
-        if number in self._under_way or number == 0:
-            raise MalformedFrame(f"request {number} is under way already")
-        if number > self._highest:
-            self._highest = number
-        payload, is_stream, limits = message[3], kind == "stream", peer.limits
-        size = len(payload)
-        if (
-            is_stream
-            or len(self._under_way) >= limits.max_requests
-            or self.held_bytes + size > limits.max_request_bytes
-        ):
-            crowd = self._crowd(name, size, is_stream)
-            if crowd is not None:
-                self._refuse(number, TooLarge(crowd))
-                return
-        handler = peer.find_handler(name, kind)
-        if isinstance(handler, IonbusError):
-            self._refuse(number, handler)
-            return
-        left = options.get("deadline")
-        deadline = peer.loop.time() + left / 1000 if isinstance(left, int) and left >= 0 else None
-        answer = Answer(peer.loop, number, name, deadline, size, is_stream)
-        work: Work
-        if is_stream:
-            answer.granted = self._first_credit(options.get("credit"))
-            self._streams += 1
-            work = self._answer_stream(answer, handler, payload)
-        elif "key" in options and (scope := self._scope(handler, options["key"], payload)) is not None:
-            work = self._answer_once(answer, handler, payload, scope)
-        else:
-            work = self._answer_call(answer, handler, payload)
-        self._under_way[number] = answer
-        self.held_bytes += size
-        self._running.add(answer)
-        peer.runner.start_one(work, answer, handler.habit)
 
     def _crowd(self, name: str, size: int, is_stream: bool) -> str | None:
         """Why no request more is taken, or None."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -29,8 +29,10 @@ class EventRun:
     payloads: list[bytes]
 
 
-def in_runs(arrivals: Iterable[T]) -> list[EventRun | T]:
+def in_runs(arrivals: Sequence[T]) -> Sequence[EventRun | T]:
     """The same arrivals in the same order, their events in runs; but for those after ANNOUNCE, which may be in question."""
+    if len(arrivals) == 1:  # which is no run
+        return arrivals
     found: list[EventRun | T] = []
     name: str | int | None = None
     payloads: list[bytes] = []

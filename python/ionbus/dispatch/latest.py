@@ -34,21 +34,21 @@ class LatestValues:
         self._max_bytes = max_bytes
         self._events: dict[str, OrderedDict[Hashable, Newest]] = {}
         self._sizes: Counter[str] = Counter()
+        self.held_bytes = 0
+        """Bytes of all messages that are kept."""
 
     def keep(self, name: str, key: Hashable, message: Encoded, cost: int) -> None:
         """Remember an event in the place of the one with the same key."""
         values = self._events.setdefault(name, OrderedDict())
         before = values.pop(key, None)
         values[key] = Newest(next(_order), key, message, cost)
-        self._sizes[name] += len(message) - (0 if before is None else len(before.message))
-        while len(values) > self._max_keys or self._sizes[name] > self._max_bytes:
+        size = before_size = self._sizes[name]
+        size += len(message) - (0 if before is None else len(before.message))
+        while len(values) > self._max_keys or size > self._max_bytes:
             _, oldest = values.popitem(last=False)
-            self._sizes[name] -= len(oldest.message)
-
-    @property
-    def held_bytes(self) -> int:
-        """Bytes of all messages that are kept."""
-        return sum(self._sizes.values())
+            size -= len(oldest.message)
+        self._sizes[name] = size
+        self.held_bytes += size - before_size
 
     def of(self, name: str) -> Iterator[Newest]:
         """The values of one event."""

@@ -104,6 +104,8 @@ class Peer:
         self.context_for = owner.context_for
         self._owner = owner
         self._end: IonbusError | None = None
+        self.is_ended = False
+        """Whether nothing can be sent any more."""
         self._credit_queue: deque[asyncio.Future[None]] = deque()
         self._watches: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
         self._credit_seen = (0, 0)
@@ -111,11 +113,11 @@ class Peer:
         self._behind_with: tuple[int, int] | None = None  # the credit that it had when it did
         self._event_bytes = self._event_count = 0  # received: what the granted totals bound
         self._routes: dict[int, Callable[[list[Any]], None]] = {
-            Message.CALL: self.answers.call,
+            Message.CALL: self.answers.begin,
             Message.RESULT: self.requests.result,
             Message.ERROR: self.requests.error,
             Message.CANCEL: self.answers.cancel,
-            Message.STREAM: self.answers.stream,
+            Message.STREAM: self.answers.begin,
             Message.ITEM: self.requests.item,
             Message.END: self.requests.end,
             Message.STREAM_CREDIT: self.answers.credit,
@@ -129,22 +131,21 @@ class Peer:
         Raises:
             MalformedFrame: it breaks the protocol.
         """
-        if self._end is not None:  # what stood before it in the same frame has ended the session
+        if self.is_ended:  # what stood before it in the same frame has ended the session
             return
-        if isinstance(arrived, EventRun):
-            self._receive_events(arrived)
-            return
-        if isinstance(arrived, Rejected):
-            self._rejected(arrived)
+        if not isinstance(arrived, Delivered):
+            if isinstance(arrived, EventRun):
+                self._receive_events(arrived)
+            else:
+                self._rejected(arrived)
             return
         message = arrived.message
         kind = message[0]
-        if kind == Message.EVENT:
-            self._receive_events(EventRun(arrived.seq, message[1], [message[2]]))
-            return
         route = self._routes.get(kind)
         if route is not None:
             route(message)
+        elif kind == Message.EVENT:
+            self._receive_events(EventRun(arrived.seq, message[1], [message[2]]))
         elif kind == Message.REFUSED:
             if not 0 < message[1] <= self.engine.sent:
                 raise MalformedFrame(f"REFUSED for element {message[1]}, which was never sent")
@@ -172,8 +173,9 @@ class Peer:
         """A frame has arrived, or a channel: whoever waits for credit, or for something else, looks again."""
         if self._watches:
             self._look_again()
-        if self._credit_seen != self.engine.credit:
-            self._credit_seen = self.engine.credit
+        credit = self.engine.credit
+        if self._credit_seen != credit:
+            self._credit_seen = credit
             self._credit_at = self.loop.time()
         queue = self._credit_queue
         while queue and self.engine.accepts_events:
@@ -195,8 +197,9 @@ class Peer:
         Raises:
             TooLarge: the other side does not take a message as large.
         """
-        if not self.takes(message):
-            raise self._too_large(len(message))
+        size = len(message)
+        if size > self.limits.transfer_threshold_bytes and not self.takes(message):
+            raise self._too_large(size)
         entry = self.engine.send(message, lane, tag)
         self.flush_soon()
         return entry
@@ -289,11 +292,6 @@ class Peer:
         """Payload bytes that are kept here for the other side, besides the engine's."""
         return self.answers.held_bytes + self.listeners.waiting_bytes + self.requests.held_bytes
 
-    @property
-    def is_ended(self) -> bool:
-        """Whether nothing can be sent any more."""
-        return self._end is not None
-
     def raise_if_ended(self) -> None:
         """Raise why the session has ended, if it has."""
         if self._end is not None:
@@ -304,6 +302,7 @@ class Peer:
         if self._end is not None:
             return
         self._end = error
+        self.is_ended = True
         self.requests.fail_all(error)
         self._fail_waiters(error)
         self.answers.stop_all("lost")

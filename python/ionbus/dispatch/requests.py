@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
 from math import isnan
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -57,7 +57,7 @@ class PendingStream:
     is_idempotent = False
 
     def __init__(
-        self, request_id: int, name: str, raises: Errors, window: tuple[int, int], held: Counter[str]
+        self, request_id: int, name: str, raises: Errors, window: tuple[int, int], requests: Requests
     ) -> None:
         self.id = request_id
         self.name = name
@@ -73,7 +73,7 @@ class PendingStream:
         self._granted = window
         self._received = (0, 0)
         self._taken = (0, 0)
-        self._held = held
+        self._requests = requests
 
     def receive(self, payload: bytes) -> None:
         """An item has arrived.
@@ -86,13 +86,13 @@ class PendingStream:
             raise MalformedFrame(f"ITEM of request {self.id} without credit")
         self._received = (size + len(payload), count + 1)
         self.items.append(payload)
-        self._held["items"] += len(payload)
+        self._requests.held_bytes += len(payload)
         self.wake()
 
     def take(self) -> tuple[bytes, tuple[int, int] | None]:
         """The oldest item, and the totals to grant where it is time to."""
         payload = self.items.popleft()
-        self._held["items"] -= len(payload)
+        self._requests.held_bytes -= len(payload)
         size, count = self._taken = (self._taken[0] + len(payload), self._taken[1] + 1)
         grant = (size + self._window[0], count + self._window[1])
         if (grant[0] - self._granted[0]) * 2 < self._window[0] and (
@@ -117,7 +117,7 @@ class PendingStream:
     def leave(self) -> None:
         """Nobody reads on: let go of what was not taken."""
         while self.items:
-            self._held["items"] -= len(self.items.popleft())
+            self._requests.held_bytes -= len(self.items.popleft())
         self.end()
 
     def wake(self) -> None:
@@ -141,12 +141,8 @@ class Requests:
         self._pending: dict[int, Pending] = {}
         self._abandoned: set[int] = set()  # cancelled, and not answered yet
         self._queue: deque[asyncio.Future[None]] = deque()
-        self._held: Counter[str] = Counter()
-
-    @property
-    def held_bytes(self) -> int:
+        self.held_bytes = 0
         """Payload bytes of the streams' items that were not taken."""
-        return self._held["items"]
 
     async def call(
         self, name: str, payload: Encoded, timeout: float | None, raises: Errors, is_idempotent: bool
@@ -193,7 +189,7 @@ class Requests:
         if timeout is not None:
             options["deadline"] = max(1, int(timeout * 1000))
         self._last = number = self._last + 1
-        request = PendingStream(number, name, raises, window, self._held)
+        request = PendingStream(number, name, raises, window, self)
         self._send(request, encode_message(Message.STREAM, number, name, payload, options))
         if timeout is not None:
             request.timer = peer.loop.call_later(timeout, self._time_out, request, timeout)

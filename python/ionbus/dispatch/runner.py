@@ -107,7 +107,8 @@ class Runner:
         self._loop = loop
         self._parks = parks
         self._parked: _Parked | None = None
-        self._is_held = False
+        self.is_held = False
+        """Set, nothing starts until `release`: a frame is read first, whatever it brings."""
         self._queue: deque[tuple[Works, Keeper, Context]] = deque()
         self._has_worker = False
         self._current: tuple[Works, Keeper, asyncio.Task[None]] | None = None
@@ -121,16 +122,12 @@ class Runner:
             keeper: told when one waits, and when it ends.
         """
         self._queue.append((works, keeper, copy_context()))
-        if not self._has_worker and not self._is_held:
+        if not self._has_worker and not self.is_held:
             self._begin()
 
-    def hold(self) -> None:
-        """Start nothing until `release`: a frame is read first, whatever it brings."""
-        self._is_held = True
-
     def release(self) -> None:
-        """Start what was given meanwhile: at once in a callback of the loop, if there is a worker for it."""
-        self._is_held = False
+        """Start what was given while it was held: at once in a callback of the loop, if there is a worker for it."""
+        self.is_held = False
         if self._queue and not self._has_worker:
             parked = self._parked
             if parked is None or parked.future.done() or asyncio.current_task(self._loop) is not None:
@@ -154,7 +151,7 @@ class Runner:
 
     def start_one(self, work: Work, keeper: Keeper, habit: Habit) -> None:
         """The same for one coroutine; `habit` is that of the function that gave it."""
-        if habit.waits and not self._has_worker and not self._is_held:
+        if habit.waits and not self._has_worker and not self.is_held:
             self._start_alone(work, keeper, habit, copy_context())
             keeper.begun()
         else:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import math
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from hmac import compare_digest
-from math import ceil
 from typing import TYPE_CHECKING, Final, Literal
 
 from ionbus.generated.protocol import Frame, Limits
@@ -37,26 +37,22 @@ class Rate:
 
     def __init__(self, per_second: int) -> None:
         self._per_second = per_second
-        self._left = float(per_second)
-        self._at: float | None = None
+        self._at = -math.inf
+        self.left = float(per_second)
+        """How many more may come at once, when it was looked at last; below 0 they were too many."""
 
     def spend(self, count: int, now: float) -> None:
         """So many have come."""
-        self._fill(now)
-        self._left -= count
+        left = self.left + (now - self._at) * self._per_second / 1000
+        self.left = (min(self._per_second, left)) - count
+        self._at = now
 
     def excess_ms(self, now: float) -> int:
         """How long to wait until it is within bounds again; 0: it is."""
-        if self._left >= 0:
+        if self.left >= 0:
             return 0
-        self._fill(now)
-        return 0 if self._left >= 0 else ceil(-self._left * 1000 / self._per_second)
-
-    def _fill(self, now: float) -> None:
-        if self._at is not None:
-            more = (now - self._at) * self._per_second / 1000
-            self._left = min(float(self._per_second), self._left + more)
-        self._at = now
+        self.spend(0, now)
+        return 0 if self.left >= 0 else math.ceil(-self.left * 1000 / self._per_second)
 
 
 class Attended:
@@ -87,7 +83,7 @@ class Attended:
         self._rate = Rate(limits.max_rate)
         self._is_proven = False
 
-    def receive(self, frame: bytes, now: float) -> list[Arrival | Ended]:
+    def receive(self, frame: bytes, now: float) -> Sequence[Arrival | Ended]:
         """A frame has arrived on the session's channel, after HELLO."""
         try:
             decoded = decode_frame(frame)
@@ -101,8 +97,9 @@ class Attended:
             self._is_proven = True
             if self._next_secret is not None:
                 self._secret, self._next_secret = self._next_secret, None
-        self._rate.spend(max(1, len(decoded) - 3), now)
-        return list(self.session.receive(decoded, len(frame), now))
+        count = len(decoded) - 3
+        self._rate.spend(max(1, count), now)
+        return self.session.receive(decoded, len(frame), now)
 
     def leave(self) -> None:
         """The channel is gone."""
@@ -132,6 +129,11 @@ class Attended:
     def is_stale(self, attempt: int) -> bool:
         """Whether an attempt with this or a higher number was accepted before."""
         return attempt <= self._attempt
+
+    @property
+    def is_hasty(self) -> bool:
+        """Whether the client has sent too much lately, and perhaps `must_rest`."""
+        return self._rate.left < 0
 
     def must_rest(self, now: float) -> int:
         """For how many milliseconds the client sends too much; 0: it does not."""

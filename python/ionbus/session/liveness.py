@@ -10,10 +10,10 @@ class Liveness:
     """Says when to send PING and when the peer is silent. Times in milliseconds.
 
     A loop that was late itself must not take a live peer for a dead one: a `tick` that comes more than half an interval
-    after `deadline` begins the measurement anew.
+    after it is `due` begins the measurement anew.
     """
 
-    __slots__ = ("_due", "_heard_at", "_is_silent", "_pinged_at", "_sent_at", "interval", "silence")
+    __slots__ = ("_heard_at", "_is_silent", "_pinged_at", "_sent_at", "due", "interval", "silence")
 
     def __init__(self, interval: int, silence: int) -> None:
         self.interval = interval
@@ -21,7 +21,8 @@ class Liveness:
         self._heard_at = math.inf
         self._sent_at = math.inf
         self._pinged_at = -math.inf
-        self._due = math.inf
+        self.due = math.inf
+        """When `tick` wants to be called next; infinity while there is no channel."""
         self._is_silent = False
 
     def start(self, now: float) -> None:
@@ -33,7 +34,7 @@ class Liveness:
 
     def stop(self) -> None:
         """The channel is gone."""
-        self._due = math.inf
+        self.due = math.inf
 
     def heard(self, now: float) -> None:
         """A frame arrived."""
@@ -44,15 +45,11 @@ class Liveness:
         """A frame leaves."""
         self._sent_at = now
 
-    def deadline(self) -> float:
-        """When `tick` wants to be called next; infinity while there is no channel."""
-        return self._due
-
     def tick(self, now: float) -> Literal["ping", "silent"] | None:
         """What to do now: send PING, take the peer for silent (told once), or nothing."""
-        if now < self._due:
+        if now < self.due:
             return None
-        if now > self._due + self.interval / 2:
+        if now > self.due + self.interval / 2:
             self._heard_at = max(self._heard_at, now)
         action: Literal["ping", "silent"] | None = None
         if not self._is_silent and now - self._heard_at >= self.silence:
@@ -65,10 +62,10 @@ class Liveness:
             self._pinged_at = now
             action = "ping"
         self._plan()
-        if self._due <= now:
-            self._due = now + self.interval
+        if self.due <= now:
+            self.due = now + self.interval
         return action
 
     def _plan(self) -> None:
         ping = max(min(self._sent_at, self._heard_at), self._pinged_at) + self.interval
-        self._due = ping if self._is_silent else min(ping, self._heard_at + self.silence)
+        self.due = ping if self._is_silent else min(ping, self._heard_at + self.silence)

@@ -175,6 +175,25 @@ class Outbox:
         self.queued_bytes -= cost
         return taken
 
+    def take_messages(self, most: int, max_bytes: int, largest: int) -> list[Entry]:
+        """`take_events` for messages that need no credit."""
+        taken: list[Entry] = []
+        messages = self._messages
+        if self._events or self._held:
+            return taken
+        size = 0
+        while messages and len(taken) < most and size < max_bytes:
+            entry = messages[0]
+            length = len(entry.data)
+            if length > largest or entry.is_dropped:
+                break
+            taken.append(messages.popleft())
+            entry.is_numbered = True
+            size += length
+        self.queued_messages -= len(taken)
+        self.queued_message_bytes -= size
+        return taken
+
     def take(self, may_take_event: bool) -> Entry | None:
         """The next entry to number, or None. `may_take_event`: there is credit for one."""
         while True:

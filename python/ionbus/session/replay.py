@@ -84,10 +84,14 @@ class Replay:
 
     def acknowledge(self, seq: int) -> None:
         """Forget every element up to and including `seq`, which is at most `sent`; an older number changes nothing."""
-        if seq > self.acked:
-            forget = self._kept.popleft
-            self.size -= sum([len(forget().data) for _ in range(seq - self.acked)])
-            self.acked = seq
+        if seq <= self.acked:
+            return
+        forget = self._kept.popleft
+        size = 0
+        for _ in range(seq - self.acked):
+            size += len(forget().data)
+        self.size -= size
+        self.acked = seq
         while self._again and self.sent - len(self._again) < seq:
             self._again.popleft()
 

@@ -63,7 +63,6 @@ class Session:
         "_consumed_bytes",
         "_consumed_events",
         "_control",
-        "_credit",
         "_granted_at",
         "_incoming",
         "_is_attached",
@@ -78,6 +77,7 @@ class Session:
         "_unacked_elements",
         "_violations",
         "awaited",
+        "credit",
         "dropped",
         "granted",
         "received",
@@ -99,7 +99,8 @@ class Session:
         self._unacked_bytes = 0
         self._ack_due = math.inf
 
-        self._credit = (0, 0)  # what the peer granted: bytes, events
+        self.credit = (0, 0)
+        """The totals of bytes and events that the peer has granted."""
         self._spent_bytes = self._spent_events = 0
         self._consumed_bytes = self._consumed_events = 0
         self._granted_at = (0, 0)  # what had been consumed then
@@ -209,17 +210,12 @@ class Session:
     @property
     def accepts_events(self) -> bool:
         """Whether an event emitted now has credit and waits for nothing but its turn; not where much waits whatever was granted."""
-        outbox, credit = self._outbox, self._credit
+        outbox, credit = self._outbox, self.credit
         return (
             self._spent_events + outbox.queued_events < credit[1]
             and self._spent_bytes + outbox.queued_bytes < credit[0]
             and outbox.queued_bytes * 2 <= self._limits.max_queued_bytes
         )
-
-    @property
-    def credit(self) -> tuple[int, int]:
-        """The totals of bytes and events that the peer has granted."""
-        return self._credit
 
     def is_waiting(self, key: Hashable) -> bool:
         """Whether a `latest` event with this key waits for its number."""
@@ -246,11 +242,25 @@ class Session:
         return self._outbox.queued_message_bytes + self._outgoing.queued_bytes
 
     @property
+    def has_waiting(self) -> bool:
+        """Whether anything waits here for its number, or for the number of its last part."""
+        outbox = self._outbox
+        return bool(outbox.queued_messages or outbox.queued_events or self._outgoing.queued_bytes)
+
+    @property
+    def held_messages(self) -> int:
+        """Messages that are kept here: those that wait, and what is not acknowledged."""
+        outbox, replay = self._outbox, self._replay
+        return outbox.queued_events + outbox.queued_messages + replay.sent - replay.acked
+
+    @property
     def held_bytes(self) -> int:
         """Bytes that are kept here: what waits, what is not acknowledged, and the parts that have arrived."""
+        outbox = self._outbox
         return (
-            self._outbox.queued_bytes
-            + self.queued_message_bytes
+            outbox.queued_bytes
+            + outbox.queued_message_bytes
+            + self._outgoing.queued_bytes
             + self._replay.size
             + self._incoming.held_bytes
         )
@@ -258,8 +268,7 @@ class Session:
     @property
     def is_at_rest(self) -> bool:
         """Whether nothing waits here for the other side to take it."""
-        waits = self.queued_events or self.queued_messages or self._outgoing.queued_bytes or self.awaited
-        return self.sent == self.acked and not waits
+        return self.sent == self.acked and not self.has_waiting and not self.awaited
 
     @property
     def sent(self) -> int:
@@ -406,7 +415,7 @@ class Session:
 
     def deadline(self) -> float:
         """When `tick` and `next_frame` want to be called though nothing happens: milliseconds, or infinity."""
-        return min(self._ack_due, self._liveness.deadline())
+        return min(self._ack_due, self._liveness.due)
 
     # Inside.
 
@@ -493,7 +502,7 @@ class Session:
         self._replay.acknowledge(ack)
 
     def _raise_credit(self, credit: tuple[int, int]) -> None:
-        self._credit = (max(self._credit[0], credit[0]), max(self._credit[1], credit[1]))
+        self.credit = (max(self.credit[0], credit[0]), max(self.credit[1], credit[1]))
 
     def _give_back(self, entry: Entry) -> None:
         """An event whose transfer ends early never arrives, so that its receiver cannot give its credit back."""
@@ -503,37 +512,75 @@ class Session:
             self._spent_events -= 1
 
     def _has_credit(self) -> bool:
-        return self._spent_bytes < self._credit[0] and self._spent_events < self._credit[1]
+        return self._spent_bytes < self.credit[0] and self._spent_events < self.credit[1]
 
     def _next_data(self) -> bytes | None:
-        replay, limits, outbox = self._replay, self._limits, self._outbox
-        waits = (
-            outbox.queued_events or outbox.queued_messages or self._outgoing.has_part or replay.is_resending
-        )
-        if not waits:
-            return None
-        elements: list[bytes] = []
-        size = 0
+        replay, limits, outbox, outgoing = self._replay, self._limits, self._outbox, self._outgoing
         if replay.is_resending:
-            first = 0
-            parts = 0
-            while len(elements) < limits.batch_elements and size < limits.batch_bytes:
-                again = replay.next_again()
-                if again is None:
-                    break
-                parts += is_part(again[1])
-                if parts > 1:
-                    break
-                first = first or again[0]
-                elements.append(again[1])
-                size += len(again[1])
-                replay.take_again()
-            return encode_data(first, self.received, elements, len(elements))
+            return self._sent_again()
+        if not (outbox.queued_messages or outbox.queued_events or outgoing.turns):
+            return None
         first = replay.sent + 1
         # One place is kept for a part, so that no flood of small messages holds up a transfer.
-        room = limits.batch_elements - self._outgoing.has_part
-        size = self._number_events(room, elements)
-        while len(elements) < room and size < limits.batch_bytes and not replay.is_full:
+        room = limits.batch_elements - bool(outgoing.turns)
+        elements, size = self._number_run(room)
+        if outbox.queued_messages or outbox.queued_events:
+            self._number_each(room, elements, size)
+        if outgoing.turns and len(elements) < limits.batch_elements and not replay.is_full:
+            part = outgoing.next_part(replay.sent + 1, replay.acked)
+            if part is not None:
+                element, entry = part
+                replay.append(Part(element, entry))
+                elements.append(element)
+                if entry is not None:
+                    entry.is_numbered = True
+                    outbox.release(entry.lane)
+        return encode_data(first, self.received, elements, len(elements)) if elements else None
+
+    def _sent_again(self) -> bytes:
+        """A frame of what a cut may have lost."""
+        replay, limits = self._replay, self._limits
+        elements: list[bytes] = []
+        first = size = parts = 0
+        while len(elements) < limits.batch_elements and size < limits.batch_bytes:
+            again = replay.next_again()
+            if again is None:
+                break
+            parts += is_part(again[1])
+            if parts > 1:
+                break
+            first = first or again[0]
+            elements.append(again[1])
+            size += len(again[1])
+            replay.take_again()
+        return encode_data(first, self.received, elements, len(elements))
+
+    def _number_run(self, most: int) -> tuple[list[bytes], int]:
+        """The usual case, all in one: what waits first are messages, or events, with nothing special about them. Gives them and their bytes."""
+        replay, limits, outbox, credit = self._replay, self._limits, self._outbox, self.credit
+        free_elements, free_bytes = replay.room
+        most, max_bytes = min(most, free_elements), min(limits.batch_bytes, free_bytes)
+        if outbox.queued_events:
+            waiting = outbox.queued_bytes
+            entries = outbox.take_events(
+                min(most, credit[1] - self._spent_events),
+                max_bytes,
+                credit[0] - self._spent_bytes,
+                limits.transfer_threshold_bytes,
+            )
+            self._spent_bytes += waiting - outbox.queued_bytes
+            self._spent_events += len(entries)
+        else:
+            entries = outbox.take_messages(most, max_bytes, limits.transfer_threshold_bytes)
+        elements: list[bytes] = [entry.data for entry in entries]  # type: ignore[misc] # small, so in one piece
+        size = sum(map(len, elements))
+        replay.extend(entries, size)
+        return elements, size
+
+    def _number_each(self, most: int, elements: list[bytes], size: int) -> None:
+        """Number what comes next, one by one, behind those of `size` bytes, until there are `most`."""
+        replay, limits, outbox = self._replay, self._limits, self._outbox
+        while len(elements) < most and size < limits.batch_bytes and not replay.is_full:
             entry = outbox.take(self._has_credit())
             if entry is None:
                 break
@@ -548,39 +595,7 @@ class Session:
             replay.append(entry)
             elements.append(whole)
             entry.is_numbered = True
-            size += len(entry.data)
-        if len(elements) < limits.batch_elements and not replay.is_full:
-            part = self._outgoing.next_part(replay.sent + 1, replay.acked)
-            if part is not None:
-                element, entry = part
-                replay.append(Part(element, entry))
-                elements.append(element)
-                if entry is not None:
-                    entry.is_numbered = True
-                    self._outbox.release(entry.lane)
-        return encode_data(first, self.received, elements, len(elements)) if elements else None
-
-    def _number_events(self, most: int, elements: list[bytes]) -> int:
-        """The usual case, all in one: what waits first are events with nothing special about them. Gives their bytes."""
-        replay, limits, outbox, credit = self._replay, self._limits, self._outbox, self._credit
-        if not outbox.queued_events:
-            return 0
-        waiting = outbox.queued_bytes
-        free_elements, free_bytes = replay.room
-        entries = outbox.take_events(
-            min(most, free_elements, credit[1] - self._spent_events),
-            min(limits.batch_bytes, free_bytes),
-            credit[0] - self._spent_bytes,
-            limits.transfer_threshold_bytes,
-        )
-        if not entries:
-            return 0
-        elements.extend([entry.data for entry in entries])  # type: ignore[misc] # small, so in one piece
-        size = sum(map(len, elements))
-        replay.extend(entries, size)
-        self._spent_bytes += waiting - outbox.queued_bytes
-        self._spent_events += len(entries)
-        return size
+            size += len(whole)
 
 
 def is_part(element: bytes) -> bool:

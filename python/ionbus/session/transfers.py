@@ -38,9 +38,9 @@ class Outgoing:
         "_last",
         "_most_ahead",
         "_part_bytes",
-        "_turns",
         "_under_way",
         "queued_bytes",
+        "turns",
     )
 
     def __init__(self, part_bytes: int, most_ahead: int) -> None:
@@ -49,7 +49,8 @@ class Outgoing:
         self._ahead: deque[tuple[int, int]] = deque()  # number and bytes of parts, until acknowledged
         self._ahead_bytes = 0
         self._last = 0
-        self._turns: dict[int, Sending] = {}  # those that may go on, in the order of their turns
+        self.turns: dict[int, Sending] = {}
+        """Those that may go on, in the order of their turns."""
         self._under_way: dict[int, Sending] = {}
         self.queued_bytes = 0
         """Bytes of the messages under way."""
@@ -59,7 +60,7 @@ class Outgoing:
         self._last += 1
         self.queued_bytes += len(entry.data)
         sending = Sending(self._last, entry, self._part_bytes)
-        self._under_way[self._last] = self._turns[self._last] = sending
+        self._under_way[self._last] = self.turns[self._last] = sending
 
     def next_part(self, seq: int, acked: int) -> tuple[bytes, Entry | None] | None:
         """The next element to send, with the message's entry where it is its last part; None while no transfer may go on.
@@ -68,14 +69,14 @@ class Outgoing:
             seq: the number that it will have.
             acked: the last one that is acknowledged.
         """
-        if not self._turns:
+        if not self.turns:
             return None
         while self._ahead and self._ahead[0][0] <= acked:
             self._ahead_bytes -= self._ahead.popleft()[1]
         if self._ahead_bytes >= self._most_ahead:
             return None
-        number = next(iter(self._turns))
-        sending = self._turns.pop(number)
+        number = next(iter(self.turns))
+        sending = self.turns.pop(number)
         data, offset = sending.entry.data, sending.offset
         end = sending.offset = min(offset + self._part_bytes, sending.granted, len(data))
         self._ahead.append((seq, end - offset))
@@ -84,7 +85,7 @@ class Outgoing:
         if is_last:
             self._forget(sending)
         elif sending.offset < sending.granted:
-            self._turns[number] = sending
+            self.turns[number] = sending
         if offset:
             element = encode_part(Message.CHUNK, number, of=data, start=offset, stop=end)
         else:
@@ -96,7 +97,7 @@ class Outgoing:
         sending = self._find(number, "GRANT")
         if sending is not None and total > sending.granted:
             sending.granted = total
-            self._turns.setdefault(number, sending)
+            self.turns.setdefault(number, sending)
 
     def reject(self, number: int) -> Entry | None:
         """The receiver refuses the transfer; gives the entry unless it had ended before."""
@@ -114,18 +115,13 @@ class Outgoing:
                 return sending
         return None
 
-    @property
-    def has_part(self) -> bool:
-        """Whether a transfer may go on now."""
-        return bool(self._turns)
-
     def entries(self) -> list[Entry]:
         """The messages that are under way."""
         return [sending.entry for sending in self._under_way.values()]
 
     def _forget(self, sending: Sending) -> None:
         del self._under_way[sending.number]
-        self._turns.pop(sending.number, None)
+        self.turns.pop(sending.number, None)
         self.queued_bytes -= len(sending.entry.data)
 
     def _find(self, number: int, what: str) -> Sending | None:

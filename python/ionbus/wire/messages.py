@@ -170,6 +170,18 @@ def check_message(message: list[Any], limits: Limits) -> bool:
             and name.isascii()
         ):
             return True
+    elif kind == _CALL and 4 <= size <= 5:  # what a request costs before its handler runs counts most
+        _, number, name, payload = message[:4]
+        if (
+            type(number) is int
+            and 0 <= number <= MAX_UINT
+            and type(name) is str
+            and 0 < len(name) <= limits.max_name_bytes
+            and name.isascii()
+            and type(payload) is bytes
+            and (size == 4 or message[4] is None or _is_map(message[4], limits))
+        ):
+            return True
     checks = _CHECKS_OF.get(kind)
     if checks is None:
         if is_deeper_than(message, limits.max_frame_depth - 1):

@@ -147,7 +147,12 @@ def encode_plain(value: object) -> bytes:
 _CONTAINER_HEADS: Final = bytes((*range(0x80, 0xA0), *range(0xDC, 0xE0)))
 _SPECIAL_HEADS: Final = bytes((*range(0xC4, 0xCA), 0xCF, *range(0xD3, 0xD9)))
 """With which byte strings begin, which may be keys; extensions; and integers of 64 bits."""
-_OTHERS: Final = bytes(sorted(set(range(256)) - {*_CONTAINER_HEADS, *_SPECIAL_HEADS}))
+_PLAIN, _CONTAINER, _SPECIAL = range(3)
+_KINDS: Final = bytes(
+    _CONTAINER if byte in _CONTAINER_HEADS else _SPECIAL if byte in _SPECIAL_HEADS else _PLAIN
+    for byte in range(256)
+)
+"""What a value may be that begins with a byte."""
 
 _UNDERSCORE: Final = 0x5F
 
@@ -163,10 +168,10 @@ def _looks_plain(data: bytes) -> bool:
     """
     if len(data) > SMALL_BYTES:
         return False
-    heads = data.translate(None, _OTHERS)
+    kinds = data.translate(_KINDS)
     return (
-        len(heads) <= MAX_DEPTH
-        and not heads.strip(_CONTAINER_HEADS)
+        _SPECIAL not in kinds
+        and kinds.count(_CONTAINER) <= MAX_DEPTH
         and not (_UNDERSCORE in data and data.find(b"__proto__") >= 0)
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from ionbus.generated.protocol import Frame, Limits
@@ -114,7 +114,7 @@ class SessionEngine:
         self.attended.leave()
         self._follow({"do": "detach"}, None)
 
-    def receive(self, frame: bytes) -> list[Arrival | Ended]:
+    def receive(self, frame: bytes) -> Sequence[Arrival | Ended]:
         """A frame has arrived."""
         arrivals = self.attended.receive(frame, self._clock.now)
         if kind_of(frame) != Frame.CLOSE:
