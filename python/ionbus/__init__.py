@@ -10,6 +10,7 @@ if _os.environ.get("IONBUS_LAUNCH") == "stdio":
     _end_with_launcher()
 
 from ionbus.broker.broker import Broker as Broker
+from ionbus.broker.dead_letters import CannotResend as CannotResend, DeadLetter as DeadLetter
 from ionbus.broker.endpoints import Endpoint as Endpoint
 from ionbus.broker.principals import Principal as Principal
 from ionbus.broker.served_session import Session as Session

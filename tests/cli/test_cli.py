@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import re
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,36 +17,10 @@ from chores import Chores
 from ionbus import Broker, connect
 from ionbus.cli import main
 from ionbus.cli.doctor import look
+from program import IONBUS, ionbus
 from workshop import Bench, eventually, make_broker
 
-IONBUS = [sys.executable, "-m", "ionbus.cli"]
 TESTS = Path(__file__).parents[1]
-
-
-@dataclass
-class Done:
-    status: int
-    out: str
-    err: str
-
-    @property
-    def lines(self) -> list[object]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-async def ionbus(*arguments: str, **environment: str) -> Done:
-    """Run the program beside the broker that this test serves."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("IONBUS_")}
-    process = await asyncio.create_subprocess_exec(
-        *IONBUS,
-        *arguments,
-        env={**kept, **environment},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    return Done(process.returncode, out.decode(), err.decode())
 
 
 @dataclass

@@ -7,13 +7,16 @@ import os
 import ssl as tls
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Set as AbstractSet
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any, Generic, Literal, overload
 
 from typing_extensions import TypeVar
 
 from ionbus.broker.access import Access
+from ionbus.broker.dead_letters import MAX_LETTERS, DeadLetters
 from ionbus.broker.endpoints import Endpoint, Listening
 from ionbus.broker.principals import EVERYTHING, Rights, checked_roles, of_everybody
+from ionbus.broker.resend import send_again
 from ionbus.broker.served_session import Session
 from ionbus.broker.serving import Serving
 from ionbus.broker.tokens import Authenticate, Tokens, no_token
@@ -39,6 +42,9 @@ ResponseT = TypeVar("ResponseT")
 ItemT = TypeVar("ItemT")
 StateT = TypeVar("StateT", default=Any)
 
+BUILT_IN = frozenset({Ionbus.__contract__.name, "ionbus_admin"})
+"""Contracts that every broker serves besides its own."""
+
 FROM_LIFESPAN = "raised by the broker's lifespan"
 """The note on what it raises."""
 
@@ -59,9 +65,14 @@ class Broker(Handlers, Generic[StateT]):
         contracts: what it serves.
         lifespan: given the broker, an async context manager around its life; what it yields is `ctx.state`.
         limits: bounds and times, where the defaults do not do.
+        max_dead_letters: how many events and requests that came to nothing are kept.
+
+    Attributes:
+        dead_letters: those, oldest first.
 
     Raises:
         TypeError: two contracts have one name, or one is not a contract.
+        ValueError: `max_dead_letters` is negative.
     """
 
     def __init__(
@@ -69,6 +80,7 @@ class Broker(Handlers, Generic[StateT]):
         *contracts: type[Contract],
         lifespan: Lifespan[StateT] | None = None,
         limits: Limits | None = None,
+        max_dead_letters: int = MAX_LETTERS,
     ) -> None:
         names: set[str] = set()
         for contract in contracts:
@@ -80,7 +92,7 @@ class Broker(Handlers, Generic[StateT]):
                 raise TypeError(
                     f"{name} is a part of {name.partition('.')[0]}: give Broker the outermost contract"
                 )
-            if name in names or name == Ionbus.__contract__.name:
+            if name in names or name in BUILT_IN:
                 raise TypeError(f"two contracts are named {name!r}; rename one")
             names.add(name)
         super().__init__(*contracts)
@@ -88,6 +100,7 @@ class Broker(Handlers, Generic[StateT]):
             take_over_stdio()  # now, so that what the application prints before it serves does no harm either
         self._lifespan = lifespan
         self._limits = limits or Limits()
+        self.dead_letters = DeadLetters(max_dead_letters)
         self._serving: Serving | None = None
         self._users = 0
         self._stack = AsyncExitStack()
@@ -416,14 +429,15 @@ class Broker(Handlers, Generic[StateT]):
         listeners: dict[str, list[EventListener]] = {}
         for listener in self.listeners:
             listeners.setdefault(listener.member.name, []).append(listener)
-        serving = Serving(self.contracts, self.handled, listeners, self._limits)
+        serving = Serving(self.contracts, self.handled, listeners, self._limits, self.dead_letters)
         self._serving = serving
+        self.dead_letters.send_again = partial(send_again, serving)
         try:
             if self._lifespan is not None:
                 serving.state = await self._stack.enter_async_context(self._lifespan(self))
         except BaseException as error:
             error.add_note(FROM_LIFESPAN)
-            self._serving = None
+            self._serving = self.dead_letters.send_again = None
             await serving.stop(0.0)
             raise
 
@@ -442,7 +456,7 @@ class Broker(Handlers, Generic[StateT]):
                     await serving.stopping
                 await serving.stop(grace)
         finally:
-            self._serving = None
+            self._serving = self.dead_letters.send_again = None
 
     def _live(self) -> Serving:
         if self._serving is None:

@@ -170,7 +170,7 @@ class Carrier:
         if serving.is_draining and serving.acceptor.session_of(hello) not in serving.acceptor.sessions:
             self.refuse(serving.going())
             return
-        told = rights.told(serving.members.values())
+        told = rights.told(serving.told_members)
         welcomed = serving.acceptor.welcome(hello, principal, self, serving.now(), told)
         if isinstance(welcomed, Refusal):
             self.refuse(welcomed)

@@ -103,7 +103,7 @@ class FanOut:
                 behind.append(session)  # noqa: PERF401 - a comprehension is one call more for each event
         return behind
 
-    def relay(self, event: AnyEvent, value: Any, payload: bytes, sender: Session) -> list[Session]:
+    def relay(self, event: AnyEvent, value: Any, payload: bytes, sender: Session | None) -> list[Session]:
         """`publish` what a client has published; nothing is made of what nobody else listens to."""
         outlet = self._outlets.get(event)
         if outlet is not None and outlet.subscribers == () and outlet.delivery != "latest":

@@ -15,6 +15,7 @@ from ionbus.dispatch.runner import Habit, Work
 from ionbus.errors import IonbusError
 
 if TYPE_CHECKING:
+    from ionbus.broker.dead_letters import Reason
     from ionbus.broker.served_session import Session
     from ionbus.broker.serving import Serving
 
@@ -66,6 +67,7 @@ class Published:
                     value = decode(payload)
                 except Exception as error:  # noqa: BLE001 - InvalidPayload, or a validator of the user's that failed
                     peer.refuse(number, error)
+                    self._give_up("invalid", error, payload)
                     continue
                 behind = relay(member, value, payload, self._session)
                 if behind:  # its sender gets the credit back once they have caught up
@@ -83,6 +85,22 @@ class Published:
                     else:
                         peer.listeners.listen(work, habit)
             self._take(size, count)
+
+    def _give_up(
+        self, reason: Reason, error: BaseException, payload: bytes, listener: str | None = None
+    ) -> None:
+        """One has come to nothing."""
+        session = self._session
+        self._serving.dead_letters.add(
+            reason,
+            error,
+            "event",
+            self.member.name,
+            payload,
+            session=session.id,
+            principal=session.principal,
+            listener=listener,
+        )
 
     def _take(self, size: int, count: int) -> None:
         """So many have been handed out, of so many bytes."""

@@ -224,6 +224,7 @@ class Session:
         engine = self._engine
         if not self._peer.takes(message):
             engine.drop(message, "too_large")
+            self._serving.undelivered(self, message, "too_large", "the client takes no message as large")
             return False
         is_behind = delivery != "volatile" and not engine.accepts_events
         engine.emit(message, cost, delivery, key)
@@ -266,6 +267,10 @@ class Session:
         """Wait until what is queued has credit, as long as the client goes on taking events."""
         with suppress(IonbusError):  # it has ended meanwhile: nothing waits for it
             await self._peer.backlog_gone(PATIENCE, lambda: self.is_connected)
+
+    async def emit_encoded(self, message: Encoded, cost: int) -> None:
+        """Emit an event that was encoded already, in order and once; waits while the session is behind."""
+        await self._peer.emit(message, cost, "session", None)
 
     # What its channel does; the carrier calls these.
 
@@ -391,7 +396,7 @@ class Session:
         """What answers a request of the client."""
         if self._serving.is_draining:
             return stopping(name)
-        handler = self._serving.handlers.get(name)
+        handler = self._serving.handlers.get(name) or self._serving.operators.get(name)
         if handler is not None and isinstance(handler.member, Call) == (kind == "call"):
             if handler.member.roles and not self.may(handler.member):
                 return withheld(handler.member)
@@ -459,6 +464,19 @@ class Session:
         if self._refusals_logged.excess_ms(self._pump.now()) == 0:
             self._refusals_logged.spend(1, self._pump.now())
             self._serving.log.warning("%r has refused an event: %s", self, printable(error))
+
+    def request_failed(
+        self,
+        reason: Literal["invalid", "failed"],
+        error: BaseException,
+        kind: Literal["call", "stream"],
+        name: str,
+        payload: bytes,
+    ) -> None:
+        """A request of the client has come to nothing."""
+        self._serving.dead_letters.add(
+            reason, error, kind, name, payload, session=self.id, principal=self.principal
+        )
 
     def announced(self, contracts: list[Triple]) -> None:
         """The client says what it was built with: what does not agree fails when it is used."""

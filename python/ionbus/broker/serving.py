@@ -13,6 +13,7 @@ from typing import Any
 
 from ionbus.broker.agreement import Agreements
 from ionbus.broker.carrier import Carrier
+from ionbus.broker.dead_letters import DeadLetters
 from ionbus.broker.fan_out import FanOut
 from ionbus.broker.principals import Rights, RightsOf, of_principal
 from ionbus.broker.served_session import Session
@@ -33,12 +34,17 @@ from ionbus.generated.protocol import Limits
 from ionbus.session.acceptor import Acceptor, Refusal, refusal
 from ionbus.session.attended import Attended, Ended
 from ionbus.version import AGENT
+from ionbus.wire.messages import event_in
+from ionbus.wire.pieces import Encoded
 
 TICK = 1.0
 """Seconds between two looks at the sessions that are absent, or do not read."""
 
 FAREWELL = 1.0
 """Seconds that a broker that stops waits for its last answers to be taken, and for listeners to end by themselves."""
+
+LEAVING = frozenset({"closed", "stopping"})
+"""Codes of a session's end that its client, or the whole broker, has asked for: what then was under way is no dead letter."""
 
 
 class Serving:
@@ -49,6 +55,7 @@ class Serving:
         handlers: by the full name of their member; looked at for each request, so that an override counts at once.
         listeners: of the clients' events, by name.
         limits: of this side.
+        dead_letters: what comes to nothing.
 
     Attributes:
         state: what `lifespan` yielded.
@@ -60,20 +67,30 @@ class Serving:
         handlers: Mapping[str, Handler],
         listeners: dict[str, list[EventListener]],
         limits: Limits,
+        dead_letters: DeadLetters,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.log = logging.getLogger("ionbus")
         self.limits = limits
         self.handlers = handlers
         self.listeners = listeners
+        self.dead_letters = dead_letters
         self.state: Any = None
         self.contracts: dict[str, ContractInfo] = {}
         self.members: dict[str, Member] = {}
-        served: tuple[type[Contract], ...] = (*contracts, Ionbus)
-        for contract in served:
-            info = contract.__contract__
-            self.contracts[info.name] = info
-            self.members.update({member.name: member for member in info.members.values()})
+        self.told_members: list[Member] = []
+        """Of which WELCOME says who may not use them; what only operators use is not told to all others."""
+        for contract in (*contracts, Ionbus):
+            self._serve(contract)
+        self.told_members += self.members.values()
+        told = [(info.name, info.version, info.fingerprint) for info in self.contracts.values()]
+        from ionbus.broker.administration import administration  # noqa: PLC0415 - its models are not wanted before
+
+        operators = administration(self)
+        for contract in operators.contracts:
+            self._serve(contract)
+        self.operators: Mapping[str, Handler] = operators.handled
+        """What answers them."""
         self.agreements = Agreements(self.contracts)
         self.latest_names = [
             member.name
@@ -87,7 +104,6 @@ class Serving:
         self.tokens = OneUseTokens()
         self.builtin: dict[str, Handler] = {}
         self.carriers: set[Carrier] = set()
-        told = [(info.name, info.version, info.fingerprint) for info in self.contracts.values()]
         self.acceptor = Acceptor(limits, secrets.token_bytes, AGENT, told)
         self._sessions: dict[bytes, Session] = {}
         self.events = FanOut(self.members, self._sessions, limits)
@@ -134,6 +150,11 @@ class Serving:
             return carrier
 
         return accept_channel
+
+    def _serve(self, contract: type[Contract]) -> None:
+        info = contract.__contract__
+        self.contracts[info.name] = info
+        self.members.update({member.name: member for member in info.members.values()})
 
     # Events.
 
@@ -194,6 +215,10 @@ class Serving:
         self.acceptor.end(attended, code, self.now())
         if self._sessions.pop(attended.id, None) is None:
             return
+        if code not in LEAVING:
+            for entry in attended.session.undelivered_events():
+                if entry.delivery == "session":
+                    self.undelivered(session, entry.data, code, error.message)
         self._dropped.update(attended.session.dropped)
         self.held_bytes -= session.held_bytes
         session.held_bytes = 0
@@ -206,6 +231,19 @@ class Serving:
             listening = self.loop.create_task(session.finish_listening())
             self._listening.add(listening)
             listening.add_done_callback(self._listening.discard)
+
+    def undelivered(self, session: Session, message: Encoded, code: str, why: str) -> None:
+        """An EVENT or ENVELOPE for a session has come to nothing."""
+        name, payload = event_in(message)
+        self.dead_letters.add(
+            "undelivered",
+            (code, why),
+            "event",
+            name,
+            payload,
+            session=session.id,
+            principal=session.principal,
+        )
 
     def release(self, token: str) -> None:
         """The page that had this one-use token is gone: end the session that it opened."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ionbus.cli.codegen import codegen
+from ionbus.cli.dead_letters import dead_letters
 from ionbus.cli.doctor import doctor
 from ionbus.cli.schema import schema
 from ionbus.cli.serve import serve
@@ -18,5 +19,5 @@ def main() -> None:
     """Typed events, calls and streams between a Python process and an Electron window or a browser page."""
 
 
-for command in (serve, codegen, schema, call, emit, tap, stream, doctor):
+for command in (serve, codegen, schema, call, emit, tap, stream, dead_letters, doctor):
     main.add_command(command)

@@ -132,7 +132,7 @@ def call(name: str, payload: object, timeout: float, opener: Opener, *, as_json:
         answer = await requests.call(name, values.encode(payload), timeout, (), is_idempotent=False)
         show(decode_any(answer, name), as_json=as_json)
 
-    _run(work, opener, as_json=as_json)
+    connected(work, opener, as_json=as_json)
 
 
 @click.command()
@@ -152,7 +152,7 @@ def emit(name: str, payload: object, opener: Opener, *, as_json: bool) -> None:
         if refused:
             raise refused[0]
 
-    _run(work, opener, as_json=as_json)
+    connected(work, opener, as_json=as_json)
 
 
 @click.command()
@@ -175,7 +175,7 @@ def tap(pattern: str, count: int | None, opener: Opener, *, as_json: bool) -> No
                     if not left:
                         return
 
-    _run(work, opener, as_json=as_json)
+    connected(work, opener, as_json=as_json)
 
 
 @click.command()
@@ -199,12 +199,14 @@ def stream(name: str, payload: object, count: int | None, opener: Opener, *, as_
                     if not left:
                         return
 
-    _run(work, opener, as_json=as_json)
+    connected(work, opener, as_json=as_json)
 
 
-def _run(
+def connected(
     work: Callable[[ClientSession], Coroutine[Any, Any, None]], opener: Opener, *, as_json: bool
 ) -> None:
+    """Do something as a client of a broker; print why it failed, where it does."""
+
     async def run() -> None:
         async with _connected(opener) as session:
             await work(session)

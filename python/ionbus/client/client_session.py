@@ -293,6 +293,9 @@ class ClientSession:
                 return False
         return True
 
+    def request_failed(self, *told: object) -> None:
+        """A client keeps no dead letters: its broker knows of the error what may be told."""
+
     def refused(self, error: IonbusError) -> None:
         """The broker has refused something later."""
         if not self.error_watchers:

@@ -298,7 +298,7 @@ class Answers:
             if len(data) > KEPT_BUFFER_BYTES:  # it has taken a while, and so will what follows: others first
                 await asyncio.sleep(0)
         except BaseException as error:
-            self._fail(answer, handler, error)
+            self._fail(answer, handler, payload, error)
             if isinstance(error, KeyboardInterrupt):
                 raise
         else:
@@ -320,7 +320,7 @@ class Answers:
                     self._finish(answer)
                     return
         except asyncio.CancelledError as error:
-            self._fail(answer, handler, error)
+            self._fail(answer, handler, payload, error)
             self._finish(answer)
             return
         remembered.begin(scope, self._peer.loop)
@@ -338,7 +338,7 @@ class Answers:
             else:
                 await self._peer.threads.run(partial(self._run_items, answer, handler, arguments))
         except BaseException as error:
-            self._fail(answer, handler, error)
+            self._fail(answer, handler, payload, error)
             if isinstance(error, KeyboardInterrupt):
                 raise
         else:
@@ -397,7 +397,7 @@ class Answers:
         except TooLarge as error:
             raise _Refused(error) from error
 
-    def _fail(self, answer: Answer, handler: Handler, error: BaseException) -> None:
+    def _fail(self, answer: Answer, handler: Handler, payload: bytes, error: BaseException) -> None:
         if answer.reason == "lost":
             return
         if isinstance(error, (asyncio.CancelledError, CallCancelled)) and (
@@ -407,12 +407,15 @@ class Answers:
             told: IonbusError = CallTimeout(text) if answer.reason == "timeout" else CallCancelled(text)
         elif isinstance(error, _Refused):
             told = error.told
+            if isinstance(told, InvalidPayload):
+                self._peer.request_failed("invalid", told, _kind(answer), answer.name, payload)
         elif isinstance(error, IonbusError) and error.code in (
             declared.code for declared in handler.member.raises
         ):
             told = error
         else:
             told = internal_error(answer.name, error)
+            self._peer.request_failed("failed", error, _kind(answer), answer.name, payload)
         try:
             fields = _error_fields(told)
             if told is error:
@@ -462,6 +465,10 @@ class Answers:
 def _error_fields(error: IonbusError) -> tuple[str, str, bytes | None]:
     code, text, details = error_to_wire(error)
     return code, text, values.encode(details) if details else None
+
+
+def _kind(answer: Answer) -> Literal["call", "stream"]:
+    return "stream" if answer.is_stream else "call"
 
 
 def _encode_outcome(number: int, outcome: Outcome) -> Encoded:

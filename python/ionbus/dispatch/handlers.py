@@ -46,6 +46,11 @@ class EventListener:
     signature: Signature
     habit: Habit = field(default_factory=Habit, compare=False)
 
+    @property
+    def told_name(self) -> str:
+        """What people know it by."""
+        return getattr(self.function, "__qualname__", repr(self.function)).rpartition("<locals>.")[2]
+
 
 def make_handler(
     member: Call[Any, Any, Any] | Stream[Any, Any, Any], function: Callable[..., Any]

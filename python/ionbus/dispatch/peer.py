@@ -49,6 +49,16 @@ class Owner(Protocol):
     def refused(self, error: IonbusError) -> None:
         """The other side has refused something later."""
 
+    def request_failed(
+        self,
+        reason: Literal["invalid", "failed"],
+        error: BaseException,
+        kind: Literal["call", "stream"],
+        name: str,
+        payload: bytes,
+    ) -> None:
+        """A request of the other side does not fit its contract, or its handler raised what that does not declare."""
+
 
 class Peer:
     """See the module.
@@ -102,6 +112,7 @@ class Peer:
         self.listeners = Listeners(self.runner, limits.max_listeners)
         self.find_handler = owner.find_handler
         self.context_for = owner.context_for
+        self.request_failed = owner.request_failed
         self._owner = owner
         self._end: IonbusError | None = None
         self.is_ended = False

@@ -296,8 +296,12 @@ class Session:
 
     def undelivered(self) -> Counter[str]:
         """Those, and the events that wait, by name."""
+        return Counter(event_name(entry.data) for entry in self.undelivered_events())
+
+    def undelivered_events(self) -> list[Entry]:
+        """The events that were numbered and may not have arrived, then those that wait."""
         waiting = [*self._outgoing.entries(), *self._outbox.waiting_events()]
-        return self.unacknowledged() + Counter(event_name(entry.data) for entry in waiting if entry.cost >= 0)
+        return [*self._replay.unacknowledged_events(), *(entry for entry in waiting if entry.cost >= 0)]
 
     def unnumbered(self) -> list[Entry]:
         """Messages of which the other side cannot have got all, in order: they may go to another session."""

@@ -137,6 +137,13 @@ def event_name(message: Encoded) -> str:
     return str(fields[1] if fields[0] == _EVENT else fields[2][1])
 
 
+def event_in(message: Encoded) -> tuple[str, bytes]:
+    """The name and the payload of an EVENT or ENVELOPE that was encoded here."""
+    fields = msgpack.unpackb(bytes(message))
+    event = fields if fields[0] == _EVENT else fields[2]
+    return str(event[1]), event[2]
+
+
 def size_of(part: object) -> int:
     """About how many bytes a decoded message, or a part of one, came in."""
     if isinstance(part, (bytes, str)):
