@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, field_validator
 
 from ionbus.contract.contract import Call, Contract, ContractError
-from ionbus.dispatch.patterns import pattern_problem
+from ionbus.events.patterns import pattern_problem
 
 __all__ = ["Admin", "CannotBeResent", "DeadLetterQuery", "Letter", "LetterId", "LetterWhole", "Resend"]
 

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeAlias
 
 from ionbus.contract.payload import decode_any
-from ionbus.dispatch.patterns import matcher, pattern_problem
 from ionbus.errors import IonbusError, printable
+from ionbus.events.patterns import matcher, pattern_problem
 from ionbus.watchers import Watchers
 
 __all__ = ["CannotResend", "DeadLetter", "DeadLetters", "Reason"]
