@@ -46,6 +46,16 @@ export {
   TooLarge,
   Unauthenticated,
 } from "./errors.js";
+export {
+  Emitter,
+  type EmitterOptions,
+  type ListenerSubscription,
+  type SubscriptionShown,
+} from "./events/emitter.js";
+export type { ListenerFailure } from "./events/failures.js";
+export type { ListenOptions, Until } from "./events/lifetimes.js";
+export type { EventReader, Overflow, ReadOptions } from "./events/reader.js";
+export type { WaitOptions } from "./events/waiting.js";
 export type { Limits } from "./generated/protocol.js";
 export type { ConnectionState } from "./generated/states.js";
 export { allValues } from "./wire/all_values.js";

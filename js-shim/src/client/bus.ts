@@ -2,6 +2,7 @@
 
 import { BUILT_IN, type Discontinuity, Ionbus } from "../builtin.js";
 import type { Opener } from "../channels/base.js";
+import { functionOf, isContract, memberOf, milliseconds } from "../checks.js";
 import {
   type AnyCall,
   type AnyEvent,
@@ -38,7 +39,6 @@ import { startTimer, stopTimer } from "../time.js";
 import { toHex } from "../wire/hex.js";
 import { encodeEvent, encodeMessage } from "../wire/messages.js";
 import { encode } from "../wire/values.js";
-import { functionOf, isContract, memberOf, milliseconds } from "./checks.js";
 import { descriptionOf } from "./description.js";
 import type { Interposed, Through } from "./interposed.js";
 import { createLink, endError, type StateChange } from "./link.js";

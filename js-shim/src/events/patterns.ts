@@ -89,9 +89,12 @@ export class PatternTable<Value> {
 
   /** What is under exactly this pattern. */
   under(pattern: string): Value[] {
-    let node: Node<Value> | undefined = this.#root;
-    for (const segment of pattern.split(".")) node = node?.next.get(segment);
-    return [...(node?.here ?? [])].map(({ value }) => value);
+    return [...(this.#at(pattern)?.here ?? [])].map(({ value }) => value);
+  }
+
+  /** How many there are under exactly this pattern. */
+  count(pattern: string): number {
+    return this.#at(pattern)?.here.size ?? 0;
   }
 
   /** Every value whose pattern matches the name. */
@@ -105,6 +108,12 @@ export class PatternTable<Value> {
       this.#found.set(name, found);
     }
     return found;
+  }
+
+  #at(pattern: string): Node<Value> | undefined {
+    let node: Node<Value> | undefined = this.#root;
+    for (const segment of pattern.split(".")) node = node?.next.get(segment);
+    return node;
   }
 
   #changed(pattern: string): void {

@@ -1,6 +1,7 @@
-/** What users hand to a bus, looked at: not every caller is checked by TypeScript. */
+/** What users hand to a bus or an emitter, looked at: not every caller is checked by TypeScript. */
 
-import type { AnyCall, AnyEvent, AnyStream, ContractNamespace } from "../contract.js";
+import type { AnyCall, AnyEvent, AnyStream, ContractNamespace } from "./contract.js";
+import { patternProblem } from "./events/patterns.js";
 
 /** The member itself. @throws TypeError it is none of this kind. */
 export function memberOf<Member extends AnyEvent | AnyCall | AnyStream>(
@@ -22,8 +23,29 @@ export function functionOf<Value>(value: Value, where: string): Value {
   return value;
 }
 
+/** The listener itself. @throws TypeError it is no function, or one whose calls nobody would run. */
+export function listenerOf<Value>(listener: Value, where: string): Value {
+  const kind = Object.prototype.toString.call(functionOf(listener, where));
+  if (!kind.includes("Generator")) return listener;
+  throw new TypeError(
+    `${where}: ${Reflect.get(listener as object, "name")} is a generator function, which nobody would run`,
+  );
+}
+
 export function isContract(what: unknown): what is ContractNamespace {
   return typeof what === "object" && what !== null && "__contract__" in what;
+}
+
+/** What somebody listens to: an event, all of a contract, or what a pattern matches. */
+export type What = AnyEvent | ContractNamespace | string;
+
+/** Its pattern, and whether its listeners are handed the name as well. @throws TypeError it is none of these. */
+export function wanted(what: What, where: string): readonly [pattern: string, isNamed: boolean] {
+  if (isContract(what)) return [`${what.__contract__.name}.**`, true];
+  if (typeof what !== "string") return [memberOf(what, "event", where).name, false];
+  const problem = patternProblem(what);
+  if (problem !== undefined) throw new TypeError(`${where}: ${problem}`);
+  return [what, true];
 }
 
 /** A time-out as the wire can say it. @throws TypeError it is no time. */
