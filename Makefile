@@ -135,6 +135,15 @@ test-codegen: setup js-shim/dist/.made ## The generator: every type, models from
 test-js: setup js-shim/dist/.made ## The JavaScript side: the same
 	npm --workspace js-shim test -- --reporter=default --reporter=junit --outputFile.junit=$(CURDIR)/$(REPORTS)/js.xml
 
+EVENT_REPORTS := $(CURDIR)/$(REPORTS)/events
+
+.PHONY: test-events
+test-events: setup ## The emitter's semantics, the same rows by Python and by TypeScript, and how many each ran (docs/events.md)
+	rm -f $(EVENT_REPORTS)-python.xml $(EVENT_REPORTS)-typescript.xml
+	$(PY) -m pytest -q tests/events/test_cases.py --junit-xml=$(EVENT_REPORTS)-python.xml
+	npm --workspace js-shim test -- test/events/cases.test.ts --passWithNoTests --reporter=junit --outputFile.junit=$(EVENT_REPORTS)-typescript.xml
+	$(PY) tools/event_rows.py Python=$(EVENT_REPORTS)-python.xml TypeScript=$(EVENT_REPORTS)-typescript.xml
+
 .PHONY: test-e2e
 test-e2e: setup runtimes js-shim/dist/.made ## Real processes: Electron, Chromium and Node.js against Python
 	$(ELECTRON) $(SCREEN) npm --workspace ionbus-e2e test -- --reporter=default --reporter=junit \

@@ -96,9 +96,10 @@ class Subscription:
             self.call = as_tasks(until, self.call, self.close, partial(registry.failed, self))
         if once:
             self.call = partial(_closed_before, self, self.call)
-        registry.add(self)
         if until is not None and not isinstance(until, asyncio.TaskGroup):
             self.on_close(bind(until, self.close))
+        if self.is_open:  # else `until` has ended already
+            registry.add(self)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.pattern}{'' if self.is_open else ' closed'}>"
