@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, Field, SecretStr
 
-from ionbus import Contract, Emitter, Event, ListenerFailure, Received, Subscription
+from ionbus import Contract, Emitter, Event, ListenerFailure, Received
 from ionbus.events.emitter import MAX_UNDER_WAY
 from ionbus.events.patterns import PatternTable
+from ionbus.events.subscription import Subscription
 
 
 class Login(BaseModel):
@@ -331,13 +332,17 @@ async def test_100_000_subscriptions_that_were_closed_leave_nothing() -> None:
 
     for each in open_some(owner, 100):
         each.close()
+    del each
     before = objects()
-    for _ in range(10):
+
+    def open_and_close() -> None:
         opened = open_some(owner, 10_000)
         emitter.emit_nowait(Site.pinged)
         for each in opened:
             each.close()
-    del opened, each
+
+    for _ in range(10):
+        open_and_close()
     assert objects() - before < 100
     assert emitter.subscriptions() == []
     del owner
