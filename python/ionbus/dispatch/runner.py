@@ -91,6 +91,8 @@ class _Parked(NamedTuple):
     """A worker without work."""
 
     worker: asyncio.Task[None]
+    step: Callable[[asyncio.Future[None] | None], object]
+    """Makes a step of it."""
     future: asyncio.Future[None]
     """What it waits for."""
 
@@ -197,13 +199,12 @@ class Runner:
 
     def _step_by_hand(self, parked: _Parked) -> None:
         """Have the worker go through the queue now."""
-        worker, future = parked
+        worker, step, future = parked
         self._parked = None
         self._has_worker = True
         _enter_task(self._loop, worker)
         try:
-            steps: Any = worker.get_coro()
-            stopped: object = steps.send(future)
+            stopped = step(future)
         finally:
             _leave_task(self._loop, worker)
         if isinstance(stopped, BaseException):
@@ -228,19 +229,22 @@ class Runner:
         by_hand: asyncio.Future[None] | None = (
             None  # what asyncio has it wait for while it is stepped by hand
         )
+        steps: Any = worker.get_coro()
+        parked: _Parked | None = None
         while True:
             is_to_end = yield from self._go_through(worker, by_hand)
             if is_to_end:
                 return
-            future = by_hand  # asyncio waits for that one still, unless the worker has gone on as a task
+            # asyncio waits for the same future still, unless the worker has gone on as a task
             if not self._parks or self._parked is not None:
-                if future is not None and not future.done():
+                if by_hand is not None and not by_hand.done():
                     yield  # only a task can end
                 return
-            if future is None or future.done():
-                future = self._loop.create_future()
+            if parked is None or parked.future is not by_hand or by_hand.done():
+                parked = _Parked(worker, steps.send, self._loop.create_future())
+            future: Any = parked.future
             future._asyncio_future_blocking = True  # noqa: SLF001 - as awaiting it does, which only the loop may end
-            self._parked = _Parked(worker, future)
+            self._parked = parked
             by_hand = yield future
 
     def _go_through(
@@ -254,7 +258,6 @@ class Runner:
         # A handler may have cancelled what it took for its task alone, and ended: the CancelledError that is to come is not for
         # another. Before Python 3.13 it comes although `uncancel` was called, so that `cancelling` does not tell.
         task: Any = worker
-        is_asyncios = hasattr(task, "_must_cancel")
         is_in_charge = True
         try:
             while queue:
@@ -301,6 +304,7 @@ class Runner:
                     if by_hand is not None:
                         is_cancelled = by_hand.done()
                     else:
+                        is_asyncios = hasattr(task, "_must_cancel")
                         is_cancelled = task._must_cancel if is_asyncios else worker.cancelling() > 0  # noqa: SLF001
                     if is_cancelled:
                         queue.appendleft(entry)
