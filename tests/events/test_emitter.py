@@ -335,14 +335,14 @@ async def test_100_000_subscriptions_that_were_closed_leave_nothing() -> None:
     del each
     before = objects()
 
-    def open_and_close() -> None:
+    def open_and_close(owner: Owner) -> None:
         opened = open_some(owner, 10_000)
         emitter.emit_nowait(Site.pinged)
         for each in opened:
             each.close()
 
     for _ in range(10):
-        open_and_close()
+        open_and_close(owner)
     assert objects() - before < 100
     assert emitter.subscriptions() == []
     del owner
