@@ -293,6 +293,44 @@ async def test_what_needs_a_session_that_is_over_asks_for_another(scene: Scene) 
     assert scene.heard == ["x"]
 
 
+@pytest.mark.parametrize("waits", [False, True], ids=["at once", "after it has waited"])
+async def test_an_event_at_which_a_listener_fails_is_kept_for_that_listener(
+    scene: Scene, *, waits: bool
+) -> None:
+    tried: list[str] = []
+
+    @scene.broker.on(Shop.asked)
+    async def fails(item: Item) -> None:
+        tried.append(item.name)
+        if waits:
+            await asyncio.sleep(0)
+        if item.name in REFUSED or scene.fails:
+            raise RuntimeError(f"no {item.name}")
+
+    @scene.broker.on(Shop.asked)
+    def fails_on_a_thread(item: Item) -> None:
+        if scene.fails:
+            raise RuntimeError(f"no {item.name} here")
+
+    names = ["a", "b", "c", "d"]
+    scene.fails = True
+    for number, name in enumerate(names, 1):
+        scene.publish(number, {"name": name})
+    await eventually(lambda: len(scene.letters) == 8)
+    await eventually(lambda: scene.heard == names)  # the others have heard them all the same
+    letters = list(scene.letters)
+    assert {(letter.listener, letter.value()["name"], letter.error) for letter in letters} == {
+        *(("fails", name, f"RuntimeError: no {name}") for name in names),
+        *(("fails_on_a_thread", name, f"RuntimeError: no {name} here") for name in names),
+    }
+    assert {letter.reason for letter in letters} == {"failed"}
+    scene.fails = False
+    for letter in letters:
+        await scene.letters.resend(letter)
+    assert sorted(tried) == sorted(names * 2)
+    assert (scene.heard, len(scene.letters)) == (names, 0)
+
+
 async def test_a_listener_that_is_gone_is_told(scene: Scene) -> None:
     letter = kept(scene.letters, "shop.asked", bytes(values.encode({"name": "x"})), listener="gone")
     with pytest.raises(CannotResend, match=r"gone does not listen to shop\.asked"):

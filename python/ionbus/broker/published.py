@@ -57,6 +57,7 @@ class Published:
         """Give each to other clients, and what listens to it."""
         peer, member, name = self._peer, self.member, self.member.name
         decode, relay = member.payload.decode, self._serving.events.relay
+        listeners = self._peer.listeners
         begins = [self._begin(listener) for listener in self._serving.listeners.get(name, ())]
         most = max(1, min(MOST_TAKEN, peer.limits.credit_messages // 16))
         for start in range(0, len(payloads), most):
@@ -74,17 +75,24 @@ class Published:
                     size -= len(payload)
                     count -= 1
                     self._wait_for(behind, len(payload))
-                for begin, habit in begins:
+                for begin, listener in begins:
                     try:
                         work = begin(value)
-                    except Exception:
-                        self._serving.log.exception("a listener of %s failed", name)
+                    except Exception as error:  # noqa: BLE001 - it is told of
+                        self.failed(payload, listener, error)
                         continue
+                    listeners.now = (self, payload, listener)
                     if type(work) is CoroutineType:
-                        yield work, habit
+                        yield work, listener.habit
                     else:
-                        peer.listeners.listen(work, habit)
+                        listeners.listen(work, listener.habit)
             self._take(size, count)
+
+    def failed(self, payload: bytes, listener: EventListener, error: BaseException) -> None:
+        """A listener has failed at an event, which is kept for it."""
+        name = listener.told_name
+        self._serving.log.error("%s, a listener of %s, failed", name, self.member.name, exc_info=error)
+        self._give_up("failed", error, payload, name)
 
     def _give_up(
         self, reason: Reason, error: BaseException, payload: bytes, listener: str | None = None
@@ -113,12 +121,12 @@ class Published:
         caught_up.add_done_callback(lambda _: self._take(size, 1))
         self._peer.listeners.watch(caught_up)
 
-    def _begin(self, listener: EventListener) -> tuple[Begin, Habit]:
+    def _begin(self, listener: EventListener) -> tuple[Begin, EventListener]:
         """How to call a listener with a value."""
         signature = listener.signature
         if signature.is_async and signature.takes_payload and not signature.takes_context:
-            return listener.function, listener.habit
-        return partial(self._call, listener), listener.habit
+            return listener.function, listener
+        return partial(self._call, listener), listener
 
     def _call(self, listener: EventListener, value: Any) -> object:
         signature = listener.signature

@@ -11,11 +11,24 @@ from collections.abc import Awaitable, Callable
 from contextvars import Context
 from inspect import isawaitable
 from types import CoroutineType
-from typing import Any
+from typing import Any, Protocol
 
 from ionbus.dispatch.runner import Habit, Made, Runner, Works
 
 log = logging.getLogger("ionbus")
+
+
+class Source(Protocol):
+    """What listeners are started for, which is told of those that fail."""
+
+    def failed(self, payload: bytes, listener: Any, error: BaseException) -> None:
+        """A listener has raised this.
+
+        Args:
+            payload: what it was given.
+            listener: which one.
+            error: what it raised.
+        """
 
 
 class Listeners:
@@ -30,11 +43,15 @@ class Listeners:
         self._runner = runner
         self._max_running = max_running
         self._queued = 0  # what the runner has of them that has not begun
-        self._tasks: set[asyncio.Future[Any]] = set()  # of those that wait for something
+        self._tasks: dict[
+            asyncio.Future[Any], tuple[Source, bytes, Any] | None
+        ] = {}  # of those that wait for something
         self._parked: list[tuple[Works, Context]] = []
         self._quiet: asyncio.Future[None] | None = None  # settled when nothing runs any more
         self.waiting_bytes = 0
         """Payload bytes of the events that wait."""
+        self.now: tuple[Source, bytes, Any] | None = None
+        """What the listener is for that is made, and then started, now."""
         self.on_room: Callable[[], None] | None = None
         """Called when one has ended."""
 
@@ -73,12 +90,12 @@ class Listeners:
             self._queued += 1
             self._runner.start_one(result, self, habit)
         elif result is not None and isawaitable(result):
-            self.watch(result)
+            self.watch(result, self.now)
 
-    def watch(self, running: Awaitable[Any]) -> None:
+    def watch(self, running: Awaitable[Any], what: tuple[Source, bytes, Any] | None = None) -> None:
         """Count what runs elsewhere, as on a thread."""
         future = asyncio.ensure_future(running)
-        self._tasks.add(future)
+        self._tasks[future] = what
         future.add_done_callback(self._future_ended)
 
     # What the runner tells.
@@ -98,15 +115,19 @@ class Listeners:
 
     def suspended(self, task: asyncio.Task[Any]) -> None:
         """A listener waits for something."""
-        self._tasks.add(task)
+        self._tasks[task] = self.now
 
     def ended(self, task: asyncio.Future[Any] | None, error: BaseException | None) -> None:
         """A listener has ended."""
+        what = self.now if task is None else self._tasks.pop(task, None)
         if error is not None and not isinstance(error, asyncio.CancelledError):
-            log.error("a listener failed", exc_info=error)
+            if what is None:
+                log.error("a listener failed", exc_info=error)
+            else:
+                source, payload, listener = what
+                source.failed(payload, listener, error)
         if task is None:
             return
-        self._tasks.discard(task)
         parked, self._parked = self._parked, []
         for works, context in reversed(parked):
             self._runner.resume(works, self, context)
