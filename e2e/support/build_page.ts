@@ -4,8 +4,8 @@
  */
 import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { transform } from "esbuild";
-import { builtPage, inRepository } from "./paths.js";
+import { build, transform } from "esbuild";
+import { builtPage, builtReactPage, inRepository } from "./paths.js";
 
 export default async function buildPage(): Promise<void> {
   await rm(builtPage, { recursive: true, force: true });
@@ -17,9 +17,26 @@ export default async function buildPage(): Promise<void> {
       copyFile(path.join(page, name), path.join(builtPage, name)),
     ),
     copyFile(inRepository("js-shim", "dist", "standalone", "ionbus.js"), path.join(builtPage, "ionbus.js")),
+    bundleReact(),
     ...["page", "lab"].map((name) => stripTypes(page, name)),
     ...["probe", "probe.members", "probe.errors", "probe.schema"].map((name) => stripTypes(generated, name)),
   ]);
+}
+
+/** The page with React is bundled: React is not made for pages without a bundler. */
+async function bundleReact(): Promise<void> {
+  const html = await readFile(inRepository("e2e", "page", "index.html"), "utf8");
+  await mkdir(builtReactPage);
+  await writeFile(path.join(builtReactPage, "index.html"), html.replace("page.js", "react_page.js"));
+  await build({
+    entryPoints: [inRepository("e2e", "page", "react_page.ts")],
+    outfile: path.join(builtReactPage, "react_page.js"),
+    bundle: true,
+    format: "esm",
+    platform: "browser",
+    target: "chrome108",
+    define: { "process.env.NODE_ENV": '"development"' }, // with StrictMode's checks
+  });
 }
 
 async function stripTypes(folder: string, name: string): Promise<void> {

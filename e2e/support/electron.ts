@@ -44,6 +44,8 @@ export interface Launch {
   /** What to start in place of the broker of app/. */
   readonly launch?: import("ionbus/electron-main").LaunchOptions;
   readonly appFolder?: string;
+  /** The folder of what its windows show. Default: page/, built. */
+  readonly page?: string;
 }
 
 /** A running application; what was started with it is found by its mark. */
@@ -60,7 +62,12 @@ export class App implements Place {
     this.#profile = profile;
   }
 
-  static async start({ transport = "port", launch = brokerCommand, appFolder }: Launch = {}): Promise<App> {
+  static async start({
+    transport = "port",
+    launch = brokerCommand,
+    appFolder,
+    page = builtPage,
+  }: Launch = {}): Promise<App> {
     const executablePath = process.env["IONBUS_ELECTRON"];
     if (!executablePath)
       throw new Error("IONBUS_ELECTRON names no Electron: run `make test-e2e`, or see e2e/README.md");
@@ -74,7 +81,7 @@ export class App implements Place {
         `--user-data-dir=${profile}`,
         appFolder ?? inRepository("e2e", "electron", "plain-app"),
       ],
-      env: { ...env, E2E_SETTINGS: JSON.stringify({ launch, transport, page: builtPage }) },
+      env: { ...env, E2E_SETTINGS: JSON.stringify({ launch, transport, page }) },
     });
     const app = new App(electron, await electron.firstWindow(), mark, profile);
     await hasLoaded(app.page);
@@ -136,6 +143,6 @@ export class App implements Place {
 
 /** Wait until the page's script has run. (Playwright's own waiting evaluates text, which the page's policy forbids.) */
 async function hasLoaded(page: Page): Promise<void> {
-  const hasLab = () => page.evaluate(() => "lab" in globalThis).catch(() => false); // it may be navigating
-  await until("the page has loaded", hasLab);
+  const isThere = () => "lab" in globalThis || document.querySelector("main") !== null;
+  await until("the page has loaded", () => page.evaluate(isThere).catch(() => false)); // it may be navigating
 }

@@ -20,3 +20,6 @@ export const brokerCommand = {
 
 /** Where page/ lies, ready to be loaded (support/build_page.ts). */
 export const builtPage = inRepository("e2e", "page", "built");
+
+/** The same of the page with React. */
+export const builtReactPage = path.join(builtPage, "react");
