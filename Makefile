@@ -111,7 +111,7 @@ lock: .venv/.made ## Resolve the dependencies anew: requirements/*.txt and packa
 	  --no-emit-index-url --custom-compile-command "make lock" "$$@"; }; \
 	compile pyproject.toml --all-extras --group dev --output-file requirements/dev.txt; \
 	compile --no-deps requirements/node.in --output-file requirements/node.txt; \
-	compile --group bench --output-file requirements/bench.txt; \
+	compile pyproject.toml --group bench --output-file requirements/bench.txt; \
 	compile --group fuzz --output-file requirements/fuzz.txt; \
 	compile --no-deps requirements/uv.in --output-file requirements/uv.txt
 	rm -rf node_modules package-lock.json

@@ -103,6 +103,14 @@ class Payload(Generic[T]):
         if self._validate is None:
             self._build()
 
+    @property
+    def check(self) -> Callable[..., T]:
+        """pydantic's own validator, for who calls it often: `check(value, by_alias=True, by_name=True)`, and `validate`
+        where it raises, which says what is wrong."""
+        self.prepare()
+        assert self._validate is not None
+        return self._validate
+
     def validate(self, value: object) -> T:
         """Validate a value that has not travelled as bytes, instances of models included.
 

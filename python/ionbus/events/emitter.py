@@ -39,12 +39,12 @@ _Emitted = Event[Any, Any]
 class _Route(Tally):
     """What is the same for each emit of an event."""
 
-    __slots__ = ("name", "validate")
+    __slots__ = ("check", "name")
 
     def __init__(self, event: _Emitted) -> None:
         super().__init__()
         self.name = event.name
-        self.validate = event.payload.validate
+        self.check = event.payload.check
 
 
 class Emitter:
@@ -371,7 +371,10 @@ class Emitter:
     def _publish(self, event: Any, payload: Any, *, waits: bool) -> Passage | None:
         """Call all listeners; gives what to wait for, if there is something."""
         route = self._routes.get(event) or self._open(event)
-        value = route.validate(payload)
+        try:
+            value = route.check(payload, by_alias=True, by_name=True)
+        except Exception:  # noqa: BLE001 - `validate` raises what is to be told
+            value = event.payload.validate(payload)
         subscriptions = self._registry.matching(route.name)
         if not subscriptions:
             return None
