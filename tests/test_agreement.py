@@ -250,6 +250,19 @@ async def test_messages_wait_for_the_description_in_their_order_and_others_do_no
         assert sorted(each[1] for each in told if each[0] == 3) == [1, 2]
 
 
+async def test_a_subscription_waits_with_what_it_asks_for() -> None:
+    async with raw_client(annexed()) as raw:
+        options = {"batch": [2, 60_000]}
+        raw.send(0, 1, 0, announce(), [10, 1, "workshop.*", options], [2, 1, "workshop.report", packed(2)])
+        await eventually(lambda: len(messages(raw)) == 1)
+        raw.send(0, 4, 0, [17, OLDER.fingerprint, TEXT])
+        await eventually(lambda: len(messages(raw)) == 4)
+        told = messages(raw)[1:]
+        assert told[0] == [11, 1]
+        (envelope,) = (each for each in told if each[0] == 13)
+        assert envelope == [13, [1], [1, "workshop.noticed", packed(["step 0", "step 1"])], {"batch": 2}]
+
+
 async def test_a_cancel_waits_behind_its_call() -> None:
     broker = make_broker()
     async with raw_client(broker) as raw:

@@ -91,7 +91,7 @@ function encoded(message: readonly unknown[]): Uint8Array {
     case Message.Item:
       return encodeItem(...(fields as unknown as Parameters<typeof encodeItem>));
     case Message.Envelope:
-      return encodeEnvelope(fields[0] as unknown as number[], packed(fields[1]));
+      return encodeEnvelope(fields[0] as unknown as number[], packed(fields[1]), fields[2]);
     case Message.Unsubscribe:
       return encodeMessage(kind, fields[0]);
     default:

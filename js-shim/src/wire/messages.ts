@@ -64,11 +64,14 @@ export function encodePartHead(transfer: number, length: number, total: number |
 }
 
 /** ENVELOPE around the bytes of an EVENT, which are shared with all sessions. */
-export function encodeEnvelope(numbers: readonly number[], event: Uint8Array): Uint8Array {
-  writer.start().arrayHead(3);
+export function encodeEnvelope(numbers: readonly number[], event: Uint8Array, options?: Options): Uint8Array {
+  writer.start().arrayHead(options === undefined ? 3 : 4);
   writer.integer(Message.Envelope);
   writer.array(numbers, 1);
-  return writer.finish([event], event.length);
+  if (options === undefined) return writer.finish([event], event.length);
+  writer.raw(event);
+  writer.map(options, 1);
+  return writer.finish();
 }
 
 /** The name in an EVENT or ENVELOPE that was encoded here. */

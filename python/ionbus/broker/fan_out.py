@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ionbus.broker.shares import EventShare, Outgoing, Questions
 from ionbus.contract.members import Event, Member
 from ionbus.dispatch.latest import LatestValues, hashable
 from ionbus.errors import NotAllowed
@@ -29,9 +30,10 @@ class Outlet:
 
     Attributes:
         subscribers: the sessions that get it; None: it is not known.
+        shares: those of the subscriptions that asked for some of it; known with the subscribers.
     """
 
-    __slots__ = ("delivery", "encode", "head", "is_broker", "subscribers")
+    __slots__ = ("delivery", "encode", "head", "is_broker", "shares", "subscribers")
 
     def __init__(self, event: AnyEvent) -> None:
         event.payload.prepare()
@@ -40,6 +42,7 @@ class Outlet:
         self.is_broker = event.source != "client"
         self.head = event_head(event.name)
         self.subscribers: tuple[Session, ...] | None = None
+        self.shares: tuple[EventShare, ...] = ()
 
 
 class FanOut:
@@ -52,9 +55,10 @@ class FanOut:
 
     Attributes:
         latest: the newest values that are for all, for whoever subscribes later.
+        questions: what subscriptions with options ask of events.
     """
 
-    __slots__ = ("_largest_shared", "_members", "_outlets", "_sessions", "_told", "latest")
+    __slots__ = ("_largest_shared", "_members", "_outlets", "_sessions", "_told", "latest", "questions")
 
     def __init__(
         self, members: Mapping[str, Member], sessions: Mapping[bytes, Session], limits: Limits
@@ -65,6 +69,7 @@ class FanOut:
         self._outlets: dict[AnyEvent, Outlet] = {}
         self._told: list[Outlet] = []  # those that know their subscribers
         self.latest = LatestValues(limits.max_latest_keys, limits.max_latest_bytes)
+        self.questions = Questions()
 
     def publish(
         self, event: Any, value: Any, payload: Encoded | None = None, sender: Session | None = None
@@ -86,14 +91,16 @@ class FanOut:
         if outlet is None or (payload is None and not outlet.is_broker):
             outlet = self._open(event, is_broker=payload is None)
         delivery = outlet.delivery
+        subscribers = outlet.subscribers
+        if subscribers is None:
+            subscribers = self._find_subscribers(event, outlet)
+        if outlet.shares:
+            return self._publish_some(event, value, payload, outlet, subscribers, sender)
         if payload is None:
             if delivery == "latest":
                 value = event.payload.validate(value)
             payload = outlet.encode(value)
         message, cost = encode_event_after(outlet.head, payload), len(payload)
-        subscribers = outlet.subscribers
-        if subscribers is None:
-            subscribers = self._find_subscribers(event.name, outlet)
         if delivery == "latest" or cost > self._largest_shared:
             return self._give_each(event, value, message, cost, subscribers, sender)
         entry = SharedEvent(message, cost, delivery)
@@ -106,9 +113,44 @@ class FanOut:
     def relay(self, event: AnyEvent, value: Any, payload: bytes, sender: Session | None) -> list[Session]:
         """`publish` what a client has published; nothing is made of what nobody else listens to."""
         outlet = self._outlets.get(event)
-        if outlet is not None and outlet.subscribers == () and outlet.delivery != "latest":
+        if (
+            outlet is not None
+            and outlet.subscribers == ()
+            and not outlet.shares
+            and outlet.delivery != "latest"
+        ):
             return []
         return self.publish(event, value, payload, sender)
+
+    def _publish_some(
+        self,
+        event: AnyEvent,
+        value: Any,
+        payload: Encoded | None,
+        outlet: Outlet,
+        subscribers: tuple[Session, ...],
+        sender: Session | None,
+    ) -> list[Session]:
+        """`publish` an event of which somebody asked for some: it is encoded where somebody gets it."""
+        delivery = outlet.delivery
+        if payload is None and delivery == "latest":
+            value = event.payload.validate(value)
+        outgoing = Outgoing(event, event.payload.plain(value), payload)
+        behind: list[Session] = []
+        if subscribers or delivery == "latest":
+            payload = outgoing.payload
+            message, cost = encode_event_after(outlet.head, payload), len(payload)
+            if delivery == "latest" or cost > self._largest_shared:
+                behind = self._give_each(event, value, message, cost, subscribers, sender)
+            else:
+                entry = SharedEvent(message, cost, delivery)
+                behind = [each for each in subscribers if each is not sender and each.share(entry)]
+        behind += [
+            share.session
+            for share in outlet.shares
+            if share.session is not sender and share.give(outgoing) and share.session not in behind
+        ]
+        return behind
 
     def _open(self, event: Any, *, is_broker: bool) -> Outlet:
         if is_broker:
@@ -152,8 +194,10 @@ class FanOut:
                 f"{event.name} is of the contract {event.contract.name}, which is not served here; give it to Broker"
             )
 
-    def _find_subscribers(self, name: str, outlet: Outlet) -> tuple[Session, ...]:
-        subscribers = tuple(each for each in self._sessions.values() if each.subscribes(name))
+    def _find_subscribers(self, event: AnyEvent, outlet: Outlet) -> tuple[Session, ...]:
+        sessions = self._sessions.values()
+        outlet.shares = tuple(share for each in sessions for share in each.shares_of(event))
+        subscribers = tuple(each for each in sessions if each.subscribes(event.name))
         outlet.subscribers = subscribers
         self._told.append(outlet)
         return subscribers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ionbus.broker.agreement import Questions, Triple
 from ionbus.broker.principals import Rights
 from ionbus.broker.published import Published, refused
+from ionbus.broker.shares import EventShare, Outgoing
 from ionbus.broker.subscribed import Subscribed, withheld
 from ionbus.channels.base import Channel, PeerIdentity
 from ionbus.channels.pump import Pump
@@ -103,7 +104,7 @@ class Session:
             runner=serving.runner,
         )
         self._peer.max_message_bytes = attended.max_message_bytes
-        self._subscribed = Subscribed(serving, attended.session, self.may)
+        self._subscribed = Subscribed(serving, self, attended.session, self.may)
         self.held_bytes = 0
         """What the broker keeps for it, as it was looked at last."""
         self._published: dict[str, Published] = {}
@@ -169,11 +170,21 @@ class Session:
         name = event.name
         peer = self._peer
         peer.raise_if_ended()
+        shares = self.shares_of(event)
         key = None
         if event.delivery == "latest":
             payload = event.payload.validate(payload)
             key = (name, hashable(event.key_of(payload)))
-        data = event.payload.encode(payload)
+        if shares:
+            outgoing = Outgoing(event, event.payload.plain(payload))
+            is_behind = self._give_some(outgoing, shares)
+            if key is None and not self.subscribes(name):
+                if is_behind:
+                    await peer.until(lambda: self._engine.accepts_events)
+                return
+            data = outgoing.payload
+        else:
+            data = event.payload.encode(payload)
         message = encode_event(name, data)
         if key is not None:
             self._subscribed.keep(name, key, message, len(data))
@@ -183,6 +194,14 @@ class Session:
             await peer.emit(message, len(data), event.delivery, key)
         elif self._serving.turn.is_long:
             await asyncio.sleep(0)
+
+    def _give_some(self, outgoing: Outgoing, shares: Sequence[EventShare]) -> bool:
+        """Give an event to subscriptions with options; whether they got it, and the session is behind."""
+        engine = self._engine
+        before = engine.queued_events
+        for share in shares:
+            share.give(outgoing)
+        return engine.queued_events > before and not engine.accepts_events
 
     async def call(self, call: Any, request: Any = None, *, timeout: Any = UNSET) -> Any:
         """Call this session's client."""
@@ -210,8 +229,24 @@ class Session:
     # What the broker's fan-out does.
 
     def subscribes(self, name: str) -> bool:
-        """Whether it gets the event of this name."""
+        """Whether it gets the event of this name, each time."""
         return self._subscribed.wants(name)
+
+    def shares_of(self, event: Event[Any, Any]) -> Sequence[EventShare]:
+        """What its subscriptions with options get of an event."""
+        return self._subscribed.shares_of(event)
+
+    def shares_hold(self, more: int) -> None:
+        """So many bytes more are kept for subscriptions with options."""
+        self._subscribed.shares_hold += more
+
+    def forget(self, name: str, count: int) -> None:
+        """So many events that waited for a subscription with options were forgotten for others."""
+        self._engine.dropped[name, "forgotten"] += count
+
+    def flush_shares(self) -> None:
+        """Send what waits for its subscriptions with options, before its time."""
+        self._subscribed.flush()
 
     def share(self, entry: SharedEvent) -> bool:
         """Queue an event that other sessions' queues hold as well; whether its sender should wait for this session."""
@@ -364,6 +399,7 @@ class Session:
         """It is over: cancel its handlers, fail what waits."""
         self._pump.stop()
         self._questions.stop()
+        self._subscribed.close()
         self._peer.end(error)
 
     @property
@@ -445,7 +481,8 @@ class Session:
         """SUBSCRIBE, UNSUBSCRIBE, ANNOUNCE."""
         match message[0]:
             case Message.SUBSCRIBE:
-                self._subscribe(message[1], message[2])
+                options = message[3] if len(message) > 3 else None
+                self._subscribe(message[1], message[2], options or {})
             case Message.UNSUBSCRIBE:
                 self._subscribed.remove(message[1])
                 self._serving.events.subscriptions_changed()
@@ -551,15 +588,15 @@ class Session:
         if mismatch is not None:
             raise ContractMismatch(mismatch.message)
 
-    def _subscribe(self, number: int, pattern: str) -> None:
+    def _subscribe(self, number: int, pattern: str, options: Mapping[str, object]) -> None:
         now = self._pump.now()
         error = self._subscribed.problem(number, pattern, now)
         error = error or self._mismatched.get(self._serving.contract_of(pattern) or "")
+        error = error or self._subscribed.add(number, pattern, options)
         if error is not None:
             code, text, _ = error_to_wire(error)
             self._peer.send(encode_message(Message.SUBSCRIBED, number, code, text))
             return
-        self._subscribed.add(number, pattern)
         self._serving.events.subscriptions_changed()
         self._peer.send(encode_message(Message.SUBSCRIBED, number))
         self._subscribed.send_newest(number, pattern, now)

@@ -34,7 +34,7 @@ from ionbus.generated.protocol import Limits
 from ionbus.session.acceptor import Acceptor, Refusal, refusal
 from ionbus.session.attended import Attended, Ended
 from ionbus.version import AGENT
-from ionbus.wire.messages import event_in
+from ionbus.wire.messages import events_in
 from ionbus.wire.pieces import Encoded
 
 TICK = 1.0
@@ -234,16 +234,17 @@ class Serving:
 
     def undelivered(self, session: Session, message: Encoded, code: str, why: str) -> None:
         """An EVENT or ENVELOPE for a session has come to nothing."""
-        name, payload = event_in(message)
-        self.dead_letters.add(
-            "undelivered",
-            (code, why),
-            "event",
-            name,
-            payload,
-            session=session.id,
-            principal=session.principal,
-        )
+        name, payloads = events_in(message)
+        for payload in payloads:
+            self.dead_letters.add(
+                "undelivered",
+                (code, why),
+                "event",
+                name,
+                payload,
+                session=session.id,
+                principal=session.principal,
+            )
 
     def release(self, token: str) -> None:
         """The page that had this one-use token is gone: end the session that it opened."""
@@ -281,6 +282,7 @@ class Serving:
                 }:
                     await asyncio.wait(running)
         for session in self.sessions:
+            session.flush_shares()
             session.stop_answering()
         with suppress(TimeoutError):
             async with asyncio.timeout_at(max(ends, self.loop.time() + FAREWELL)):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Hashable, Mapping
+from typing import TYPE_CHECKING, Any
 
+from ionbus.broker.shares import EventShare, Share
 from ionbus.contract.members import Event, Member
 from ionbus.dispatch.latest import LatestValues, newest
-from ionbus.errors import IonbusError, NotAllowed, NotFound, TooLarge
+from ionbus.errors import InvalidPayload, IonbusError, NotAllowed, NotFound, TooLarge
+from ionbus.events.filters import FilterProblem
+from ionbus.events.options import Aggregation
 from ionbus.events.patterns import PatternTable, is_exact, matcher, pattern_problem
 from ionbus.session.attended import Rate
 from ionbus.session.session import Session as Engine
@@ -16,6 +19,7 @@ from ionbus.wire.messages import encode_envelope
 from ionbus.wire.pieces import Encoded
 
 if TYPE_CHECKING:
+    from ionbus.broker.served_session import Session
     from ionbus.broker.serving import Serving
 
 
@@ -24,30 +28,44 @@ class Subscribed:
 
     Args:
         serving: knows the events, and the newest values that are for all.
+        session: whose it is.
         engine: the session's.
         may: whether this client may use a member.
     """
 
-    def __init__(self, serving: Serving, engine: Engine, may: Callable[[Member], bool]) -> None:
+    def __init__(
+        self, serving: Serving, session: Session, engine: Engine, may: Callable[[Member], bool]
+    ) -> None:
         limits = serving.limits
         self._serving = serving
+        self._session = session
         self._engine = engine
         self._may = may
         self._table: PatternTable[int] = PatternTable()
+        self._shares: PatternTable[Share] = PatternTable()
+        self.shares_hold = 0
+        """Bytes that subscriptions with options keep."""
         self._latest = LatestValues(limits.max_latest_keys, limits.max_latest_bytes)
         self._newest_given = Rate(limits.max_newest_rate)
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of the newest values that are for this client alone."""
-        return self._latest.held_bytes
+        """Bytes of the newest values that are for this client alone, and of what waits for its subscriptions with options."""
+        return self._latest.held_bytes + self.shares_hold
 
     def wants(self, name: str) -> bool:
-        """Whether the client gets the event of this name."""
+        """Whether the client gets the event of this name, each time."""
         if not self._table.matching(name):
             return False
         member = self._serving.members.get(name)
         return member is None or self._may(member)
+
+    def shares_of(self, event: Event[Any, Any]) -> list[EventShare]:
+        """What its subscriptions with options get of an event."""
+        shares = self._shares.matching(event.name)
+        if not shares or not self._may(event):
+            return []
+        return [found for share in shares if (found := share.of(event)) is not None]
 
     def keep(self, name: str, key: Hashable, message: Encoded, cost: int) -> None:
         """Remember a `latest` event that was emitted to this client alone."""
@@ -64,10 +82,11 @@ class Subscribed:
         Raises:
             MalformedFrame: the number is taken.
         """
-        if number in self._table:
+        if number in self._table or number in self._shares:
             raise MalformedFrame(f"subscription {number} exists already")
-        if len(self._table) >= self._serving.limits.max_subscriptions:
-            return TooLarge(f"{pattern}: {len(self._table)} subscriptions are in force already")
+        in_force = len(self._table) + len(self._shares)
+        if in_force >= self._serving.limits.max_subscriptions:
+            return TooLarge(f"{pattern}: {in_force} subscriptions are in force already")
         misspelt = pattern_problem(pattern)
         if misspelt is not None:
             return NotFound(misspelt)
@@ -82,25 +101,61 @@ class Subscribed:
                 return withheld(member)
         return None
 
-    def add(self, number: int, pattern: str) -> None:
-        """It is in force."""
-        self._table.add(number, pattern, number)
+    def add(self, number: int, pattern: str, options: Mapping[str, object]) -> IonbusError | None:
+        """It is in force, unless what it asks for makes no sense; then this says why.
+
+        Args:
+            number: the client's for it.
+            pattern: what it is for.
+            options: of SUBSCRIBE.
+        """
+        try:
+            asked = Aggregation.from_wire(options)
+            if asked:
+                share = Share(self._serving, self._session, self._may, number, pattern, asked)
+                self._shares.add(number, pattern, share)
+            else:
+                self._table.add(number, pattern, number)
+        except FilterProblem as problem:
+            return InvalidPayload(f"{pattern}: {problem}")
+        return None
 
     def remove(self, number: int) -> None:
         """It is not any more, if it was."""
         self._table.remove(number)
+        share = self._shares.remove(number)
+        if share is not None:
+            share.close()
+            self.shares_hold -= share.held_bytes
+
+    def flush(self) -> None:
+        """Send what waits for subscriptions with options, before its time."""
+        for share in self._shares.values():
+            share.flush()
+
+    def close(self) -> None:
+        """The session has ended."""
+        for share in self._shares.values():
+            share.close()
 
     def send_newest(self, number: int, pattern: str, now: float) -> None:
         """Give a new subscription the newest value of each key of the `latest` events that it matches."""
         engine, limits, matches = self._engine, self._serving.limits, matcher(pattern)
+        share = self._shares.get(number)
         for name in self._serving.latest_names:
             if not matches(name) or not self._may(self._serving.members[name]):
                 continue
             if engine.queued_events > limits.replay_elements or engine.queued_bytes > limits.max_queued_bytes:
                 return  # the session is ended for it when its bounds are looked at
-            has_others = len(self._table.matching(name)) > 1
+            has_others = len(self._table.matching(name)) > 1  # this one is there as well
             values = newest(name, self._serving.events.latest, self._latest)
             self._newest_given.spend(len(values), now)
+            if share is not None:
+                member = self._serving.members[name]
+                found = share.of(member) if isinstance(member, Event) else None
+                if found is not None:
+                    found.begin(values)
+                continue
             for value in values:
                 if not has_others:
                     engine.emit(value.message, value.cost, "latest", value.key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Literal, overload
 
 from typing_extensions import TypeVar
@@ -16,6 +16,8 @@ from ionbus.dispatch.handlers import ServesCall, ServesPlainCall, ServesPlainStr
 from ionbus.dispatch.reader import StreamReader
 from ionbus.dispatch.subscription import EventReader, Subscription
 from ionbus.errors import IonbusError
+from ionbus.events.filters import FilterData
+from ionbus.events.options import Where
 from ionbus.generated.states import ConnectionState
 from ionbus.session.connection import StateChange
 
@@ -143,38 +145,131 @@ class Bus:
     # Subscriptions and handlers.
 
     @overload
-    def on(self, what: Event[P, Any], listener: Callable[[P], object]) -> Subscription: ...
+    def on(
+        self,
+        what: Event[P, Any],
+        listener: Callable[[P], object],
+        *,
+        every: float | None = ...,
+        latest_by: str | Sequence[str] | None = ...,
+        where: Where[P] | FilterData | str | None = ...,
+        distinct: bool = ...,
+    ) -> Subscription: ...
     @overload
     def on(
-        self, what: str | type[Contract], listener: Callable[[Received[object]], object]
+        self,
+        what: Event[P, Any],
+        listener: Callable[[list[P]], object],
+        *,
+        batch: tuple[int, float],
+        every: float | None = ...,
+        latest_by: str | Sequence[str] | None = ...,
+        where: Where[P] | FilterData | str | None = ...,
+        distinct: bool = ...,
     ) -> Subscription: ...
-    def on(self, what: Any, listener: Callable[[Any], object]) -> Subscription:
+    @overload
+    def on(
+        self,
+        what: str | type[Contract],
+        listener: Callable[[Received[object]], object],
+        *,
+        every: float | None = ...,
+        latest_by: str | Sequence[str] | None = ...,
+        where: FilterData | str | None = ...,
+        distinct: bool = ...,
+    ) -> Subscription: ...
+    @overload
+    def on(
+        self,
+        what: str | type[Contract],
+        listener: Callable[[list[Received[object]]], object],
+        *,
+        batch: tuple[int, float],
+        every: float | None = ...,
+        latest_by: str | Sequence[str] | None = ...,
+        where: FilterData | str | None = ...,
+        distinct: bool = ...,
+    ) -> Subscription: ...
+    def on(self, what: Any, listener: Callable[[Any], object], **some: Any) -> Subscription:
         """Listen to events: a function that is called with each, or an `async def` that is started with each.
 
-        Listeners start in order and do not wait for one another.
+        Listeners start in order and do not wait for one another. What is asked for besides is done by the broker, so that what is not
+        wanted never travels (docs/aggregation.md).
 
         Args:
             what: an event, a contract (all its events), or a pattern as `"conductor.*"`. The last two give `Received`.
             listener: what to call.
+            every: at most one event in so many seconds, the newest; with `latest_by` the newest of each key.
+            latest_by: the field, or fields, that tell events apart, spelled as on the wire: the newest takes the place of one that waits.
+            batch: a count and seconds: the listener is called with a list, of so many or of what there is after that time.
+            where: which events: a function that describes it, as `lambda p: (p.percent >= 50) & (p.state == "done")`, which is called
+                once and not with events; text, as `"percent >= 50"`; or plain data.
+            distinct: no event that is the same as the one before, of its key.
 
         Returns:
             The subscription; closing it ends this.
+
+        Raises:
+            TypeError: `what` is nothing to listen to, or the listener no function.
+            ValueError: a malformed pattern, or something asked for that makes no sense or does not fit the event.
         """
-        return self._session.on(what, listener)
+        return self._session.on(what, listener, **some)
 
     @overload
-    def events(self, what: Event[P, Any]) -> EventReader[P]: ...
+    def events(
+        self,
+        what: Event[P, Any],
+        *,
+        every: float | None = ...,
+        latest_by: str | Sequence[str] | None = ...,
+        where: Where[P] | FilterData | str | None = ...,
+        distinct: bool = ...,
+    ) -> EventReader[P]: ...
     @overload
-    def events(self, what: str | type[Contract]) -> EventReader[Received[object]]: ...
-    def events(self, what: Any) -> EventReader[Any]:
+    def events(
+        self,
+        what: Event[P, Any],
+        *,
+        batch: tuple[int, float],
+        every: float | None = ...,
+        latest_by: str | Sequence[str] | None = ...,
+        where: Where[P] | FilterData | str | None = ...,
+        distinct: bool = ...,
+    ) -> EventReader[list[P]]: ...
+    @overload
+    def events(
+        self,
+        what: str | type[Contract],
+        *,
+        every: float | None = ...,
+        latest_by: str | Sequence[str] | None = ...,
+        where: FilterData | str | None = ...,
+        distinct: bool = ...,
+    ) -> EventReader[Received[object]]: ...
+    @overload
+    def events(
+        self,
+        what: str | type[Contract],
+        *,
+        batch: tuple[int, float],
+        every: float | None = ...,
+        latest_by: str | Sequence[str] | None = ...,
+        where: FilterData | str | None = ...,
+        distinct: bool = ...,
+    ) -> EventReader[list[Received[object]]]: ...
+    def events(self, what: Any, **some: Any) -> EventReader[Any]:
         """Take events one at a time: `async with bus.events(...) as events: async for event in events`.
 
         An event counts as consumed when it is taken, so that a slow reader slows its sender down.
 
         Args:
             what: as for `on`.
+            some: `every`, `latest_by`, `batch`, `where` and `distinct`, as for `on`; with `batch` each item is a list.
+
+        Raises:
+            TypeError, ValueError: as for `on`.
         """
-        return self._session.events(what)
+        return self._session.events(what, **some)
 
     @overload
     def handle(self, member: Call[None, ResponseT, Literal["client"]]) -> ServesPlainCall[ResponseT]: ...

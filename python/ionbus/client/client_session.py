@@ -24,7 +24,7 @@ from ionbus.dispatch.handlers import Handler, check_handled, make_handler
 from ionbus.dispatch.latest import hashable
 from ionbus.dispatch.peer import Peer
 from ionbus.dispatch.reader import StreamReader
-from ionbus.dispatch.subscription import Decode, EventReader, Subscription, Subscriptions
+from ionbus.dispatch.subscription import EVERYTHING, Decode, EventReader, Subscription, Subscriptions
 from ionbus.dispatch.threads import Threads
 from ionbus.errors import (
     ConnectionLost,
@@ -35,6 +35,7 @@ from ionbus.errors import (
     error_from_wire,
     printable,
 )
+from ionbus.events.options import Aggregation, aggregation
 from ionbus.events.patterns import matcher, pattern_problem
 from ionbus.generated.protocol import Limits, Message
 from ionbus.generated.states import ConnectionState
@@ -169,16 +170,19 @@ class ClientSession:
         self.announce(event.contract)
         await self.peer.emit(encode_event(name, data), len(data), event.delivery, key)
 
-    def on(self, what: Any, listener: Callable[[Any], object]) -> Subscription:
-        """Listen to events."""
-        pattern, decode = self._what(what)
+    def on(self, what: Any, listener: Callable[[Any], object], **options: Any) -> Subscription:
+        """Listen to events; `options` are those of `aggregation`."""
+        asked = _asked(what, options)
+        pattern, decode = self._what(what, in_batches=asked.batch is not None)
         if not callable(listener):
             raise TypeError(f"{pattern}: a listener is a function, not {listener!r}")
-        return self._subscriptions.add(pattern, decode, listener)
+        return self._subscriptions.add(pattern, decode, listener, asked=asked)
 
-    def events(self, what: Any) -> EventReader[Any]:
-        """Take events one at a time."""
-        return EventReader(self._subscriptions, *self._what(what))
+    def events(self, what: Any, **options: Any) -> EventReader[Any]:
+        """Take events one at a time; `options` are those of `aggregation`."""
+        asked = _asked(what, options)
+        pattern, decode = self._what(what, in_batches=asked.batch is not None)
+        return EventReader(self._subscriptions, pattern, decode, asked)
 
     def handle(self, member: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Decorate the function that answers a call or stream of the broker."""
@@ -308,12 +312,12 @@ class ClientSession:
         if self._is_withheld(name):
             raise NotAllowed(f"{name}: the broker gave no right to use it")
 
-    def _what(self, what: Any) -> tuple[str, Decode]:
+    def _what(self, what: Any, *, in_batches: bool = False) -> tuple[str, Decode]:
         """The pattern of what to listen to, and how its payloads are read."""
         if isinstance(what, Event):
             self.announce(what.contract)
-            decode = what.payload.decode
-            return what.name, lambda _, payload: decode(payload)
+            read: Callable[[bytes], object] = what.payload.decode_batch if in_batches else what.payload.decode
+            return what.name, lambda _, payload: read(payload)
         if isinstance(what, type) and issubclass(what, Contract) and hasattr(what, "__contract__"):
             info = what.__contract__
             members = {member.name: member for member in info.members.values() if isinstance(member, Event)}
@@ -326,12 +330,19 @@ class ClientSession:
                     name, decode_any(payload, name) if member is None else member.payload.decode(payload)
                 )
 
-            return f"{info.name}.**", typed
+            def typed_batch(name: str, payload: bytes) -> list[Received[object]]:
+                member = members.get(name)
+                values = _list(payload, name) if member is None else member.payload.decode_batch(payload)
+                return [Received(name, value) for value in values]
+
+            return f"{info.name}.**", typed_batch if in_batches else typed
         if not isinstance(what, str):
             raise TypeError(f"what to listen to is an event, a contract or a pattern, not {what!r}")
         problem = pattern_problem(what)
         if problem is not None:
             raise ValueError(problem)
+        if in_batches:
+            return what, lambda name, payload: [Received(name, value) for value in _list(payload, name)]
         return what, lambda name, payload: Received(name, decode_any(payload, name))
 
     def announce(self, info: ContractInfo) -> None:
@@ -401,6 +412,19 @@ class ClientSession:
         if not self._opened.done():
             self._opened.set_exception(error)
             self._opened.exception()  # nobody may be waiting
+
+
+def _asked(what: Any, options: dict[str, Any]) -> Aggregation:
+    """What is asked for of the events. Raises ValueError where that makes no sense."""
+    if not options:
+        return EVERYTHING
+    return aggregation(**options, payload=what.payload if isinstance(what, Event) else None)
+
+
+def _list(payload: bytes, name: str) -> list[object]:
+    """A batch of an event whose type is not known here."""
+    values = decode_any(payload, name)
+    return values if isinstance(values, list) else [values]
 
 
 def _info(contract: type[Contract]) -> ContractInfo:

@@ -133,9 +133,32 @@ class Payload(Generic[T]):
         except (TypeError, ValueError) as error:
             raise _refusal(self.where, "", str(error), SENDING) from error
 
+    def plain(self, value: object) -> object:
+        """`dump`, in one step where the type allows it.
+
+        Raises:
+            InvalidPayload: the value does not fit the type.
+        """
+        self.prepare()
+        assert self._validators is not None
+        direct = self._validators.direct
+        if direct is not None:
+            try:
+                return direct.validate(value)
+            except (ValueError, TypeError, OverflowError):
+                pass
+        return self.dump(value)
+
     def _encode(self, value: object) -> Encoded:
         """`encode`, the usual way."""
-        dumped = self.dump(value)
+        return self.encode_plain(self.dump(value))
+
+    def encode_plain(self, dumped: object) -> Encoded:
+        """The bytes of what `plain` gave.
+
+        Raises:
+            InvalidPayload: it holds what cannot travel.
+        """
         try:
             encoded = encode_in_pieces(dumped)
         except ValueRefused as refused:
@@ -165,6 +188,16 @@ class Payload(Generic[T]):
             return validate(value, by_alias=True)
         except (ValidationError, InvalidOperation) as error:
             self._refuse(error, ARRIVING)
+
+    def decode_batch(self, data: bytes) -> list[T]:
+        """`decode` an array of values, as a batch brings it."""
+        try:
+            values = decode(data)
+        except ValueRefused as refused:
+            raise _refusal(self.where, refused.path, refused.problem, ARRIVING) from None
+        if not isinstance(values, list):
+            raise _refusal(self.where, "", "a batch is a list", ARRIVING)
+        return [self._checked(value, ARRIVING) for value in values]
 
     def _build(self) -> None:
         """Make the validator of the wire's spelling, at the first use: a contract has many types, and the types may not be complete yet."""

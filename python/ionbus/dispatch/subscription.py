@@ -6,12 +6,13 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 from ionbus.dispatch.handouts import Handouts, Kept
 from ionbus.dispatch.runner import Habit
 from ionbus.dispatch.waiting import Waiters, wait_with, wake
 from ionbus.errors import CallCancelled, IonbusError
+from ionbus.events.options import Aggregation
 from ionbus.events.patterns import PatternTable
 from ionbus.generated.protocol import Message
 from ionbus.session.outbox import Entry
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from ionbus.dispatch.peer import Peer
 
 P = TypeVar("P")
+
+EVERYTHING: Final = Aggregation()
+"""Every event, each time, one by one."""
 
 Decode = Callable[[str, bytes], Any]
 """From an event's name and payload to what its listener is given."""
@@ -36,7 +40,10 @@ class Subscription:
         pattern: str,
         decode: Decode,
         function: Callable[..., Any],
+        asked: Aggregation,
     ) -> None:
+        self.asked = asked
+        """What it wants of the events."""
         self.pattern = pattern
         self.number = number
         self._subscriptions = subscriptions
@@ -109,20 +116,23 @@ class Subscriptions:
         self.peer = peer
         self.handouts = Handouts(peer.listeners, peer.consumed, peer.refuse)
         self._table: PatternTable[Subscription] = PatternTable()
+        self._by_number: dict[
+            int, Subscription
+        ] = {}  # also those that ask for some only, whose events are addressed to them
         self._last = 0
         self.readers: set[EventReader[Any]] = set()
         """Those that are inside their block."""
 
     def __contains__(self, subscription: Subscription) -> bool:
-        return subscription.number in self._table
+        return subscription.number in self._by_number
 
     def matching(self, name: str) -> tuple[Subscription, ...]:
-        """Those that want an event."""
+        """Those that want an event each time."""
         return self._table.matching(name)
 
     def numbered(self, numbers: list[int]) -> list[Subscription]:
         """Those with these numbers that still listen."""
-        found = [self._table.get(number) for number in numbers]
+        found = [self._by_number.get(number) for number in numbers]
         return [subscription for subscription in found if subscription is not None]
 
     def add(
@@ -131,11 +141,14 @@ class Subscriptions:
         decode: Decode,
         function: Callable[..., Any],
         kind: type[Subscription] = Subscription,
+        asked: Aggregation = EVERYTHING,
     ) -> Subscription:
         """Listen to a pattern, and tell the broker."""
         self._last += 1
-        subscription = kind(self, self._last, pattern, decode, function)
-        self._table.add(subscription.number, pattern, subscription)
+        subscription = kind(self, self._last, pattern, decode, function, asked)
+        self._by_number[subscription.number] = subscription
+        if not asked:
+            self._table.add(subscription.number, pattern, subscription)
         try:
             self.peer.raise_if_ended()
         except IonbusError as error:
@@ -146,36 +159,41 @@ class Subscriptions:
 
     def remove(self, subscription: Subscription) -> None:
         """Listen no more, and tell the broker."""
-        if self._table.remove(subscription.number) is None:
+        if self._by_number.pop(subscription.number, None) is None:
             return
+        self._table.remove(subscription.number)
         subscription.answered(CallCancelled(f"{subscription.pattern}: closed before the broker confirmed it"))
         if not self.peer.is_ended:
             self.peer.send(encode_message(Message.UNSUBSCRIBE, subscription.number))
 
     def answered(self, number: int, error: IonbusError | None) -> str | None:
         """SUBSCRIBED has arrived; gives the pattern of a subscription that was refused."""
-        subscription = self._table.get(number)
+        subscription = self._by_number.get(number)
         if subscription is None:
             return None
         if error is not None:
+            del self._by_number[number]
             self._table.remove(number)
         subscription.answered(error)
         return None if error is None else subscription.pattern
 
     def tell_again(self) -> None:
         """A new session knows none of them."""
-        for subscription in self._table.values():
+        for subscription in self._by_number.values():
             self._tell(subscription)
 
     def end(self, error: IonbusError) -> None:
         """The session has ended for good."""
-        for subscription in self._table.values():
+        for subscription in self._by_number.values():
             subscription.answered(type(error)(error.message))
         for reader in self.readers:
             reader.end()
 
     def _tell(self, subscription: Subscription) -> Entry:
-        return self.peer.send(encode_message(Message.SUBSCRIBE, subscription.number, subscription.pattern))
+        options = subscription.asked.to_wire() or None
+        return self.peer.send(
+            encode_message(Message.SUBSCRIBE, subscription.number, subscription.pattern, options)
+        )
 
 
 class _Queued(Subscription):
@@ -206,7 +224,14 @@ class _Queued(Subscription):
 class EventReader(Generic[P]):
     """Events one at a time, with back-pressure: `async with bus.events(...) as events: async for event in events`."""
 
-    def __init__(self, subscriptions: Subscriptions, pattern: str, decode: Decode) -> None:
+    def __init__(
+        self,
+        subscriptions: Subscriptions,
+        pattern: str,
+        decode: Decode,
+        asked: Aggregation = EVERYTHING,
+    ) -> None:
+        self._asked = asked
         self._subscriptions = subscriptions
         self._pattern = pattern
         self._decode = decode
@@ -214,7 +239,7 @@ class EventReader(Generic[P]):
         self._waiters: Waiters = set()
 
     async def __aenter__(self) -> Self:
-        queue = self._subscriptions.add(self._pattern, self._decode, self._wake, _Queued)
+        queue = self._subscriptions.add(self._pattern, self._decode, self._wake, _Queued, self._asked)
         assert isinstance(queue, _Queued)
         self._queue = queue
         try:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 from ionbus.contract.payload import Payload
 from ionbus.events.fields import Fields
@@ -14,7 +14,16 @@ from ionbus.events.filters import FilterData, FilterProblem, plain_filter, read_
 from ionbus.events.recorded import recorded
 from ionbus.wire.values import ValueRefused, decode, encode
 
-__all__ = ["Aggregation", "aggregation"]
+__all__ = ["Aggregation", "Where", "aggregation"]
+
+P_contra = TypeVar("P_contra", contravariant=True)
+
+
+class Where(Protocol[P_contra]):
+    """A function that describes a filter; a truth joined by `&`, `|` or `~` is an `int` to type checkers."""
+
+    def __call__(self, payload: P_contra, /) -> int: ...
+
 
 MAX_EVERY_MS: Final = 3_600_000
 MAX_BATCH: Final = 10_000
@@ -109,7 +118,7 @@ def aggregation(
     every: float | None = None,
     latest_by: str | Sequence[str] | None = None,
     batch: tuple[int, float] | None = None,
-    where: Callable[[Any], object] | FilterData | str | None = None,
+    where: Where[Any] | FilterData | str | None = None,
     distinct: bool = False,
     payload: Payload[Any] | None = None,
 ) -> Aggregation:

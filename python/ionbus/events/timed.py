@@ -38,6 +38,11 @@ class Timed(Generic[T]):
         """What is kept."""
         return self._aggregate.held_bytes
 
+    @property
+    def forgotten(self) -> int:
+        """How many values that waited were forgotten for others."""
+        return self._aggregate.forgotten
+
     def add(self, value: T) -> None:
         """A value has come."""
         aggregate = self._aggregate

@@ -89,11 +89,25 @@ def encode_item(request: int, payload: Encoded) -> Encoded:
     return _pack((_ITEM, request, payload))
 
 
-def encode_envelope(numbers: Sequence[int], event: Encoded) -> Encoded:
+def encode_envelope(numbers: Sequence[int], event: Encoded, options: Options | None = None) -> Encoded:
     """ENVELOPE around the bytes of an EVENT, which are shared with all sessions."""
     head = _pack([int(Message.ENVELOPE), list(numbers)])
-    head = b"\x93" + head[1:]
-    return head + event if isinstance(event, bytes) else Pieces(head, event)
+    head = (b"\x94" if options else b"\x93") + head[1:]
+    tail = _pack(options) if options else b""
+    return head + event + tail if isinstance(event, bytes) else Pieces(head, event, tail)
+
+
+def array_of(payloads: Sequence[Encoded]) -> Encoded:
+    """The payload that is an array of these, whose bytes stay as they are."""
+    count = len(payloads)
+    if count < 16:
+        head = bytes((0x90 + count,))
+    elif count < 65_536:
+        head = b"\xdc" + count.to_bytes(2, "big")
+    else:
+        head = b"\xdd" + count.to_bytes(4, "big")
+    joined = Pieces(head, *payloads)
+    return joined if len(joined) > KEPT_BUFFER_BYTES else bytes(joined)
 
 
 def _around(fields: tuple[object, ...], payload: Encoded, options: Options | None = None) -> Encoded:
@@ -137,11 +151,24 @@ def event_name(message: Encoded) -> str:
     return str(fields[1] if fields[0] == _EVENT else fields[2][1])
 
 
-def event_in(message: Encoded) -> tuple[str, bytes]:
-    """The name and the payload of an EVENT or ENVELOPE that was encoded here."""
+def events_in(message: Encoded) -> tuple[str, list[bytes]]:
+    """The name and the payload of an EVENT or ENVELOPE that was encoded here; the payloads where it is a batch."""
     fields = msgpack.unpackb(bytes(message))
     event = fields if fields[0] == _EVENT else fields[2]
-    return str(event[1]), event[2]
+    is_batch = fields[0] != _EVENT and len(fields) > 3 and "batch" in fields[3]
+    return str(event[1]), _values_in(event[2]) if is_batch else [event[2]]
+
+
+def _values_in(array: bytes) -> list[bytes]:
+    """What `array_of` has put together."""
+    unpacker = msgpack.Unpacker(max_buffer_size=len(array))
+    unpacker.feed(array)
+    values = []
+    for _ in range(unpacker.read_array_header()):
+        start = unpacker.tell()
+        unpacker.skip()
+        values.append(array[start : unpacker.tell()])
+    return values
 
 
 def size_of(part: object) -> int:
