@@ -21,8 +21,9 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from ionbus import Int64
+from ionbus import Call, Contract, Int64
 from ionbus.contract.payload import Payload
+from ionbus.dispatch.handlers import make_handler
 from ionbus.errors import InvalidPayload
 from ionbus.wire.values import encode
 
@@ -262,3 +263,18 @@ def test_an_instance_of_a_subclass_travels_as_its_base() -> None:
 
     payload = Payload(Meta)
     assert payload.encode(Longer(attempt=1)) == payload.encode(Meta(attempt=1))
+
+
+class Work(Contract, name="work", version="1.0"):
+    """A call whose answer needs one step."""
+
+    echo = Call(Meta, Meta)
+
+
+def test_a_handler_that_was_registered_before_the_first_use_answers_in_one_step() -> None:
+    async def echo(meta: Meta) -> Meta:
+        return meta
+
+    handler = make_handler(Work.echo, echo)
+    assert Work.echo.response.is_direct
+    assert handler.answer.encode == Work.echo.response.encode != handler.answer._encode

@@ -70,3 +70,32 @@ def test_events_are_taken_together_as_far_as_they_could_be_one_by_one() -> None:
     assert (outbox.queued_events, outbox.queued_bytes) == (1, 2)
     assert outbox.take(may_take_event=True) is plain[5]
     assert outbox.take(may_take_event=True) is message
+
+
+def test_messages_are_taken_together_as_far_as_they_could_be_one_by_one() -> None:
+    outbox = Outbox(max_latest_keys=10)
+    plain = [Entry(b"xxx", -1, "session", None, number) for number in range(6)]
+    large = Entry(b"x" * 100, -1, "session", None, 9)
+    for entry in (*plain[:5], large, plain[5]):
+        outbox.push(entry)
+
+    def take(most: int = 10, max_bytes: int = 1_000) -> list[Entry]:
+        return outbox.take_messages(most, max_bytes, largest=50)
+
+    assert take(most=0) == take(max_bytes=0) == []
+    assert take(most=1) == plain[:1]
+    assert take(max_bytes=4) == plain[1:3]
+    assert all(entry.is_numbered for entry in plain[:3])
+    assert (outbox.queued_messages, outbox.queued_message_bytes) == (4, 109)
+    outbox.withdraw(plain[3])
+    assert take() == []  # one that was taken back comes first
+    assert outbox.take(may_take_event=True) is plain[4]
+    assert take() == []  # one that travels in parts comes first
+    assert outbox.take(may_take_event=True) is large
+    outbox.push(event("key"))
+    assert take() == []  # an event waits, which may have come before
+    assert outbox.take(may_take_event=True) is plain[5]
+    assert outbox.queued_messages == outbox.queued_message_bytes == 0
+    outbox.hold(3)
+    outbox.push(Entry(b"xxx", -1, "session", None, 3))
+    assert outbox.take_messages(10, 1_000, 50) == []  # its lane may be held
