@@ -12,9 +12,9 @@ It lets others have the loop after `LONGEST`.
 
 A turn of the event loop between a request and its handler, to wake the worker, costs more than the handler. So a broker's worker does not end
 with the queue: it *parks*, waiting for a future. Whoever takes a frame in a callback of the loop holds the runner meanwhile, and
-steps the parked worker by hand afterwards, in the same turn, within `_enter_task` and `_leave_task`, which asyncio has for those who
-run tasks themselves. Handlers then end before the frame's answers are written. Where one suspends, the future is resolved: asyncio wakes
-the worker, which goes on from there as a task like any other.
+makes first steps in the parked worker's name afterwards, in the same turn, within `_enter_task` and `_leave_task`, which asyncio has for
+those who run tasks themselves. Handlers then end before the frame's answers are written, and the worker has not moved. Where one
+suspends, the future is resolved: asyncio wakes the worker, which goes on from there as a task like any other.
 
 What is queued is an iterator that makes coroutines: a frame may bring hundreds of events, and each is decoded when its turn has
 come, so that few of them are in memory at a time.
@@ -30,6 +30,7 @@ from asyncio.tasks import (  # documented for whoever runs tasks: "Extending", T
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextvars import Context, copy_context
+from enum import Enum, auto
 from functools import partial
 from types import coroutine
 from typing import Any, Final, NamedTuple, Protocol, Self
@@ -87,14 +88,43 @@ class Keeper(Protocol):
         """One that `suspended` told of is over, or one without a task has failed. `error`: what it raised."""
 
 
-class _Parked(NamedTuple):
-    """A worker without work."""
+class _Suspended(NamedTuple):
+    """A coroutine whose first step has ended with a wait: its worker's own from there on."""
 
-    worker: asyncio.Task[None]
-    step: Callable[[asyncio.Future[None] | None], object]
-    """Makes a step of it."""
-    future: asyncio.Future[None]
-    """What it waits for."""
+    work: Work
+    context: Context
+    waits_for: object
+    keeper: Keeper
+    thrown: BaseException | None = None
+    """What its task was told before it could go on."""
+
+
+class _Outcome(Enum):
+    """Why a worker stops at something else than an empty queue, or a suspended coroutine."""
+
+    LETS_GO = auto()
+    """Others have the loop; then it goes on."""
+    ENDS = auto()
+    """It has been cancelled, or there is another one."""
+
+
+_Left = _Suspended | _Outcome | None
+
+
+class _Parked:
+    """A worker without work.
+
+    Attributes:
+        future: what it waits for.
+        left: what it goes on with, where it was stepped by hand meanwhile.
+    """
+
+    __slots__ = ("future", "left", "worker")
+
+    def __init__(self, worker: asyncio.Task[None], future: asyncio.Future[None]) -> None:
+        self.worker = worker
+        self.future = future
+        self.left: _Left = None
 
 
 class Runner:
@@ -198,19 +228,23 @@ class Runner:
             self._loop.create_task(self._work())  # held by the loop, and by a keeper once it has suspended
 
     def _step_by_hand(self, parked: _Parked) -> None:
-        """Have the worker go through the queue now."""
-        worker, step, future = parked
+        """Go through the queue in the name of a parked worker, which only goes on by itself where something is left for it."""
+        worker, future = parked.worker, parked.future
         self._parked = None
         self._has_worker = True
         _enter_task(self._loop, worker)
         try:
-            stopped = step(future)
+            left = self._go_through(worker, future)
         finally:
             _leave_task(self._loop, worker)
-        if isinstance(stopped, BaseException):
-            raise stopped
-        if stopped is not future and not future.done():
-            future.set_result(None)  # it goes on as a task
+        if left is None:
+            if self._parks and self._parked is None:
+                self._parked = parked
+                return
+            left = _Outcome.ENDS
+        parked.left = left
+        if not future.done():  # else it was cancelled, and asyncio tells the worker
+            future.set_result(None)
 
     def _leave(self) -> None:
         """A worker leaves the queue: another one takes it, if there is something in it."""
@@ -226,39 +260,48 @@ class Runner:
 
     @coroutine
     def _steps(self, worker: asyncio.Task[None]) -> Generator[Any, Any, None]:
-        by_hand: asyncio.Future[None] | None = (
-            None  # what asyncio has it wait for while it is stepped by hand
-        )
-        steps: Any = worker.get_coro()
-        parked: _Parked | None = None
-        while True:
-            is_to_end = yield from self._go_through(worker, by_hand)
-            if is_to_end:
+        left = self._go_through(worker, None)
+        while not isinstance(left, _Suspended):
+            if left is _Outcome.LETS_GO:
+                try:
+                    yield
+                except BaseException:
+                    self._leave()
+                    raise
+            elif left is _Outcome.ENDS or not self._parks or self._parked is not None:
                 return
-            # asyncio waits for the same future still, unless the worker has gone on as a task
-            if not self._parks or self._parked is not None:
-                if by_hand is not None and not by_hand.done():
-                    yield  # only a task can end
-                return
-            if parked is None or parked.future is not by_hand or by_hand.done():
-                parked = _Parked(worker, steps.send, self._loop.create_future())
-            future: Any = parked.future
-            future._asyncio_future_blocking = True  # noqa: SLF001 - as awaiting it does, which only the loop may end
-            self._parked = parked
-            by_hand = yield future
+            else:
+                left = yield from self._park(worker)
+                if left is not None:
+                    continue
+            left = self._go_through(worker, None)
+        yield from _rest(left, worker)
 
-    def _go_through(
-        self, worker: asyncio.Task[None], by_hand: asyncio.Future[None] | None
-    ) -> Generator[Any, Any, bool]:
-        """Start what is queued; gives whether the worker has to end."""
+    def _park(self, worker: asyncio.Task[None]) -> Generator[Any, Any, _Left]:
+        """Wait for work; gives what is left of what was begun by hand meanwhile."""
+        future: Any = self._loop.create_future()
+        parked = self._parked = _Parked(worker, future)
+        future._asyncio_future_blocking = True  # noqa: SLF001 - as awaiting it does, which only the loop may end
+        try:
+            yield future
+        except BaseException as thrown:
+            if isinstance(parked.left, _Suspended):  # it is for the coroutine, as is a cancellation
+                return parked.left._replace(thrown=thrown)
+            if parked.left is _Outcome.LETS_GO:
+                self._leave()
+            raise
+        return None if parked.left is _Outcome.LETS_GO else parked.left  # it has let go by now
+
+    def _go_through(self, worker: asyncio.Task[None], by_hand: asyncio.Future[None] | None) -> _Left:
+        """Start what is queued, in the name of a worker; gives what is left for it.
+
+        Args:
+            worker: what handlers take for their task.
+            by_hand: what asyncio has it wait for while it is stepped by hand.
+        """
         queue, clock = self._queue, self._loop.time
         ends = clock() + LONGEST
         are_before = False  # some with tasks of their own, which have yet to start
-        lets_go = False
-        # A handler may have cancelled what it took for its task alone, and ended: the CancelledError that is to come is not for
-        # another. Before Python 3.13 it comes although `uncancel` was called, so that `cancelling` does not tell.
-        task: Any = worker
-        is_in_charge = True
         try:
             while queue:
                 entry = works, keeper, context = queue.popleft()
@@ -276,8 +319,8 @@ class Runner:
                         continue
                     if are_before:
                         queue.appendleft((Made(work, habit, works), keeper, context))
-                        lets_go = True
-                        break
+                        self._current = None
+                        return _Outcome.LETS_GO
                     own = context.copy()
                     try:
                         waits_for = own.run(work.send, None)
@@ -287,48 +330,38 @@ class Runner:
                         keeper.ended(None, error)
                         if isinstance(error, LOOP_ENDS):
                             queue.appendleft(entry)
-                            if by_hand is None:
-                                raise
-                            is_in_charge = False
-                            self._leave()
-                            yield error
-                            return True
+                            raise
                     else:
                         habit.waits = PATIENCE
                         keeper.suspended(worker)
                         queue.appendleft(entry)
-                        is_in_charge = False
                         self._leave()
-                        yield from _rest(work, own, waits_for, keeper, worker, is_by_hand=by_hand is not None)
-                        return True
-                    if by_hand is not None:
-                        is_cancelled = by_hand.done()
-                    else:
-                        is_asyncios = hasattr(task, "_must_cancel")
-                        is_cancelled = task._must_cancel if is_asyncios else worker.cancelling() > 0  # noqa: SLF001
-                    if is_cancelled:
+                        return _Suspended(work, own, waits_for, keeper)
+                    if by_hand.done() if by_hand is not None else _is_cancelled(worker):
                         queue.appendleft(entry)
-                        if by_hand is not None:
-                            is_in_charge = False
-                            self._leave()
-                            yield by_hand  # asyncio ends it: its future was cancelled
-                        return True
+                        self._leave()
+                        return _Outcome.ENDS
                     if clock() >= ends:
                         queue.appendleft(entry)
-                        lets_go = True
-                        break
+                        self._current = None
+                        return _Outcome.LETS_GO
                 else:
                     keeper.begun()
-                if lets_go:
-                    self._current = None
-                    yield
-                    by_hand = None
-                    ends = clock() + LONGEST
-                    are_before = lets_go = False
-        finally:
-            if is_in_charge:
-                self._leave()
-        return False
+        except BaseException:
+            self._leave()
+            raise
+        self._leave()
+        return None
+
+
+def _is_cancelled(worker: Any) -> bool:
+    """Whether a handler has cancelled what it took for its task alone, and ended: the CancelledError that is to come is not for another.
+
+    Before Python 3.13 it comes although `uncancel` was called, so that `cancelling` does not tell.
+    """
+    if hasattr(worker, "_must_cancel"):
+        return bool(worker._must_cancel)  # noqa: SLF001
+    return bool(worker.cancelling() > 0)
 
 
 class Made:
@@ -360,28 +393,19 @@ class Made:
             self._others.close()
 
 
-def _rest(
-    work: Work,
-    context: Context,
-    waits_for: object,
-    keeper: Keeper,
-    worker: asyncio.Task[None],
-    *,
-    is_by_hand: bool,
-) -> Generator[Any, Any, None]:
-    """All steps after the first, in the task that runs this, or that is about to, where the first was made by hand."""
+def _rest(suspended: _Suspended, worker: asyncio.Task[None]) -> Generator[Any, Any, None]:
+    """All steps after the first, in the task that runs this."""
+    work, context, waits_for, keeper, thrown = suspended
     error: BaseException | None = None
+    step: Callable[[], object] | None = None if thrown is None else partial(work.throw, thrown)
     while True:
-        step: Callable[[], object]
-        try:
-            if is_by_hand:
-                yield
-                is_by_hand = False
-            sent = yield waits_for
-        except BaseException as thrown:  # noqa: BLE001 - it is for the coroutine, as is a cancellation
-            step = partial(work.throw, thrown)
-        else:
-            step = partial(work.send, sent)
+        if step is None:
+            try:
+                sent = yield waits_for
+            except BaseException as told:  # noqa: BLE001 - it is for the coroutine, as is a cancellation
+                step = partial(work.throw, told)
+            else:
+                step = partial(work.send, sent)
         try:
             waits_for = context.run(step)
         except StopIteration:
@@ -389,6 +413,7 @@ def _rest(
         except BaseException as raised:  # noqa: BLE001 - its keeper is told
             error = raised
             break
+        step = None
     keeper.ended(worker, error)
     if isinstance(error, LOOP_ENDS):
         raise error
