@@ -24,6 +24,8 @@ export class IonbusError<Code extends string = string> extends Error {
   static readonly code: string = "ionbus_error";
   readonly code: Code;
   override readonly cause?: unknown;
+  /** Middleware refuses a request with it: its caller is told, also where the member does not declare it. */
+  declare isRefusal?: boolean;
 
   /** @param message - what happened, to which thing, and what to do. */
   constructor(message = "", options?: IonbusErrorOptions) {

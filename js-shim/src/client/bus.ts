@@ -56,6 +56,12 @@ export interface CallOptions {
   readonly trace?: string | undefined;
 }
 
+/** What middleware says of a call besides. */
+export interface SentOptions extends CallOptions {
+  /** The idempotency key of all attempts of one call. */
+  readonly key?: string | undefined;
+}
+
 export interface EmitOptions {
   /** The trace that it belongs to, as a W3C traceparent. Default: none, or what a middleware says. */
   readonly trace?: string | undefined;
@@ -321,7 +327,11 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
     subscriptions.renew();
   }
 
-  function request(member: AnyCall | AnyStream, payload: unknown, { timeoutMs, signal, trace }: CallOptions) {
+  function request(
+    member: AnyCall | AnyStream,
+    payload: unknown,
+    { timeoutMs, signal, trace, key }: SentOptions,
+  ) {
     const { name, servedBy, raises, idempotent } = member;
     use(member);
     if (servedBy === "client") throw new NotAllowed(`${name}: is served by clients; the broker calls it`);
@@ -333,6 +343,7 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
       signal,
       raises,
       isIdempotent: idempotent,
+      key,
       trace,
     };
   }

@@ -50,7 +50,7 @@ class Served implements Answer {
       const result = handler.run(request.value, {
         signal: this.#controller.signal,
         requestId,
-        deadline: this.expiresAt === Number.POSITIVE_INFINITY ? null : this.expiresAt,
+        deadline: this.expiresAt,
         trace: this.#trace,
       });
       if (this.isStream) {
@@ -141,8 +141,9 @@ class Served implements Answer {
   #fail(error: unknown): void {
     if (this.isAnswered) return;
     const { name, raises } = this.#handler;
-    const isDeclared = isIonbusError(error) && raises.some(({ code }) => code === error.code);
-    const told = isDeclared || error instanceof TooLarge ? error : internalError(name, error);
+    const isForCaller =
+      isIonbusError(error) && (error.isRefusal || raises.some(({ code }) => code === error.code));
+    const told = isForCaller || error instanceof TooLarge ? error : internalError(name, error);
     this.#send(this.#tell(told));
   }
 

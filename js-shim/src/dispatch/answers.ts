@@ -7,6 +7,7 @@
 import { createAlarm, now } from "../alarm.js";
 import { errorToWire, InternalError, type IonbusError, isIonbusError, TooLarge } from "../errors.js";
 import * as Message from "../generated/message.js";
+import type { State } from "../middleware/message.js";
 import { entropy } from "../platform.js";
 import { MalformedFrame } from "../wire/frames.js";
 import { toHex } from "../wire/hex.js";
@@ -19,10 +20,12 @@ export interface HandlerContext {
   /** Aborts when nobody waits for the answer any more: cancelled, timed out, or the session is gone. */
   readonly signal: AbortSignal;
   readonly requestId: number;
-  /** When nobody waits for the answer any more, in milliseconds of `performance.now()`; null: never. */
-  readonly deadline: number | null;
+  /** When nobody waits for the answer any more, in milliseconds of `performance.now()`; infinity: never. */
+  readonly deadline: number;
   /** The trace that the request belongs to, a W3C traceparent: pass it on with what the handler asks for and emits. */
   readonly trace: string | undefined;
+  /** What middleware has noted on the way; undefined where there is none. */
+  readonly state?: State | undefined;
 }
 
 /** What answers one call or stream. */

@@ -20,6 +20,8 @@ export interface RequestOptions {
   readonly signal: AbortSignal | undefined;
   readonly raises: readonly ContractErrorClass[];
   readonly isIdempotent: boolean;
+  /** The idempotency key, where it is to be the same for several. */
+  readonly key?: string | undefined;
   /** The trace that it belongs to, as a W3C traceparent. */
   readonly trace?: string | undefined;
 }
@@ -252,7 +254,7 @@ export class Requests {
     const pending = make(id);
     const known: { deadline?: number; key?: string; trace?: string; credit?: number[] } = {};
     if (timeoutMs !== null) known.deadline = Math.max(1, Math.trunc(timeoutMs));
-    if (isIdempotent) known.key = peer.uniqueKey();
+    if (isIdempotent) known.key = options.key ?? peer.uniqueKey();
     if (trace !== undefined) known.trace = trace;
     try {
       if (kind === "call") {
