@@ -7,7 +7,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,14 +16,11 @@ from contracts import (
     Cancelled,
     Conductor,
     ExecuteFlow,
-    FlowFinished,
     FlowInvalid,
     FlowResult,
     FolderMissing,
-    LogLevel,
     LogLine,
     LogQuery,
-    NodeProgress,
     OpenedFlow,
     OpenFlow,
     PickedFolder,
@@ -33,10 +30,11 @@ from contracts import (
     Reveal,
     ShellMissing,
     ShowReport,
-    Thumbnail,
 )
 from flow import sample_flow
 from ionbus import Broker, Context, Session, SessionLost
+from ionbus.packs.ui import ComponentErrored, Ui
+from ionbus.packs.workflow import LogLevel, Workflow
 from logbook import LogBook
 from make_photos import make_photos
 from nodes import StepFailed, find_files
@@ -65,7 +63,7 @@ async def lifespan(_: Broker) -> AsyncIterator[State]:
     yield state
 
 
-broker = Broker(Conductor, lifespan=lifespan)
+broker = Broker(Conductor, Workflow, Ui, lifespan=lifespan)
 
 
 @dataclass
@@ -73,13 +71,6 @@ class Caller:
     """The window behind a call: what run.py calls a `Window`."""
 
     ctx: Context[State]
-
-    async def progress(self, progress: NodeProgress) -> None:
-        with suppress(SessionLost):  # a window that is gone needs no telling; its run is being cancelled
-            await self.ctx.emit(Conductor.progress, progress)
-
-    async def thumbnail(self, thumbnail: Thumbnail) -> None:
-        await self.ctx.emit(Conductor.thumbnail, thumbnail)
 
     async def ask(self, question: Question) -> Answer:
         return await self.ctx.call(Conductor.ask, question)
@@ -106,7 +97,9 @@ async def open_flow(request: OpenFlow, ctx: Context[State]) -> OpenedFlow:
 async def execute(request: ExecuteFlow, ctx: Context[State]) -> FlowResult:
     book = ctx.state.book
     try:
-        result = await run_flow(request, MADE / "reports" / request.execution_id, Caller(ctx), book)
+        result = await run_flow(
+            request, MADE / "reports" / request.execution_id, broker.emit, Caller(ctx), book
+        )
     except FlowInvalid as invalid:
         book.write(str(invalid), LogLevel.ERROR, execution_id=request.execution_id)
         raise
@@ -117,21 +110,17 @@ async def execute(request: ExecuteFlow, ctx: Context[State]) -> FlowResult:
         book.write("The run was cancelled", LogLevel.WARNING, execution_id=request.execution_id)
         raise
     _remember(ctx.state.reports, request.execution_id, Path(result.report_path))
-    await broker.emit(
-        Conductor.finished,
-        FlowFinished(
-            execution_id=request.execution_id,
-            title=result.title,
-            file_count=len(result.files),
-            duration_ms=result.duration_ms,
-        ),
-    )
     return result
 
 
 @broker.on(Conductor.cancelled)
 async def cancelled(event: Cancelled, ctx: Context[State]) -> None:
     ctx.state.book.write(f"Cancel: {event.reason}", LogLevel.WARNING, execution_id=event.execution_id)
+
+
+@broker.on(Ui.component.errored)
+async def errored(event: ComponentErrored, ctx: Context[State]) -> None:
+    ctx.state.book.write(f"The window's {event.name} is broken: {event.message}", LogLevel.ERROR)
 
 
 @broker.handle(Conductor.logs)

@@ -27,7 +27,9 @@ await Promise.all([
     platform: "browser",
     target: "chrome108",
     format: "iife",
-    entryPoints: ["src/renderer.ts"],
+    entryPoints: ["src/renderer.tsx"],
+    jsx: "automatic",
+    define: { "process.env.NODE_ENV": '"production"' }, // which React it is
     outfile: "build/renderer.js",
   }),
   copyFile("src/index.html", "build/index.html"),

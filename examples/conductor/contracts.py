@@ -1,14 +1,15 @@
-"""What the conductor's window and its broker agree on: the one source of truth for both.
+"""What the conductor's window and its broker agree on besides the contracts that ship with ionbus: `workflow`, the life of a
+run, and `ui`, that of the window.
 
 `ionbus codegen contracts --typescript src/generated` writes the same in TypeScript.
 """
 
 from datetime import datetime
-from enum import StrEnum
 
 from pydantic import BaseModel, Field
 
 from ionbus import Call, Contract, ContractError, Event, Stream
+from ionbus.packs.workflow import LogLevel
 
 # --- Flows --------------------------------------------------------------------------------------------
 
@@ -104,38 +105,6 @@ class NodeFailed(ContractError):
     reason: str
 
 
-class NodeState(StrEnum):
-    """How it stands with one node in a run."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    ASKING = "asking"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-class NodeProgress(BaseModel):
-    """How far one node of a run has come. Only the newest of each node matters."""
-
-    execution_id: str
-    node_id: str
-    state: NodeState
-    percent: float = Field(ge=0, le=100)
-    message: str | None = None
-
-
-class Thumbnail(BaseModel):
-    """A small picture of one image, as soon as it is made."""
-
-    execution_id: str
-    node_id: str
-    file: str
-    width: int
-    height: int
-    jpeg: bytes
-
-
 class HashedFile(BaseModel):
     """One file of the folder; `path` is relative to it."""
 
@@ -156,15 +125,6 @@ class FlowResult(BaseModel):
     duplicates: list[list[str]]
     kept: list[str]
     word_count: int
-
-
-class FlowFinished(BaseModel):
-    """A run has finished; every window that listens is told."""
-
-    execution_id: str
-    title: str
-    file_count: int
-    duration_ms: float
 
 
 class Cancelled(BaseModel):
@@ -192,15 +152,6 @@ class Answer(BaseModel):
 
 
 # --- The log ------------------------------------------------------------------------------------------
-
-
-class LogLevel(StrEnum):
-    """How much a line matters."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
 
 
 class LogQuery(BaseModel):
@@ -264,9 +215,6 @@ class Pong(BaseModel):
 class Conductor(Contract, name="conductor", version="1.0"):
     """Runs flows over real files and reports on them."""
 
-    progress = Event(NodeProgress, delivery="latest", key=("execution_id", "node_id"))
-    thumbnail = Event(Thumbnail)
-    finished = Event(FlowFinished)
     cancelled = Event(Cancelled, source="client")
 
     open_flow = Call(OpenFlow, OpenedFlow, raises=[FolderMissing])

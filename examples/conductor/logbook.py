@@ -5,7 +5,8 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 
-from contracts import LogLevel, LogLine
+from contracts import LogLine
+from ionbus.packs.workflow import LogLevel
 
 KEPT_LINES = 500
 RANKS = {level: rank for rank, level in enumerate(LogLevel)}

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 from PIL import Image, ImageOps
 
 import report
-from contracts import Answer, HashedFile, LogLevel
+from contracts import Answer, HashedFile
+from ionbus.packs.workflow import LogLevel
 
 MAX_FILES = 2_000
 THUMBNAIL_SIZE = (320, 240)

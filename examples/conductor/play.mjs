@@ -91,7 +91,7 @@ async function play() {
   await picture("2-running");
 
   await page.waitForSelector("#question[open]");
-  assert.equal(await look("choose"), "asking");
+  assert.equal(await look("choose"), "waiting");
   await page.uncheck('#question input[value="dunes (copy).png"]');
   await page.fill("#question-title", "Two weeks with a sketchbook");
   say(`Python asks the window “${await text("#question-prompt")}”: ${await text("#question-count")}`);
@@ -102,7 +102,7 @@ async function play() {
   await until(
     "every node is done",
     looks,
-    NODES.map(() => "done"),
+    NODES.map(() => "finished"),
   );
   const report = await checkReport("Two weeks with a sketchbook");
   await checkPictures(9);
@@ -114,7 +114,7 @@ async function play() {
 
   await page.selectOption("#breakage", "cycle");
   await page.click("#run");
-  await page.waitForSelector("#banner:not([hidden])");
+  await page.waitForSelector("#banner");
   assert.deepEqual(
     [await look("hash"), await look("duplicates"), await look("words")],
     ["failed", "failed", "idle"],
@@ -134,7 +134,7 @@ async function play() {
   await until("the outcome says so", () => text("#outcome"), "Cancelled");
   assert.deepEqual(
     [await look("list"), await look("hash"), await look("thumbs")],
-    ["done", "cancelled", "cancelled"],
+    ["finished", "cancelled", "cancelled"],
   );
   await logged("The run was cancelled");
   say("A run was cancelled: Python stopped, and its nodes say so");
@@ -175,7 +175,7 @@ async function play() {
   await until(
     "its run is done",
     looks,
-    NODES.map(() => "done"),
+    NODES.map(() => "finished"),
   );
   assert.match(await text("#node-words .message"), /^4 words$/);
   say("A folder that was picked in Electron's dialog was read as well");

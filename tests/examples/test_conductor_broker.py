@@ -12,15 +12,11 @@ from contracts import (
     Cancelled,
     Conductor,
     ExecuteFlow,
-    FlowFinished,
     FlowInvalid,
     FolderMissing,
-    LogLevel,
     LogLine,
     LogQuery,
     NodeFailed,
-    NodeProgress,
-    NodeState,
     OpenFlow,
     PickedFolder,
     Question,
@@ -28,10 +24,17 @@ from contracts import (
     Reveal,
     ShellMissing,
     ShowReport,
-    Thumbnail,
 )
 from flow import sample_flow
 from ionbus import Bus, InvalidPayload, IonbusError, connect
+from ionbus.packs.workflow import (
+    FlowFinished,
+    LogLevel,
+    NodeOutput,
+    NodeProgress,
+    NodeState,
+    Workflow,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -58,11 +61,11 @@ async def keep_first(question: Question) -> Answer:
 
 async def test_a_run_asks_the_window_and_comes_back_with_a_report(bus: Bus, folder: Path, made: Path) -> None:
     told: list[NodeProgress] = []
-    thumbnails: list[Thumbnail] = []
+    thumbnails: list[NodeOutput] = []
     finished: list[FlowFinished] = []
-    bus.on(Conductor.progress, told.append)
-    bus.on(Conductor.thumbnail, thumbnails.append)
-    bus.on(Conductor.finished, finished.append)
+    bus.on(Workflow.node.progress, told.append)
+    bus.on(Workflow.node.output, thumbnails.append)
+    bus.on(Workflow.finished, finished.append)
     bus.handle(Conductor.ask)(keep_first)
 
     result = await bus.call(Conductor.execute, await execution(bus, folder))
@@ -70,10 +73,10 @@ async def test_a_run_asks_the_window_and_comes_back_with_a_report(bus: Bus, fold
     assert result.kept == ["a.jpg"]
     assert result.report_path == str(made / "reports" / "exec_1" / "report.html")
     assert {progress.node_id: progress.state for progress in told} == {
-        node.id: NodeState.DONE for node in sample_flow().nodes
+        node.id: NodeState.FINISHED for node in sample_flow().nodes
     }
-    assert [thumbnail.jpeg[:2] for thumbnail in thumbnails] == [b"\xff\xd8", b"\xff\xd8"]
-    assert [(event.execution_id, event.file_count) for event in finished] == [("exec_1", 5)]
+    assert [thumbnail.content[:2] for thumbnail in thumbnails] == [b"\xff\xd8", b"\xff\xd8"]
+    assert [(event.execution_id, event.summary) for event in finished] == [("exec_1", "“A day out”: 5 files")]
 
 
 async def test_without_a_folder_there_are_sample_photos(bus: Bus, made: Path) -> None:
@@ -119,7 +122,7 @@ async def test_a_cancelled_run_stops_and_says_so(bus: Bus, folder: Path) -> None
 
     def note(progress: NodeProgress) -> None:
         last[progress.node_id] = progress.state
-        if list(last.values()).count(NodeState.CANCELLED) == 2:
+        if last.get("choose") == last.get("report") == NodeState.CANCELLED:
             stopped.set()
 
     @bus.handle(Conductor.ask)
@@ -128,7 +131,7 @@ async def test_a_cancelled_run_stops_and_says_so(bus: Bus, folder: Path) -> None
         await asyncio.Event().wait()
         raise AssertionError(question)
 
-    bus.on(Conductor.progress, note)
+    bus.on(Workflow.node.progress, note)
     run = asyncio.create_task(bus.call(Conductor.execute, await execution(bus, folder)))
     await asked.wait()
     await bus.emit(Conductor.cancelled, Cancelled(execution_id="exec_1", reason="second thoughts"))
@@ -137,7 +140,7 @@ async def test_a_cancelled_run_stops_and_says_so(bus: Bus, folder: Path) -> None
         await run
     await stopped.wait()
     assert (last["thumbs"], last["choose"], last["report"]) == (
-        NodeState.DONE,
+        NodeState.FINISHED,
         NodeState.CANCELLED,
         NodeState.CANCELLED,
     )

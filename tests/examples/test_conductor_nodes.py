@@ -15,14 +15,11 @@ from contracts import (
     FlowInvalid,
     FlowResult,
     HashedFile,
-    LogLevel,
     NodeFailed,
-    NodeProgress,
-    NodeState,
     Question,
-    Thumbnail,
 )
 from flow import sample_flow
+from ionbus.packs.workflow import LogLevel, NodeOutput, NodeProgress, NodeState
 from logbook import LogBook
 from make_photos import NOTES, SCENES, make_photos
 from nodes import (
@@ -46,15 +43,15 @@ class Person:
     """Stands in for the window: remembers what it was told, and keeps the first image when asked."""
 
     told: list[NodeProgress] = field(default_factory=list)
-    thumbnails: list[Thumbnail] = field(default_factory=list)
+    thumbnails: list[NodeOutput] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
     answers: bool = True
 
-    async def progress(self, progress: NodeProgress) -> None:
-        self.told.append(progress)
-
-    async def thumbnail(self, thumbnail: Thumbnail) -> None:
-        self.thumbnails.append(thumbnail)
+    async def emit(self, _: object, payload: object) -> None:
+        if isinstance(payload, NodeProgress):
+            self.told.append(payload)
+        elif isinstance(payload, NodeOutput):
+            self.thumbnails.append(payload)
 
     async def ask(self, question: Question) -> Answer:
         self.questions.append(question)
@@ -80,10 +77,10 @@ def page_of(result: FlowResult) -> str:
 
 async def test_a_run_makes_a_report(folder: Path, tmp_path: Path) -> None:
     person, book = Person(), LogBook()
-    result = await run_flow(request(folder), tmp_path / "out", person, book)
+    result = await run_flow(request(folder), tmp_path / "out", person.emit, person, book)
 
-    assert set(person.last().values()) == {NodeState.DONE}
-    assert [thumbnail.file for thumbnail in person.thumbnails] == ["a.jpg", "b.png"]
+    assert set(person.last().values()) == {NodeState.FINISHED}
+    assert [thumbnail.name for thumbnail in person.thumbnails] == ["a.jpg", "b.png"]
     assert person.questions[0].images == ["a.jpg", "b.png"]
     assert person.questions[0].suggested_title == "My trip"
     assert [file.path for file in result.files] == [
@@ -104,15 +101,15 @@ async def test_a_run_makes_a_report(folder: Path, tmp_path: Path) -> None:
     assert all(file.sha256 in page for file in result.files)
 
 
-async def test_each_node_is_told_from_waiting_over_running_to_done(folder: Path, tmp_path: Path) -> None:
+async def test_each_node_is_told_from_pending_over_running_to_finished(folder: Path, tmp_path: Path) -> None:
     person = Person()
-    await run_flow(request(folder), tmp_path / "out", person, LogBook())
+    await run_flow(request(folder), tmp_path / "out", person.emit, person, LogBook())
     states = [progress.state for progress in person.told if progress.node_id == "choose"]
     assert list(dict.fromkeys(states)) == [
-        NodeState.WAITING,
+        NodeState.PENDING,
         NodeState.RUNNING,
-        NodeState.ASKING,
-        NodeState.DONE,
+        NodeState.WAITING,
+        NodeState.FINISHED,
     ]
     percents = [progress.percent for progress in person.told if progress.node_id == "hash"]
     assert percents == sorted(percents)
@@ -122,7 +119,7 @@ async def test_each_node_is_told_from_waiting_over_running_to_done(folder: Path,
 async def test_a_folder_without_images_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "only.bin").write_bytes(b"\x00")
     person = Person()
-    result = await run_flow(request(tmp_path), tmp_path / "out", person, LogBook())
+    result = await run_flow(request(tmp_path), tmp_path / "out", person.emit, person, LogBook())
     assert (result.kept, result.word_count) == ([], 0)
     assert "None were kept." in page_of(result)
 
@@ -133,7 +130,11 @@ async def test_an_invalid_flow_starts_nothing(folder: Path, tmp_path: Path) -> N
     person = Person()
     with pytest.raises(FlowInvalid):
         await run_flow(
-            ExecuteFlow(execution_id="e", flow=flow, folder=str(folder)), tmp_path / "out", person, LogBook()
+            ExecuteFlow(execution_id="e", flow=flow, folder=str(folder)),
+            tmp_path / "out",
+            person.emit,
+            person,
+            LogBook(),
         )
     assert person.told == []
 
@@ -143,7 +144,7 @@ async def test_a_failing_node_is_named_and_the_rest_is_cancelled(tmp_path: Path)
     empty.mkdir()
     person = Person()
     with pytest.raises(NodeFailed, match="no files") as raised:
-        await run_flow(request(empty), tmp_path / "out", person, LogBook())
+        await run_flow(request(empty), tmp_path / "out", person.emit, person, LogBook())
     assert raised.value.node_id == "list"
     last = person.last()
     assert last.pop("list") is NodeState.FAILED
@@ -155,9 +156,9 @@ async def test_a_report_that_cannot_be_written_fails_its_node(folder: Path, tmp_
     in_the_way.write_text("a file where the folder should be")
     person = Person()
     with pytest.raises(NodeFailed) as raised:
-        await run_flow(request(folder), in_the_way, person, LogBook())
+        await run_flow(request(folder), in_the_way, person.emit, person, LogBook())
     assert raised.value.node_id == "report"
-    assert person.last()["hash"] is NodeState.DONE
+    assert person.last()["hash"] is NodeState.FINISHED
 
 
 async def test_a_cancelled_run_tells_the_nodes_that_are_not_done(folder: Path, tmp_path: Path) -> None:
@@ -169,13 +170,13 @@ async def test_a_cancelled_run_tells_the_nodes_that_are_not_done(folder: Path, t
             return await super().ask(question)
 
     person = Silent(answers=False)
-    run = asyncio.create_task(run_flow(request(folder), tmp_path / "out", person, LogBook()))
+    run = asyncio.create_task(run_flow(request(folder), tmp_path / "out", person.emit, person, LogBook()))
     await asked.wait()
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
         await run
     last = person.last()
-    assert (last["list"], last["thumbs"]) == (NodeState.DONE, NodeState.DONE)
+    assert (last["list"], last["thumbs"]) == (NodeState.FINISHED, NodeState.FINISHED)
     assert (last["choose"], last["report"]) == (NodeState.CANCELLED, NodeState.CANCELLED)
     assert not (tmp_path / "out").exists()
 

@@ -1,6 +1,6 @@
 """The contract `workflow`, the life of a flow's run, and `FlowRun`, which publishes it (docs/packs.md)."""
 
-from ionbus.packs.flow_run import FlowRun, NodeRun
+from ionbus.packs.flow_run import Emit, FlowRun, NodeRun
 from ionbus.packs.generated.workflow import (
     FlowCancelled,
     FlowFailed,
@@ -23,6 +23,7 @@ from ionbus.packs.generated.workflow import (
 )
 
 __all__ = [
+    "Emit",
     "FlowCancelled",
     "FlowFailed",
     "FlowFinished",
