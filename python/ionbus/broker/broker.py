@@ -8,7 +8,7 @@ import ssl as tls
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Set as AbstractSet
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
-from typing import Any, Generic, Literal, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, overload
 
 from typing_extensions import TypeVar
 
@@ -35,6 +35,10 @@ from ionbus.dispatch.handlers import (
 )
 from ionbus.dispatch.reader import StreamReader
 from ionbus.generated.protocol import Limits
+
+if TYPE_CHECKING:
+    from ionbus.observe.health import Health, HealthBounds
+    from ionbus.observe.metrics import Metrics
 
 P = TypeVar("P")
 RequestT = TypeVar("RequestT")
@@ -66,6 +70,8 @@ class Broker(Handlers, Generic[StateT]):
         lifespan: given the broker, an async context manager around its life; what it yields is `ctx.state`.
         limits: bounds and times, where the defaults do not do.
         max_dead_letters: how many events and requests that came to nothing are kept.
+        metrics: count and time events, requests and the event loop, for `metrics` and `health`; costs up to a twentieth of the
+            CPU (docs/observability.md).
 
     Attributes:
         dead_letters: those, oldest first.
@@ -81,6 +87,7 @@ class Broker(Handlers, Generic[StateT]):
         lifespan: Lifespan[StateT] | None = None,
         limits: Limits | None = None,
         max_dead_letters: int = MAX_LETTERS,
+        metrics: bool = False,
     ) -> None:
         names: set[str] = set()
         for contract in contracts:
@@ -101,6 +108,7 @@ class Broker(Handlers, Generic[StateT]):
         self._lifespan = lifespan
         self._limits = limits or Limits()
         self.dead_letters = DeadLetters(max_dead_letters)
+        self._has_meter = metrics
         self._serving: Serving | None = None
         self._users = 0
         self._stack = AsyncExitStack()
@@ -195,6 +203,33 @@ class Broker(Handlers, Generic[StateT]):
     def held_bytes(self) -> int:
         """Bytes that are kept for all clients together: what `Limits.max_broker_bytes` bounds."""
         return 0 if self._serving is None else self._serving.held_bytes
+
+    def metrics(self) -> Metrics:
+        """What has been counted since it is served, as plain data (docs/observability.md); nothing while it is not. From any thread.
+
+        Without `Broker(metrics=True)` there is only what is known anyway: sessions, queues, and what was dropped.
+        """
+        from ionbus.observe.collect import broker_metrics  # noqa: PLC0415 - only who asks needs it
+        from ionbus.observe.metrics import Metrics  # noqa: PLC0415
+
+        serving = self._serving
+        return Metrics() if serving is None else broker_metrics(serving)
+
+    def health(self, bounds: HealthBounds | None = None) -> Health:
+        """What is wrong with it at the moment, in sentences (docs/observability.md). From any thread, also while its loop is blocked.
+
+        Without `Broker(metrics=True)` only slow consumers and memory are looked at.
+
+        Args:
+            bounds: from where on something is a problem, where the defaults do not do.
+        """
+        from ionbus.observe import health  # noqa: PLC0415 - only who asks needs it
+        from ionbus.observe.collect import broker_facts  # noqa: PLC0415
+
+        serving = self._serving
+        if serving is None:
+            return health.NOT_SERVED
+        return health.judge(broker_facts(serving), bounds or health.HealthBounds())
 
     async def stop(
         self, *, drain: float = 0.0, retry_after: float | None = None, elsewhere: str | None = None
@@ -429,7 +464,14 @@ class Broker(Handlers, Generic[StateT]):
         listeners: dict[str, list[EventListener]] = {}
         for listener in self.listeners:
             listeners.setdefault(listener.member.name, []).append(listener)
-        serving = Serving(self.contracts, self.handled, listeners, self._limits, self.dead_letters)
+        serving = Serving(
+            self.contracts,
+            self.handled,
+            listeners,
+            self._limits,
+            self.dead_letters,
+            has_meter=self._has_meter,
+        )
         self._serving = serving
         self.dead_letters.send_again = partial(send_again, serving)
         try:

@@ -21,6 +21,7 @@ from ionbus.wire.pieces import Encoded
 
 if TYPE_CHECKING:
     from ionbus.broker.served_session import Session
+    from ionbus.observe.meter import EventMeter, Meter
 
 AnyEvent = Event[Any, Any]
 
@@ -31,12 +32,14 @@ class Outlet:
     Attributes:
         subscribers: the sessions that get it; None: it is not known.
         shares: those of the subscriptions that asked for some of it; known with the subscribers.
+        meter: counts it, where a broker is asked to.
     """
 
-    __slots__ = ("delivery", "encode", "head", "is_broker", "shares", "subscribers")
+    __slots__ = ("delivery", "encode", "head", "is_broker", "meter", "shares", "subscribers")
 
-    def __init__(self, event: AnyEvent) -> None:
+    def __init__(self, event: AnyEvent, meter: EventMeter | None) -> None:
         event.payload.prepare()
+        self.meter = meter
         self.encode = event.payload.encode
         self.delivery = event.delivery
         self.is_broker = event.source != "client"
@@ -52,17 +55,32 @@ class FanOut:
         members: what is served, by full name.
         sessions: all that are live.
         limits: of this side.
+        meter: counts what happens, where a broker is asked to.
 
     Attributes:
         latest: the newest values that are for all, for whoever subscribes later.
         questions: what subscriptions with options ask of events.
     """
 
-    __slots__ = ("_largest_shared", "_members", "_outlets", "_sessions", "_told", "latest", "questions")
+    __slots__ = (
+        "_largest_shared",
+        "_members",
+        "_meter",
+        "_outlets",
+        "_sessions",
+        "_told",
+        "latest",
+        "questions",
+    )
 
     def __init__(
-        self, members: Mapping[str, Member], sessions: Mapping[bytes, Session], limits: Limits
+        self,
+        members: Mapping[str, Member],
+        sessions: Mapping[bytes, Session],
+        limits: Limits,
+        meter: Meter | None = None,
     ) -> None:
+        self._meter = meter
         self._members = members
         self._sessions = sessions
         self._largest_shared = limits.transfer_threshold_bytes // 2  # a larger message may need a transfer
@@ -100,7 +118,11 @@ class FanOut:
             if delivery == "latest":
                 value = event.payload.validate(value)
             payload = outlet.encode(value)
+            if outlet.meter is not None:
+                outlet.meter.publish("broker", 1, len(payload))
         message, cost = encode_event_after(outlet.head, payload), len(payload)
+        if outlet.meter is not None:
+            outlet.meter.queued += len(subscribers) - (sender in subscribers)
         if delivery == "latest" or cost > self._largest_shared:
             return self._give_each(event, value, message, cost, subscribers, sender)
         entry = SharedEvent(message, cost, delivery)
@@ -136,6 +158,10 @@ class FanOut:
         if payload is None and delivery == "latest":
             value = event.payload.validate(value)
         outgoing = Outgoing(event, event.payload.plain(value), payload)
+        if outlet.meter is not None:
+            if payload is None:
+                outlet.meter.publish("broker", 1, outgoing.size)
+            outlet.meter.queued += len(subscribers) - (sender in subscribers)
         behind: list[Session] = []
         if subscribers or delivery == "latest":
             payload = outgoing.payload
@@ -155,7 +181,8 @@ class FanOut:
     def _open(self, event: Any, *, is_broker: bool) -> Outlet:
         if is_broker:
             self.check(event)
-        outlet = self._outlets[event] = Outlet(event)
+        meter = None if self._meter is None else self._meter.event(event.name)
+        outlet = self._outlets[event] = Outlet(event, meter)
         return outlet
 
     def _give_each(

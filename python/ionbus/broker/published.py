@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from functools import partial
+from time import perf_counter_ns
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,13 +37,14 @@ class Published:
         member: the event.
     """
 
-    __slots__ = ("_peer", "_serving", "_session", "member")
+    __slots__ = ("_meter", "_peer", "_serving", "_session", "member")
 
     def __init__(self, serving: Serving, session: Session, peer: Peer, member: Event[Any, Any]) -> None:
         self._serving = serving
         self._session = session
         self._peer = peer
         self.member = member
+        self._meter = None if serving.meter is None else serving.meter.event(member.name)
 
     def arrive(self, seq: int, payloads: list[bytes]) -> None:
         """It was published so often, the first time with this number: each is handed out when those before it were.
@@ -50,19 +52,28 @@ class Published:
         It is consumed as it is handed out. One that is not valid is refused then, and takes nothing else with it.
         """
         listeners = self._peer.listeners
-        listeners.waiting_bytes += sum(map(len, payloads))
-        listeners.start_each(self._hand_out(seq, payloads))
+        size = sum(map(len, payloads))
+        listeners.waiting_bytes += size
+        arrived = 0 if self._meter is None else self._meter.arrive(len(payloads), size)
+        listeners.start_each(self._hand_out(seq, payloads, arrived))
 
-    def _hand_out(self, seq: int, payloads: list[bytes]) -> Generator[tuple[Work, Habit], None, None]:
+    def _hand_out(
+        self, seq: int, payloads: list[bytes], arrived: int
+    ) -> Generator[tuple[Work, Habit], None, None]:
         """Give each to other clients, and what listens to it."""
         peer, member, name = self._peer, self.member, self.member.name
         decode, relay = member.payload.decode, self._serving.events.relay
         listeners = self._peer.listeners
-        begins = [self._begin(listener) for listener in self._serving.listeners.get(name, ())]
+        begins = timed = [self._begin(listener) for listener in self._serving.listeners.get(name, ())]
+        meter = self._meter
+        if meter is not None:
+            timed = [(meter.timed(begin), listener) for begin, listener in begins]
+            meter.waited.add(perf_counter_ns() - arrived)
         most = max(1, min(MOST_TAKEN, peer.limits.credit_messages // 16))
         for start in range(0, len(payloads), most):
             some = payloads[start : start + most]
             size, count = sum(map(len, some)), len(some)
+            listening = timed  # the first of these; the same as the others where nothing is measured
             for number, payload in enumerate(some, seq + start):
                 try:
                     value = decode(payload)
@@ -75,7 +86,7 @@ class Published:
                     size -= len(payload)
                     count -= 1
                     self._wait_for(behind, len(payload))
-                for begin, listener in begins:
+                for begin, listener in listening:
                     try:
                         work = begin(value)
                     except Exception as error:  # noqa: BLE001 - it is told of
@@ -86,6 +97,7 @@ class Published:
                         yield work, listener.habit
                     else:
                         listeners.listen(work, listener.habit)
+                listening = begins
             self._take(size, count)
 
     def failed(self, payload: bytes, listener: EventListener, error: BaseException) -> None:
@@ -99,6 +111,8 @@ class Published:
     ) -> None:
         """One has come to nothing."""
         session = self._session
+        if self._meter is not None:
+            self._meter.give_up(reason, error)
         self._serving.dead_letters.add(
             reason,
             error,

@@ -71,6 +71,7 @@ class Session:
     __slots__ = (
         "_attended",
         "_engine",
+        "_metered",
         "_mismatched",
         "_peer",
         "_published",
@@ -79,6 +80,7 @@ class Session:
         "_refusals_logged",
         "_serving",
         "_subscribed",
+        "behind_since",
         "held_bytes",
         "identity",
         "rights",
@@ -90,7 +92,9 @@ class Session:
         self._serving = serving
         self._attended = attended
         self._engine = attended.session
-        self._pump = Pump(attended.session, self._deadline)
+        meter = serving.meter
+        self._metered = None if meter is None else meter.engine(attended.session)
+        self._pump = Pump(self._metered or attended.session, self._deadline)
         self._peer = Peer(
             self,
             attended.session,
@@ -102,11 +106,14 @@ class Session:
             principal=attended.principal,
             turn=serving.turn,
             runner=serving.runner,
+            meter=meter,
         )
         self._peer.max_message_bytes = attended.max_message_bytes
         self._subscribed = Subscribed(serving, self, attended.session, self.may)
         self.held_bytes = 0
         """What the broker keeps for it, as it was looked at last."""
+        self.behind_since: float | None = None
+        """Seconds on the loop's clock: since when events have been waiting for credit, looked at once a second; None: they are not."""
         self._published: dict[str, Published] = {}
         self._mismatched: dict[str, ContractMismatch] = {}
         self._refusals_logged = Rate(REFUSALS_LOGGED)
@@ -126,6 +133,11 @@ class Session:
     def id(self) -> str:
         """The session's id, in hexadecimal digits."""
         return self._attended.id.hex()
+
+    @property
+    def named(self) -> str:
+        """The session in words: the beginning of its id, and its role."""
+        return f"session {self.id[:8]} ({self.identity.role})"
 
     @property
     def principal(self) -> Any:
@@ -191,7 +203,9 @@ class Session:
         if self.subscribes(name):
             if self._engine.queued_bytes > self._serving.limits.max_queued_bytes:
                 self.check_bounds()
-            await peer.emit(message, len(data), event.delivery, key)
+            meter = self._serving.meter
+            counted = None if meter is None else meter.event(name)
+            await peer.emit(message, len(data), event.delivery, key, counted=counted)
         elif self._serving.turn.is_long:
             await asyncio.sleep(0)
 
@@ -212,7 +226,9 @@ class Session:
         payload = call.request.encode(request)
         await self._agreed(call.contract.name)
         seconds = call.timeout if timeout is UNSET else timeout
-        answer = await self._peer.requests.call(call.name, payload, seconds, call.raises, call.idempotent)
+        asked = self._peer.requests.call(call.name, payload, seconds, call.raises, call.idempotent)
+        meter = self._serving.meter
+        answer = await (asked if meter is None else meter.ask(call.name, asked))
         return call.response.decode(answer)
 
     def stream(self, stream: Any, request: Any = None, *, timeout: Any = UNSET) -> StreamReader[Any]:
@@ -243,6 +259,8 @@ class Session:
     def forget(self, name: str, count: int) -> None:
         """So many events that waited for a subscription with options were forgotten for others."""
         self._engine.dropped[name, "forgotten"] += count
+        if self._serving.meter is not None:
+            self._serving.meter.event(name).queued += count
 
     def flush_shares(self) -> None:
         """Send what waits for its subscriptions with options, before its time."""
@@ -298,6 +316,14 @@ class Session:
             return f"{limits.max_answer_bytes + limits.max_queued_bytes} bytes of answers"
         return None
 
+    def note_backlog(self, now: float) -> None:
+        """See, about once a second, whether the client has fallen behind with its events, or has caught up."""
+        engine = self._engine
+        if not self.is_connected or not engine.queued_events or engine.accepts_events:
+            self.behind_since = None
+        elif self.behind_since is None:
+            self.behind_since = now
+
     async def wait_while_reading(self) -> None:
         """Wait until what is queued has credit, as long as the client goes on taking events."""
         with suppress(IonbusError):  # it has ended meanwhile: nothing waits for it
@@ -333,6 +359,8 @@ class Session:
                 pump.flush_soon()
             if self.check_bounds() and self._attended.is_hasty:
                 self._check_rate()
+        if self._metered is not None:
+            self._metered.frame_received(len(frame))
         pump.release()
 
     def _take(self, frame: bytes) -> bool:
@@ -475,6 +503,8 @@ class Session:
         else:
             published.arrive(seq, payloads)
             return
+        if self._serving.meter is not None:
+            self._serving.meter.refuse(name if name in self._serving.members else None, error, len(payloads))
         self._peer.listeners.start_each(refused(self._peer, seq, payloads, error))
 
     def other(self, seq: int, message: list[Any]) -> bool:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ionbus.broker.agreement import Agreements
 from ionbus.broker.carrier import Carrier
@@ -31,11 +31,15 @@ from ionbus.dispatch.threads import Threads
 from ionbus.dispatch.turn import Turn
 from ionbus.errors import IonbusError, SessionLost, SlowConsumer
 from ionbus.generated.protocol import Limits
+from ionbus.observe.session_counts import EndedSlow, SessionCounts
 from ionbus.session.acceptor import Acceptor, Refusal, refusal
 from ionbus.session.attended import Attended, Ended
 from ionbus.version import AGENT
 from ionbus.wire.messages import events_in
 from ionbus.wire.pieces import Encoded
+
+if TYPE_CHECKING:
+    from ionbus.observe.meter import Meter
 
 TICK = 1.0
 """Seconds between two looks at the sessions that are absent, or do not read."""
@@ -56,9 +60,12 @@ class Serving:
         listeners: of the clients' events, by name.
         limits: of this side.
         dead_letters: what comes to nothing.
+        has_meter: whether to count, and time, what happens.
 
     Attributes:
         state: what `lifespan` yielded.
+        meter: counts, where it was asked for.
+        counts: of sessions that came and went.
     """
 
     def __init__(
@@ -68,6 +75,8 @@ class Serving:
         listeners: dict[str, list[EventListener]],
         limits: Limits,
         dead_letters: DeadLetters,
+        *,
+        has_meter: bool = False,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.log = logging.getLogger("ionbus")
@@ -106,7 +115,9 @@ class Serving:
         self.carriers: set[Carrier] = set()
         self.acceptor = Acceptor(limits, secrets.token_bytes, AGENT, told)
         self._sessions: dict[bytes, Session] = {}
-        self.events = FanOut(self.members, self._sessions, limits)
+        self.meter = _make_meter(self.loop) if has_meter else None
+        self.counts = SessionCounts()
+        self.events = FanOut(self.members, self._sessions, limits, self.meter)
         self._finishing: set[Answer] = set()
         self._listening: set[asyncio.Task[None]] = set()
         self._dropped: Counter[tuple[str, str]] = Counter()  # of the sessions that have ended
@@ -169,6 +180,9 @@ class Serving:
         session = self._sessions.get(attended.id)
         if session is None:
             session = self._sessions[attended.id] = Session(self, attended, identity, rights)
+            self.counts.opened += 1
+        else:
+            self.counts.resumed += 1
         session.identity = identity
         if session.rights != rights:
             session.rights = rights
@@ -193,6 +207,7 @@ class Serving:
         """More waits for it than may, or for longer."""
         if session.is_connected:
             self.log.warning("%r does not read; its session is ended: %s", session, why)
+            self.counts.slow.append(EndedSlow(session.named, self.loop.time(), why))
             session.close_channel("slow_consumer", why, over=True)
             self.end(session, "slow_consumer", SlowConsumer(why))
         else:
@@ -220,6 +235,7 @@ class Serving:
                 if entry.delivery == "session":
                     self.undelivered(session, entry.data, code, error.message)
         self._dropped.update(attended.session.dropped)
+        self.counts.end(attended.session, code)
         self.held_bytes -= session.held_bytes
         session.held_bytes = 0
         self.events.subscriptions_changed()
@@ -292,6 +308,8 @@ class Serving:
         """End all channels and handlers; False where a thread still runs after `grace` seconds."""
         self.is_draining = self._is_stopping = True
         self._ticker.cancel()
+        if self.meter is not None:
+            self.meter.stop()
         for session in self.sessions:
             session.close_channel("stopping", "the broker stops", self.farewell)
             self.end(session, "stopping", SessionLost("the broker stops"))
@@ -338,3 +356,12 @@ class Serving:
                         self.log.exception("%r could not be ended", session)
             for session in self.sessions:  # what handlers have answered since is not seen otherwise
                 session.check_bounds()
+                session.note_backlog(self.loop.time())
+            if self.meter is not None:
+                self.meter.tick()
+
+
+def _make_meter(loop: asyncio.AbstractEventLoop) -> Meter:
+    from ionbus.observe.meter import Meter  # noqa: PLC0415 - only who measures needs it
+
+    return Meter(loop)

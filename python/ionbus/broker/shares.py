@@ -314,6 +314,8 @@ class EventShare:
                 raise
             share.serving.log.exception("%s: emitted, and cannot travel", event.name)
             return
+        if share.serving.meter is not None:
+            share.serving.meter.event(event.name).queued += 1
         if session.put(message, cost, self._delivery, key):
             self._is_behind = True
         if not self._is_giving:

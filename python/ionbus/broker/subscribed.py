@@ -150,6 +150,7 @@ class Subscribed:
             has_others = len(self._table.matching(name)) > 1  # this one is there as well
             values = newest(name, self._serving.events.latest, self._latest)
             self._newest_given.spend(len(values), now)
+            meter = self._serving.meter
             if share is not None:
                 member = self._serving.members[name]
                 found = share.of(member) if isinstance(member, Event) else None
@@ -157,6 +158,8 @@ class Subscribed:
                     found.begin(values)
                 continue
             for value in values:
+                if meter is not None and not (has_others and engine.is_waiting(value.key)):
+                    meter.event(name).queued += 1
                 if not has_others:
                     engine.emit(value.message, value.cost, "latest", value.key)
                 elif not engine.is_waiting(value.key):  # else it is on its way to all

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from typing_extensions import TypeVar
 
@@ -20,6 +20,9 @@ from ionbus.events.filters import FilterData
 from ionbus.events.options import Where
 from ionbus.generated.states import ConnectionState
 from ionbus.session.connection import StateChange
+
+if TYPE_CHECKING:
+    from ionbus.observe.metrics import Metrics
 
 P = TypeVar("P")
 RequestT = TypeVar("RequestT")
@@ -50,6 +53,12 @@ class Bus:
     def dropped(self) -> dict[str, dict[str, int]]:
         """How many of this client's events never reached the broker, by name and reason (docs/delivery.md)."""
         return self._session.dropped
+
+    def metrics(self) -> Metrics:
+        """What this client knows of itself, as plain data (docs/observability.md)."""
+        from ionbus.observe.bus_metrics import bus_metrics  # noqa: PLC0415 - only who asks needs it
+
+        return bus_metrics(self._session)
 
     def on_state(self, watch: Callable[[StateChange], object]) -> Callable[[], None]:
         """Call a function with each change of state; gives a function that ends this."""

@@ -75,6 +75,10 @@ class ClientSession:
         infos = [_info(contract) for contract in contracts]
         told = [(info.name, info.version, info.fingerprint) for info in infos]
         self._lost_calls = 0
+        self.reconnects = 0
+        """How often it was open again."""
+        self.resumes = 0
+        """How often with the same session."""
         self._in_hello = {info.name: info for info in infos}
         self._announced: dict[str, ContractInfo] = {}
         self._is_withheld = _any_of(None)
@@ -211,6 +215,8 @@ class ClientSession:
         """The state is another."""
         if change.after == ConnectionState.OPEN:
             self.peer.disconnected = None
+            self.reconnects += change.outcome in ("resumed", "lost")
+            self.resumes += change.outcome == "resumed"
             welcome = self.link.connection.welcome
             limits = welcome.get("limits")
             largest = limits.get("message") if isinstance(limits, dict) else None

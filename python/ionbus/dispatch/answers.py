@@ -106,6 +106,9 @@ class Answer(Request):
         if self.task is not None:
             self.task.cancel()
 
+    def failed(self, error: IonbusError) -> None:
+        """Its caller is about to be told of an error: for whoever counts them."""
+
     def start(self) -> None:
         """Its handler is about to run.
 
@@ -167,6 +170,7 @@ class Answers:
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
+        self._answer_class: type[Answer] = Answer if peer.meter is None else peer.meter.answer_class
         self._under_way: dict[int, Answer] = {}
         self._running: set[Answer] = set()
         self._highest = 0
@@ -207,7 +211,7 @@ class Answers:
             return
         left = options.get("deadline")
         deadline = peer.loop.time() + left / 1000 if isinstance(left, int) and left >= 0 else None
-        answer = Answer(peer.loop, number, name, deadline, size, is_stream)
+        answer = self._answer_class(peer.loop, number, name, deadline, size, is_stream)
         work: Work
         if is_stream:
             answer.granted = self._first_credit(options.get("credit"))
@@ -416,6 +420,7 @@ class Answers:
         else:
             told = internal_error(answer.name, error)
             self._peer.request_failed("failed", error, _kind(answer), answer.name, payload)
+        answer.failed(told)
         try:
             fields = _error_fields(told)
             if told is error:
@@ -456,6 +461,8 @@ class Answers:
         return answer
 
     def _refuse(self, number: int, error: IonbusError) -> None:
+        if self._peer.meter is not None:
+            self._peer.meter.refused[type(error).code] += 1
         self._peer.send(self._error(number, error), -number)
 
     def _error(self, number: int, error: IonbusError) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ionbus.dispatch.answers import Answer, Answers, internal_error
 from ionbus.dispatch.context import Request
@@ -29,6 +29,9 @@ from ionbus.wire import values
 from ionbus.wire.frames import MalformedFrame
 from ionbus.wire.messages import encode_message
 from ionbus.wire.pieces import Encoded
+
+if TYPE_CHECKING:
+    from ionbus.observe.meter import EventMeter, Meter
 
 
 class Owner(Protocol):
@@ -74,6 +77,7 @@ class Peer:
         principal: on whose behalf the other side asks; None at a client.
         turn: whether an emit lets others go on; None: of its own.
         runner: starts handlers and listeners; None: of its own.
+        meter: counts what happens, where a broker is asked to.
     """
 
     def __init__(
@@ -89,10 +93,12 @@ class Peer:
         principal: object = None,
         turn: Turn | None = None,
         runner: Runner | None = None,
+        meter: Meter | None = None,
     ) -> None:
         self.engine = engine
         self.flush_soon = flush_soon
         self.limits = limits
+        self.meter = meter
         self.threads = threads
         self.remembered = remembered
         self.is_client = is_client
@@ -216,9 +222,24 @@ class Peer:
         return entry
 
     async def emit(
-        self, message: Encoded, cost: int, delivery: Delivery, key: Hashable | None = None, tag: object = None
+        self,
+        message: Encoded,
+        cost: int,
+        delivery: Delivery,
+        key: Hashable | None = None,
+        tag: object = None,
+        *,
+        counted: EventMeter | None = None,
     ) -> None:
         """Send an event, once there is credit.
+
+        Args:
+            message: the EVENT.
+            cost: the length of its payload, in bytes.
+            delivery: of the contract.
+            key: event name and key, for `latest`.
+            tag: what a rejection shall give back.
+            counted: where it counts as queued.
 
         Raises:
             TooLarge: the other side does not take a message as large.
@@ -231,6 +252,8 @@ class Peer:
         if delivery == "latest":  # it is queued at once, so that its successor can take its place
             entry = self.engine.emit(message, cost, delivery, key, tag)
             self.flush_soon()
+            if counted is not None:
+                counted.queued += 1
             if waits:
                 await self._credit()
         else:
@@ -238,6 +261,8 @@ class Peer:
                 await self._credit()
             entry = self.engine.emit(message, cost, delivery, key, tag)
             self.flush_soon()
+            if counted is not None:
+                counted.queued += 1
         if self._credit_queue:
             self.credit_changed()
         if self.turn.is_long:
@@ -401,6 +426,7 @@ class Peer:
         self._credit_queue.append(waiter)
         engine = self.engine
         engine.awaited += 1
+        began = self.loop.time()
         try:
             await waiter
         except asyncio.CancelledError:
@@ -410,6 +436,8 @@ class Peer:
         finally:
             engine.awaited -= 1
             self._leave_credit_queue(waiter)
+            if self.meter is not None:
+                self.meter.credit_waits.add(int((self.loop.time() - began) * 1e9))
 
     def _leave_credit_queue(self, waiter: asyncio.Future[None]) -> None:
         queue = self._credit_queue

@@ -144,6 +144,11 @@ class Requests:
         self.held_bytes = 0
         """Payload bytes of the streams' items that were not taken."""
 
+    @property
+    def pending(self) -> int:
+        """How many wait for their answer."""
+        return len(self._pending)
+
     async def call(
         self, name: str, payload: Encoded, timeout: float | None, raises: Errors, is_idempotent: bool
     ) -> bytes:

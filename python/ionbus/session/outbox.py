@@ -246,8 +246,8 @@ class Outbox:
         )
 
     def waiting_events(self) -> Iterator[Entry]:
-        """The events among them."""
-        return (entry for entry in self._events if not entry.is_dropped)
+        """The events among them; any thread may look."""
+        return (entry for entry in tuple(self._events) if not entry.is_dropped)
 
     def _sweep(self) -> None:
         """Let go of what was withdrawn: while nothing leaves, it would pile up."""

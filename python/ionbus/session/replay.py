@@ -131,5 +131,5 @@ class Replay:
 
     def unacknowledged_events(self) -> list[Entry]:
         """Events that were numbered and not acknowledged: what may be lost when the session ends."""
-        entries = (kept.entry if isinstance(kept, Part) else kept for kept in self._kept)
+        entries = (kept.entry if isinstance(kept, Part) else kept for kept in tuple(self._kept))
         return [entry for entry in entries if entry is not None and entry.cost >= 0]

@@ -117,7 +117,7 @@ class Outgoing:
 
     def entries(self) -> list[Entry]:
         """The messages that are under way."""
-        return [sending.entry for sending in self._under_way.values()]
+        return [sending.entry for sending in tuple(self._under_way.values())]
 
     def _forget(self, sending: Sending) -> None:
         del self._under_way[sending.number]
