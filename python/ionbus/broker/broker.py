@@ -37,6 +37,15 @@ from ionbus.dispatch.reader import StreamReader
 from ionbus.generated.protocol import Limits
 
 if TYPE_CHECKING:
+    from ionbus.middleware.chains import Chains
+    from ionbus.middleware.message import (
+        AnyMiddleware,
+        Direction,
+        EventMiddleware,
+        Kind,
+        Middleware,
+        StreamMiddleware,
+    )
     from ionbus.observe.health import Health, HealthBounds
     from ionbus.observe.metrics import Metrics
 
@@ -113,6 +122,7 @@ class Broker(Handlers, Generic[StateT]):
         self._users = 0
         self._stack = AsyncExitStack()
         self._included: set[int] = set()
+        self._chains: Chains | None = None  # of middleware, where some is in use
         self._turn: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
 
     def include(self, handlers: Handlers) -> None:
@@ -142,6 +152,73 @@ class Broker(Handlers, Generic[StateT]):
         super().add_listener(listener)
         if self._serving is not None:
             self._serving.listeners.setdefault(listener.member.name, []).append(listener)
+
+    @overload
+    def use(
+        self,
+        middleware: Middleware[RequestT, ResponseT],
+        what: Call[RequestT, ResponseT, Any],
+        *,
+        direction: Direction | None = ...,
+    ) -> None: ...
+    @overload
+    def use(
+        self,
+        middleware: StreamMiddleware[RequestT, ItemT],
+        what: Stream[RequestT, ItemT, Any],
+        *,
+        direction: Direction | None = ...,
+    ) -> None: ...
+    @overload
+    def use(
+        self, middleware: EventMiddleware[P], what: Event[P, Any], *, direction: Direction | None = ...
+    ) -> None: ...
+    @overload
+    def use(
+        self,
+        middleware: AnyMiddleware,
+        what: type[Contract] | str | None = ...,
+        *,
+        kind: Kind | None = ...,
+        direction: Direction | None = ...,
+    ) -> None: ...
+    def use(
+        self,
+        middleware: Any,
+        what: Any = None,
+        *,
+        kind: Kind | None = None,
+        direction: Direction | None = None,
+    ) -> None:
+        """Let a middleware stand around what passes from now on (docs/middleware.md).
+
+        What is for everything stands outside, then what is for a contract, innermost what is for one member; among equals the
+        first used is outermost.
+
+        Args:
+            middleware: `async def middleware(message, next)`, or one that `ionbus.middleware` ships.
+            what: a contract, a member, or a pattern as `"conductor.*"`; everything where it is left out.
+            kind: only calls, streams or events.
+            direction: only what arrives, or what leaves.
+
+        Raises:
+            TypeError: it is no middleware, or for what is not served here.
+            ValueError: the pattern is malformed or matches nothing that is served here, or there is no such kind or direction.
+        """
+        from ionbus.middleware.chains import Chains, check_served  # noqa: PLC0415 - whoever uses none pays for none
+
+        check_served(what, self.contracts)
+        if self._chains is None:
+            self._chains = Chains()
+        self._chains.add(middleware, what, kind, direction)
+        if self._serving is not None:
+            self._surround(self._serving)
+
+    def _surround(self, serving: Serving) -> None:
+        if self._chains is not None and serving.around is None:
+            from ionbus.middleware.around import Around  # noqa: PLC0415 - whoever uses none pays for none
+
+            serving.around = Around(self._chains, serving.threads)
 
     @contextmanager
     def override(
@@ -276,6 +353,9 @@ class Broker(Handlers, Generic[StateT]):
             RuntimeError: the broker is not served.
         """
         serving = self._serving or self._live()
+        if serving.around is not None:
+            await serving.emit_through(serving.around, event, payload)
+            return
         behind = serving.events.publish(event, payload)
         if behind:
             await serving.caught_up(behind)
@@ -474,6 +554,7 @@ class Broker(Handlers, Generic[StateT]):
         )
         self._serving = serving
         self.dead_letters.send_again = partial(send_again, serving)
+        self._surround(serving)
         try:
             if self._lifespan is not None:
                 serving.state = await self._stack.enter_async_context(self._lifespan(self))

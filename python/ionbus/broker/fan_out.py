@@ -16,7 +16,7 @@ from ionbus.dispatch.latest import LatestValues, hashable
 from ionbus.errors import NotAllowed
 from ionbus.generated.protocol import Limits
 from ionbus.session.outbox import SharedEvent
-from ionbus.wire.messages import encode_event_after, event_head
+from ionbus.wire.messages import encode_event, encode_event_after, event_head
 from ionbus.wire.pieces import Encoded
 
 if TYPE_CHECKING:
@@ -90,7 +90,12 @@ class FanOut:
         self.questions = Questions()
 
     def publish(
-        self, event: Any, value: Any, payload: Encoded | None = None, sender: Session | None = None
+        self,
+        event: Any,
+        value: Any,
+        payload: Encoded | None = None,
+        sender: Session | None = None,
+        trace: str | None = None,
     ) -> list[Session]:
         """Queue an event for every session that subscribed; gives those that its sender should wait for.
 
@@ -99,6 +104,7 @@ class FanOut:
             value: what the broker emits, or what a client has published, validated.
             payload: the latter's bytes.
             sender: the session whose client it was, which does not get it.
+            trace: a W3C traceparent to send along.
 
         Raises:
             TypeError: it is no event, or none that is served here.
@@ -113,7 +119,7 @@ class FanOut:
         if subscribers is None:
             subscribers = self._find_subscribers(event, outlet)
         if outlet.shares:
-            return self._publish_some(event, value, payload, outlet, subscribers, sender)
+            return self._publish_some(event, value, payload, outlet, subscribers, sender, trace)
         if payload is None:
             if delivery == "latest":
                 value = event.payload.validate(value)
@@ -123,6 +129,8 @@ class FanOut:
         message, cost = encode_event_after(outlet.head, payload), len(payload)
         if outlet.meter is not None:
             outlet.meter.queued += len(subscribers) - (sender in subscribers)
+        if trace is not None:
+            message = encode_event(event.name, payload, {"trace": trace})
         if delivery == "latest" or cost > self._largest_shared:
             return self._give_each(event, value, message, cost, subscribers, sender)
         entry = SharedEvent(message, cost, delivery)
@@ -132,7 +140,9 @@ class FanOut:
                 behind.append(session)  # noqa: PERF401 - a comprehension is one call more for each event
         return behind
 
-    def relay(self, event: AnyEvent, value: Any, payload: bytes, sender: Session | None) -> list[Session]:
+    def relay(
+        self, event: AnyEvent, value: Any, payload: bytes, sender: Session | None, trace: str | None = None
+    ) -> list[Session]:
         """`publish` what a client has published; nothing is made of what nobody else listens to."""
         outlet = self._outlets.get(event)
         if (
@@ -142,7 +152,7 @@ class FanOut:
             and outlet.delivery != "latest"
         ):
             return []
-        return self.publish(event, value, payload, sender)
+        return self.publish(event, value, payload, sender, trace)
 
     def _publish_some(
         self,
@@ -152,6 +162,7 @@ class FanOut:
         outlet: Outlet,
         subscribers: tuple[Session, ...],
         sender: Session | None,
+        trace: str | None,
     ) -> list[Session]:
         """`publish` an event of which somebody asked for some: it is encoded where somebody gets it."""
         delivery = outlet.delivery
@@ -166,6 +177,8 @@ class FanOut:
         if subscribers or delivery == "latest":
             payload = outgoing.payload
             message, cost = encode_event_after(outlet.head, payload), len(payload)
+            if trace is not None:
+                message = encode_event(event.name, payload, {"trace": trace})
             if delivery == "latest" or cost > self._largest_shared:
                 behind = self._give_each(event, value, message, cost, subscribers, sender)
             else:

@@ -73,6 +73,7 @@ class Session:
         "_engine",
         "_metered",
         "_mismatched",
+        "_passing",
         "_peer",
         "_published",
         "_pump",
@@ -115,6 +116,7 @@ class Session:
         self.behind_since: float | None = None
         """Seconds on the loop's clock: since when events have been waiting for credit, looked at once a second; None: they are not."""
         self._published: dict[str, Published] = {}
+        self._passing: asyncio.Lock | None = None
         self._mismatched: dict[str, ContractMismatch] = {}
         self._refusals_logged = Rate(REFUSALS_LOGGED)
         self._questions = Questions(
@@ -176,10 +178,18 @@ class Session:
 
     # What the application does; Context and Broker are typed, and come here.
 
-    async def emit(self, event: Any, payload: Any = None) -> None:
-        """Emit an event to this session alone; waits while it is behind."""
+    async def emit(
+        self, event: Any, payload: Any = None, options: Mapping[str, object] | None = None
+    ) -> None:
+        """Emit an event to this session alone; waits while it is behind. `options`: it has been through middleware."""
         self._serving.events.check(event)
         name = event.name
+        around = self._serving.around
+        if around is not None and options is None:
+            dropped = await around.emit(event, payload, self, self.emit)
+            if dropped is not None:
+                self._engine.dropped[name, dropped] += 1
+            return
         peer = self._peer
         peer.raise_if_ended()
         shares = self.shares_of(event)
@@ -197,7 +207,7 @@ class Session:
             data = outgoing.payload
         else:
             data = event.payload.encode(payload)
-        message = encode_event(name, data)
+        message = encode_event(name, data, options)
         if key is not None:
             self._subscribed.keep(name, key, message, len(data))
         if self.subscribes(name):
@@ -217,30 +227,52 @@ class Session:
             share.give(outgoing)
         return engine.queued_events > before and not engine.accepts_events
 
-    async def call(self, call: Any, request: Any = None, *, timeout: Any = UNSET) -> Any:
-        """Call this session's client."""
+    async def call(
+        self,
+        call: Any,
+        request: Any = None,
+        *,
+        timeout: Any = UNSET,
+        options: Mapping[str, object] | None = None,
+    ) -> Any:
+        """Call this session's client. `options`: it has been through middleware."""
         if not isinstance(call, Call):
             raise TypeError(f"call() takes a call, not {call!r}")
         if call.served_by != "client":
             raise NotAllowed(f"{call.name} is served by the broker; it cannot be called at a client")
+        seconds = call.timeout if timeout is UNSET else timeout
+        around = self._serving.around
+        if around is not None and options is None:
+            return await around.call(call, request, seconds, self, self.call)
         payload = call.request.encode(request)
         await self._agreed(call.contract.name)
-        seconds = call.timeout if timeout is UNSET else timeout
-        asked = self._peer.requests.call(call.name, payload, seconds, call.raises, call.idempotent)
+        asked = self._peer.requests.call(call.name, payload, seconds, call.raises, call.idempotent, options)
         meter = self._serving.meter
         answer = await (asked if meter is None else meter.ask(call.name, asked))
         return call.response.decode(answer)
 
-    def stream(self, stream: Any, request: Any = None, *, timeout: Any = UNSET) -> StreamReader[Any]:
-        """Read a stream of this session's client."""
+    def stream(
+        self,
+        stream: Any,
+        request: Any = None,
+        *,
+        timeout: Any = UNSET,
+        options: Mapping[str, object] | None = None,
+    ) -> StreamReader[Any]:
+        """Read a stream of this session's client. `options`: it has been through middleware."""
         if not isinstance(stream, Stream):
             raise TypeError(f"stream() takes a stream, not {stream!r}")
         if stream.served_by != "client":
             raise NotAllowed(f"{stream.name} is served by the broker; it cannot be read from a client")
-        payload = stream.request.encode(request)
         seconds = stream.timeout if timeout is UNSET else timeout
+        around = self._serving.around
+        if around is not None and options is None:
+            return around.stream(stream, request, seconds, self, self.stream)
+        payload = stream.request.encode(request)
         agreed = partial(self._agreed, stream.contract.name)
-        return StreamReader(self._peer, stream.name, payload, stream.item, seconds, stream.raises, agreed)
+        return StreamReader(
+            self._peer, stream.name, payload, stream.item, seconds, stream.raises, agreed, options
+        )
 
     # What the broker's fan-out does.
 
@@ -469,7 +501,8 @@ class Session:
                 and (mismatch := self._mismatched.get(handler.member.contract.name)) is not None
             ):
                 return mismatch
-            return handler
+            around = self._serving.around
+            return handler if around is None else around.handler(handler)
         builtin = self._serving.builtin.get(name)
         if builtin is not None and kind == "call":
             channel = self._pump.channel
@@ -491,7 +524,14 @@ class Session:
             return Context(self, self, self._serving.state, request)
         return ThreadContext(self, self, self._serving.state, request, self._peer.loop)
 
-    def events_arrived(self, seq: int, name: str, payloads: list[bytes]) -> None:
+    @property
+    def passing(self) -> asyncio.Lock:
+        """Held while events of its client pass through middleware: those behind wait."""
+        if self._passing is None:
+            self._passing = asyncio.Lock()
+        return self._passing
+
+    def events_arrived(self, seq: int, name: str, payloads: list[bytes], trace: str | None) -> None:
         """The client has published events."""
         published = self._published.get(name) or self._publish(name)
         if isinstance(published, IonbusError):
@@ -501,7 +541,7 @@ class Session:
         elif self._mismatched and published.member.contract.name in self._mismatched:
             error = self._mismatched[published.member.contract.name]
         else:
-            published.arrive(seq, payloads)
+            published.arrive(seq, payloads, trace)
             return
         if self._serving.meter is not None:
             self._serving.meter.refuse(name if name in self._serving.members else None, error, len(payloads))

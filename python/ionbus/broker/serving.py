@@ -39,6 +39,7 @@ from ionbus.wire.messages import events_in
 from ionbus.wire.pieces import Encoded
 
 if TYPE_CHECKING:
+    from ionbus.middleware.around import Around
     from ionbus.observe.meter import Meter
 
 TICK = 1.0
@@ -84,6 +85,8 @@ class Serving:
         self.handlers = handlers
         self.listeners = listeners
         self.dead_letters = dead_letters
+        self.around: Around | None = None
+        """The middleware in use, if there is any."""
         self.state: Any = None
         self.contracts: dict[str, ContractInfo] = {}
         self.members: dict[str, Member] = {}
@@ -168,6 +171,24 @@ class Serving:
         self.members.update({member.name: member for member in info.members.values()})
 
     # Events.
+
+    async def emit_through(self, around: Around, event: Any, payload: Any) -> None:
+        """`publish` what the broker emits, through middleware, and wait for those who are behind."""
+        self.events.check(event)
+        dropped = await around.emit(event, payload, None, self._send)
+        if dropped is not None:
+            self.count_drop(event.name, dropped)
+
+    async def _send(self, event: Any, payload: Any, options: Mapping[str, Any]) -> None:
+        behind = self.events.publish(event, payload, trace=options.get("trace"))
+        if behind:
+            await self.caught_up(behind)
+        elif self.turn.is_long:
+            await asyncio.sleep(0)
+
+    def count_drop(self, name: str, reason: str) -> None:
+        """Middleware has dropped an event."""
+        self._dropped[name, reason] += 1
 
     async def caught_up(self, behind: Sequence[Session]) -> None:
         """Wait for these, as long as they go on reading."""

@@ -22,6 +22,14 @@ from ionbus.generated.states import ConnectionState
 from ionbus.session.connection import StateChange
 
 if TYPE_CHECKING:
+    from ionbus.middleware.message import (
+        AnyMiddleware,
+        Direction,
+        EventMiddleware,
+        Kind,
+        Middleware,
+        StreamMiddleware,
+    )
     from ionbus.observe.metrics import Metrics
 
 P = TypeVar("P")
@@ -150,6 +158,59 @@ class Bus:
             SessionLost, ConnectionLost: the connection is closed.
         """
         return self._session.emit(event, payload)
+
+    # Middleware.
+
+    @overload
+    def use(
+        self,
+        middleware: Middleware[RequestT, ResponseT],
+        what: Call[RequestT, ResponseT, Any],
+        *,
+        direction: Direction | None = ...,
+    ) -> None: ...
+    @overload
+    def use(
+        self,
+        middleware: StreamMiddleware[RequestT, ItemT],
+        what: Stream[RequestT, ItemT, Any],
+        *,
+        direction: Direction | None = ...,
+    ) -> None: ...
+    @overload
+    def use(
+        self, middleware: EventMiddleware[P], what: Event[P, Any], *, direction: Direction | None = ...
+    ) -> None: ...
+    @overload
+    def use(
+        self,
+        middleware: AnyMiddleware,
+        what: type[Contract] | str | None = ...,
+        *,
+        kind: Kind | None = ...,
+        direction: Direction | None = ...,
+    ) -> None: ...
+    def use(
+        self,
+        middleware: Any,
+        what: Any = None,
+        *,
+        kind: Kind | None = None,
+        direction: Direction | None = None,
+    ) -> None:
+        """Let a middleware stand around what passes from now on, as `Broker.use`; a client knows its broker's names by its contracts alone.
+
+        Args:
+            middleware: `async def middleware(message, next)`, or one that `ionbus.middleware` ships.
+            what: a contract, a member, or a pattern as `"conductor.*"`; everything where it is left out.
+            kind: only calls, streams or events.
+            direction: only what arrives, or what leaves.
+
+        Raises:
+            TypeError: it is no middleware, or `what` is nothing that passes.
+            ValueError: the pattern is malformed, or there is no such kind or direction.
+        """
+        self._session.use(middleware, what, kind, direction)
 
     # Subscriptions and handlers.
 

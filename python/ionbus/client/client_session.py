@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ionbus.channels.base import Opener
+from ionbus.client.arriving import Arriving
 from ionbus.client.link import Link
 from ionbus.contract.builtin import Discontinuity, Ionbus
 from ionbus.contract.contract import Contract, ContractInfo
@@ -18,7 +19,7 @@ from ionbus.contract.fingerprint import canonical_json, describe
 from ionbus.contract.members import Call, Event, Stream
 from ionbus.contract.payload import decode_any
 from ionbus.contract.received import Received
-from ionbus.dispatch.context import UNSET, Context, Request, ThreadContext
+from ionbus.dispatch.context import UNSET, Context, Request, ThreadContext, trace_of
 from ionbus.dispatch.drops import by_name
 from ionbus.dispatch.handlers import Handler, check_handled, make_handler
 from ionbus.dispatch.latest import hashable
@@ -43,6 +44,11 @@ from ionbus.session.connection import SessionReplaced, StateChange
 from ionbus.session.session import Delivered, Rejected
 from ionbus.watchers import Watchers
 from ionbus.wire.messages import encode_event, encode_message
+
+if TYPE_CHECKING:
+    from ionbus.middleware.around import Around
+    from ionbus.middleware.chains import Chains
+    from ionbus.middleware.message import Direction, Kind
 
 log = logging.getLogger("ionbus")
 
@@ -92,6 +98,10 @@ class ClientSession:
             self, self.link.connection.session, flush_soon, limits, self._threads, is_client=True
         )
         self._subscriptions = Subscriptions(self.peer)
+        self.around: Around | None = None
+        """The middleware in use, if there is any."""
+        self._chains: Chains | None = None
+        self._arriving: Arriving | None = None
         self._task: asyncio.Task[None] | None = None
         self._opened: asyncio.Future[None] = self.peer.loop.create_future()
 
@@ -132,33 +142,57 @@ class ClientSession:
 
     # What the application does; Bus and Context are typed, and come here.
 
-    async def call(self, call: Any, request: Any = None, *, timeout: Any = UNSET) -> Any:
-        """Call the broker."""
+    async def call(
+        self,
+        call: Any,
+        request: Any = None,
+        *,
+        timeout: Any = UNSET,
+        options: Mapping[str, object] | None = None,
+    ) -> Any:
+        """Call the broker. `options`: it has been through middleware."""
         if not isinstance(call, Call):
             raise TypeError(f"call() takes a call, not {call!r}")
         if call.served_by != "broker":
             raise NotAllowed(f"{call.name} is served by the client; it cannot be called at the broker")
         self._check_right_to_call(call.name)
+        seconds = call.timeout if timeout is UNSET else timeout
+        if self.around is not None and options is None:
+            return await self.around.call(call, request, seconds, None, self.call)
         payload = call.request.encode(request)
         self.announce(call.contract)
-        seconds = call.timeout if timeout is UNSET else timeout
-        answer = await self.peer.requests.call(call.name, payload, seconds, call.raises, call.idempotent)
+        answer = await self.peer.requests.call(
+            call.name, payload, seconds, call.raises, call.idempotent, options
+        )
         return call.response.decode(answer)
 
-    def stream(self, stream: Any, request: Any = None, *, timeout: Any = UNSET) -> StreamReader[Any]:
-        """Read a stream of the broker."""
+    def stream(
+        self,
+        stream: Any,
+        request: Any = None,
+        *,
+        timeout: Any = UNSET,
+        options: Mapping[str, object] | None = None,
+    ) -> StreamReader[Any]:
+        """Read a stream of the broker. `options`: it has been through middleware."""
         if not isinstance(stream, Stream):
             raise TypeError(f"stream() takes a stream, not {stream!r}")
         if stream.served_by != "broker":
             raise NotAllowed(f"{stream.name} is served by the client; it cannot be read from the broker")
         self._check_right_to_call(stream.name)
+        seconds = stream.timeout if timeout is UNSET else timeout
+        if self.around is not None and options is None:
+            return self.around.stream(stream, request, seconds, None, self.stream)
         payload = stream.request.encode(request)
         self.announce(stream.contract)
-        seconds = stream.timeout if timeout is UNSET else timeout
-        return StreamReader(self.peer, stream.name, payload, stream.item, seconds, stream.raises)
+        return StreamReader(
+            self.peer, stream.name, payload, stream.item, seconds, stream.raises, None, options
+        )
 
-    async def emit(self, event: Any, payload: Any = None) -> None:
-        """Publish an event."""
+    async def emit(
+        self, event: Any, payload: Any = None, options: Mapping[str, object] | None = None
+    ) -> None:
+        """Publish an event. `options`: it has been through middleware."""
         if not isinstance(event, Event):
             raise TypeError(f"emit() takes an event, not {event!r}")
         name = event.name
@@ -166,13 +200,30 @@ class ClientSession:
             raise NotAllowed(f"{name} is published by the broker; a client cannot emit it")
         if self._is_withheld(name):
             raise NotAllowed(f"{name}: the broker gave no right to publish it")
+        if self.around is not None and options is None:
+            dropped = await self.around.emit(event, payload, None, self.emit)
+            if dropped is not None:
+                self._count_drop(name, dropped)
+            return
         key = None
         if event.delivery == "latest":
             payload = event.payload.validate(payload)
             key = (name, hashable(event.key_of(payload)))
         data = event.payload.encode(payload)
         self.announce(event.contract)
-        await self.peer.emit(encode_event(name, data), len(data), event.delivery, key)
+        await self.peer.emit(encode_event(name, data, options), len(data), event.delivery, key)
+
+    def use(self, middleware: Any, what: Any, kind: Kind | None, direction: Direction | None) -> None:
+        """Let a middleware stand around what passes from now on."""
+        if self._chains is None:
+            from ionbus.middleware.around import Around  # noqa: PLC0415 - whoever uses none pays for none
+            from ionbus.middleware.chains import Chains  # noqa: PLC0415
+
+            self._chains = Chains()
+            self.around = Around(self._chains, self._threads)
+            handouts = self._subscriptions.handouts
+            self._arriving = Arriving(self.around, handouts, self._known_event, self._count_drop)
+        self._chains.add(middleware, what, kind, direction)
 
     def on(self, what: Any, listener: Callable[[Any], object], **options: Any) -> Subscription:
         """Listen to events; `options` are those of `aggregation`."""
@@ -263,7 +314,7 @@ class ClientSession:
         handler = self._handled.get(name)
         if handler is None or isinstance(handler.member, Call) != (kind == "call"):
             return NotFound(f"{name}: this client has no handler for such a {kind}")
-        return handler
+        return handler if self.around is None else self.around.handler(handler)
 
     def context_for(self, request: Request, *, is_async: bool) -> Context[Any] | ThreadContext[Any]:
         """The context of a handler."""
@@ -271,14 +322,10 @@ class ClientSession:
             return Context(self, None, None, request)
         return ThreadContext(self, None, None, request, self.peer.loop)
 
-    def events_arrived(self, seq: int, name: str, payloads: list[bytes]) -> None:
+    def events_arrived(self, seq: int, name: str, payloads: list[bytes], trace: str | None) -> None:
         """Events have arrived."""
         for number, payload in enumerate(payloads, seq):
-            subscriptions = self._subscriptions.matching(name)
-            if subscriptions:
-                self._subscriptions.handouts.arrive(number, name, payload, subscriptions)
-            else:
-                self.peer.consumed(len(payload))
+            self._event_arrived(number, name, payload, self._subscriptions.matching(name), trace)
 
     def other(self, seq: int, message: list[Any]) -> bool:
         """SUBSCRIBED, ENVELOPE, DESCRIBE."""
@@ -290,12 +337,11 @@ class ClientSession:
                 if self._subscriptions.answered(message[1], error) is not None and error is not None:
                     self.refused(error)
             case Message.ENVELOPE:
-                name, payload = self.peer.name_of(message[2][1]), message[2][2]
+                _, number, payload, *rest = message[2]
+                trace = trace_of(rest[0]) if rest and rest[0] else None
                 found = self._subscriptions.numbered(message[1])
-                if found:
-                    self._subscriptions.handouts.arrive(seq, name, payload, found)
-                else:
-                    self.peer.consumed(len(payload))
+                is_batch = len(message) > 3 and bool(message[3]) and "batch" in message[3]
+                self._event_arrived(seq, self.peer.name_of(number), payload, found, trace, is_batch=is_batch)
             case Message.DESCRIBE:
                 for fingerprint in message[1]:
                     self._describe(fingerprint)
@@ -313,6 +359,37 @@ class ClientSession:
         self.error_watchers.tell(error)
 
     # Inside.
+
+    def _event_arrived(
+        self,
+        seq: int,
+        name: str,
+        payload: bytes,
+        found: Sequence[Subscription],
+        trace: str | None,
+        *,
+        is_batch: bool = False,
+    ) -> None:
+        arriving = self._arriving
+        if not found:
+            self.peer.consumed(len(payload))
+        elif arriving is not None and arriving.concerns(name):
+            passing = arriving.arrive(seq, name, payload, found, trace, is_batch=is_batch)
+            self.peer.listeners.listen(passing, arriving.habit)
+        else:
+            self._subscriptions.handouts.arrive(seq, name, payload, found)
+
+    def _known_event(self, name: str) -> Event[Any, Any] | None:
+        """The event of this name in the contracts that this client was built with."""
+        for info in (*self._in_hello.values(), *self._announced.values()):
+            if name.startswith(f"{info.name}."):
+                member = info.members.get(name.removeprefix(f"{info.name}."))
+                if isinstance(member, Event):
+                    return member
+        return None
+
+    def _count_drop(self, name: str, reason: str) -> None:
+        self.link.connection.session.dropped[name, reason] += 1
 
     def _check_right_to_call(self, name: str) -> None:
         if self._is_withheld(name):

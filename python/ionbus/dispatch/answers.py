@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
-from ionbus.dispatch.context import Request, wait_in_thread
+from ionbus.dispatch.context import Request, trace_of, wait_in_thread
 from ionbus.dispatch.handlers import Handler
 from ionbus.dispatch.latest import hashable
 from ionbus.dispatch.remembered import Outcome
@@ -212,6 +212,8 @@ class Answers:
         left = options.get("deadline")
         deadline = peer.loop.time() + left / 1000 if isinstance(left, int) and left >= 0 else None
         answer = self._answer_class(peer.loop, number, name, deadline, size, is_stream)
+        if "trace" in options:
+            answer.trace = trace_of(options)
         work: Work
         if is_stream:
             answer.granted = self._first_credit(options.get("credit"))
@@ -355,7 +357,7 @@ class Answers:
         try:
             request = handler.request.decode(payload)
         except InvalidPayload as error:
-            raise _Refused(error) from error
+            raise Refused(error) from error
         signature = handler.signature
         arguments = [request] if signature.takes_payload else []
         if signature.takes_context:
@@ -399,7 +401,7 @@ class Answers:
         try:
             peer.send(encode_item(answer.id, payload), -answer.id, answer)
         except TooLarge as error:
-            raise _Refused(error) from error
+            raise Refused(error) from error
 
     def _fail(self, answer: Answer, handler: Handler, payload: bytes, error: BaseException) -> None:
         if answer.reason == "lost":
@@ -409,7 +411,7 @@ class Answers:
         ):
             text = f"{answer.name}: {WHY_STOPPED[answer.reason or 'cancelled']}"
             told: IonbusError = CallTimeout(text) if answer.reason == "timeout" else CallCancelled(text)
-        elif isinstance(error, _Refused):
+        elif isinstance(error, Refused):
             told = error.told
             if isinstance(told, InvalidPayload):
                 self._peer.request_failed("invalid", told, _kind(answer), answer.name, payload)
@@ -484,7 +486,7 @@ def _encode_outcome(number: int, outcome: Outcome) -> Encoded:
     return encode_result(number, outcome)
 
 
-class _Refused(Exception):
+class Refused(Exception):
     """The request is not valid, or an item not taken: that is what its caller is told, and no failure of the handler's."""
 
     def __init__(self, told: IonbusError) -> None:

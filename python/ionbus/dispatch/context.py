@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import CancelledError as FutureCancelled, Future
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Protocol, overload
 
 from typing_extensions import TypeVar
 
@@ -16,6 +16,7 @@ from ionbus.errors import CallCancelled
 if TYPE_CHECKING:
     from ionbus.broker.served_session import Session
     from ionbus.dispatch.reader import StreamReader
+    from ionbus.middleware.message import State
 
 P = TypeVar("P")
 T = TypeVar("T")
@@ -47,13 +48,15 @@ class Request:
     Attributes:
         id: the request's number in its session; 0 for an event.
         deadline: when its caller gives up, on `time.monotonic`'s clock; None: never.
+        trace: the W3C traceparent that it came with.
     """
 
-    __slots__ = ("_is_cancelled", "deadline", "id", "waits")
+    __slots__ = ("_is_cancelled", "deadline", "id", "trace", "waits")
 
-    def __init__(self, request_id: int = 0, deadline: float | None = None) -> None:
+    def __init__(self, request_id: int = 0, deadline: float | None = None, trace: str | None = None) -> None:
         self.id = request_id
         self.deadline = deadline
+        self.trace = trace
         self._is_cancelled = False
         self.waits: set[Future[Any]] = set()
 
@@ -69,6 +72,9 @@ class Request:
 
 
 class _ContextFacts(Generic[StateT]):
+    _passage: State | None = None
+    _trace: str | None = None
+
     def __init__(self, other: OtherSide, session: Session | None, state: Any, request: Request) -> None:
         self._other = other
         self._session = session
@@ -84,6 +90,11 @@ class _ContextFacts(Generic[StateT]):
         """
         if self._session is None:
             raise RuntimeError("a client's handler has no session in its context; use the bus")
+        return self._session
+
+    @property
+    def session_or_none(self) -> Session | None:
+        """The caller's session; None at a client."""
         return self._session
 
     @property
@@ -106,6 +117,25 @@ class _ContextFacts(Generic[StateT]):
     def request_id(self) -> int:
         """The request's number in its session; 0 for an event."""
         return self._request.id
+
+    @property
+    def trace(self) -> str | None:
+        """The W3C traceparent that came with it, or that of the span which middleware made of it; None: there is none."""
+        return self._trace or self._request.trace
+
+    @property
+    def passage(self) -> State:
+        """What middleware has noted on its way (docs/middleware.md)."""
+        if self._passage is None:
+            from ionbus.middleware.message import State  # noqa: PLC0415 - without middleware it is not needed
+
+            self._passage = State()
+        return self._passage
+
+    def note(self, passage: State, trace: str | None) -> None:
+        """It came through middleware."""
+        self._passage = passage
+        self._trace = trace
 
 
 class Context(_ContextFacts[StateT]):
@@ -164,6 +194,21 @@ class Context(_ContextFacts[StateT]):
     def stream(self, stream: Any, request: Any = None, *, timeout: Any = UNSET) -> StreamReader[Any]:
         """Read a stream that the client serves: `async with ctx.stream(...) as items`."""
         return self._other.stream(stream, request, timeout=timeout)
+
+    def on_thread(self) -> ThreadContext[StateT]:
+        """The same for a `def` handler."""
+        loop = asyncio.get_running_loop()
+        return ThreadContext(self._other, self._session, self._state, self._request, loop)
+
+
+MAX_TRACE: Final = 128
+"""Characters of a traceparent; what is longer is none."""
+
+
+def trace_of(options: Mapping[str, Any]) -> str | None:
+    """The traceparent in a message's options, if there is one (docs/protocol.md, section 5)."""
+    trace = options.get("trace")
+    return trace if type(trace) is str and len(trace) <= MAX_TRACE else None
 
 
 class ThreadContext(_ContextFacts[StateT]):

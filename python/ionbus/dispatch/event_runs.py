@@ -22,15 +22,17 @@ class EventRun:
         seq: the number of the first.
         name: as it was sent, maybe by its number.
         payloads: of each.
+        trace: the traceparent of the only one.
     """
 
     seq: int
     name: str | int
     payloads: list[bytes]
+    trace: str | None = None
 
 
 def in_runs(arrivals: Sequence[T]) -> Sequence[EventRun | T]:
-    """The same arrivals in the same order, their events in runs; but for those after ANNOUNCE, which may be in question."""
+    """The same arrivals in the same order, their events in runs; but for those with options, and those after ANNOUNCE, which may be in question."""
     if len(arrivals) == 1:  # which is no run
         return arrivals
     found: list[EventRun | T] = []
@@ -42,7 +44,7 @@ def in_runs(arrivals: Sequence[T]) -> Sequence[EventRun | T]:
         if isinstance(arrival, Delivered):
             message = arrival.message
             kind = message[0]
-            if kind == _EVENT and not is_announced:
+            if kind == _EVENT and len(message) == 3 and not is_announced:
                 if arrival.seq != expected or message[1] != name:
                     name, payloads, expected = message[1], [], arrival.seq
                     found.append(EventRun(expected, name, payloads))

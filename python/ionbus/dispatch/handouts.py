@@ -72,17 +72,24 @@ class Handouts:
         self._listeners = listeners
         self._consumed = consumed
         self._refuse = refuse
-        self._session = 0
+        self.session = 0
+        """Which of this side's sessions it is now."""
         self._waiting: deque[tuple[int, str, bytes, Sequence[Target], int | None, int]] = deque()
         listeners.on_room = self._hand_waiting
 
     def arrive(self, seq: int, name: str, payload: bytes, targets: Sequence[Target]) -> None:
         """An event has arrived for `targets`."""
-        self._take(seq, name, payload, targets, len(payload))
+        self._take(seq, name, payload, targets, len(payload), self.session)
+
+    def pass_on(
+        self, session: int, seq: int, name: str, payload: bytes, targets: Sequence[Target], cost: int
+    ) -> None:
+        """An event that has been through middleware. `session`: what it was when the event arrived, with this cost."""
+        self._take(seq, name, payload, targets, cost, session)
 
     def arrive_from_here(self, name: str, payload: bytes, targets: Sequence[Target]) -> None:
         """An event of this side's own making, behind those that arrived before."""
-        self._take(0, name, payload, targets, None)
+        self._take(0, name, payload, targets, None, self.session)
 
     def taken(self, kept: Kept) -> None:
         """A target has taken what it had kept."""
@@ -90,11 +97,11 @@ class Handouts:
         assert handout is not None
         handout.takers -= 1
         if not handout.takers:
-            self._settle(handout.cost, handout.session)
+            self.settle(handout.cost, handout.session)
 
     def begin_anew(self) -> None:
         """The session is a new one: it owes no credit and no refusal for what came in the one before."""
-        self._session += 1
+        self.session += 1
 
     def clear(self) -> None:
         """Drop what waits."""
@@ -102,11 +109,13 @@ class Handouts:
 
     # Inside.
 
-    def _take(self, seq: int, name: str, payload: bytes, targets: Sequence[Target], cost: int | None) -> None:
+    def _take(
+        self, seq: int, name: str, payload: bytes, targets: Sequence[Target], cost: int | None, session: int
+    ) -> None:
         if self._waiting or not self._listeners.has_room:
-            self._waiting.append((seq, name, payload, targets, cost, self._session))
+            self._waiting.append((seq, name, payload, targets, cost, session))
         else:
-            self._hand(seq, name, payload, targets, cost, self._session)
+            self._hand(seq, name, payload, targets, cost, session)
 
     def _hand_waiting(self) -> None:
         while self._waiting and self._listeners.has_room:
@@ -118,11 +127,8 @@ class Handouts:
         try:
             values = [target.decode(name, payload) for target in targets]
         except Exception as error:  # noqa: BLE001 - InvalidPayload, or a validator of the user's that failed
-            if session == self._session:
-                self._refuse(seq, error)
-            else:
-                log.warning("an event of a session that is gone was not valid: %s", printable(error))
-            self._settle(cost, session)
+            self.refuse(seq, error, session)
+            self.settle(cost, session)
             return
         keeps: list[Kept] = []
         for target, value in zip(targets, values, strict=True):
@@ -136,13 +142,20 @@ class Handouts:
             if kept is not None:
                 keeps.append(kept)
         if not keeps:
-            self._settle(cost, session)
+            self.settle(cost, session)
             return
         handout = Handout(cost, session, len(keeps))
         for kept in keeps:
             kept.handout = handout
 
-    def _settle(self, cost: int | None, session: int) -> None:
+    def refuse(self, seq: int, error: Exception, session: int) -> None:
+        """An event of this number is not taken."""
+        if session == self.session:
+            self._refuse(seq, error)
+        else:
+            log.warning("an event of a session that is gone was not valid: %s", printable(error))
+
+    def settle(self, cost: int | None, session: int) -> None:
         """Everybody has taken an event."""
-        if cost is not None and session == self._session:
+        if cost is not None and session == self.session:
             self._consumed(cost)

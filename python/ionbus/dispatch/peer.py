@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ionbus.dispatch.answers import Answer, Answers, internal_error
-from ionbus.dispatch.context import Request
+from ionbus.dispatch.context import Request, trace_of
 from ionbus.dispatch.event_runs import EventRun
 from ionbus.dispatch.handlers import Handler
 from ionbus.dispatch.listeners import Listeners
@@ -43,8 +43,8 @@ class Owner(Protocol):
     def context_for(self, request: Request, *, is_async: bool) -> Any:
         """The context of a handler."""
 
-    def events_arrived(self, seq: int, name: str, payloads: list[bytes]) -> None:
-        """EVENTs of one name have arrived, the first with this number, the others with those after it."""
+    def events_arrived(self, seq: int, name: str, payloads: list[bytes], trace: str | None) -> None:
+        """EVENTs of one name have arrived, the first with this number, the others with those after it. `trace`: of the only one."""
 
     def other(self, seq: int, message: list[Any]) -> bool:
         """A message that only this side is sent; False: it is not for this side."""
@@ -162,7 +162,8 @@ class Peer:
         if route is not None:
             route(message)
         elif kind == Message.EVENT:
-            self._receive_events(EventRun(arrived.seq, message[1], [message[2]]))
+            trace = trace_of(message[3]) if len(message) > 3 and message[3] else None
+            self._receive_events(EventRun(arrived.seq, message[1], [message[2]], trace))
         elif kind == Message.REFUSED:
             if not 0 < message[1] <= self.engine.sent:
                 raise MalformedFrame(f"REFUSED for element {message[1]}, which was never sent")
@@ -402,7 +403,7 @@ class Peer:
     def _receive_events(self, run: EventRun) -> None:
         allowed = self._count_events(run.payloads)
         if allowed:
-            self._owner.events_arrived(run.seq, self.name_of(run.name), run.payloads[:allowed])
+            self._owner.events_arrived(run.seq, self.name_of(run.name), run.payloads[:allowed], run.trace)
         if allowed < len(run.payloads):
             raise MalformedFrame("EVENT without credit")
 

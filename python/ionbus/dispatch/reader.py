@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -34,6 +34,7 @@ class StreamReader(Generic[ItemT]):
         timeout: float | None,
         raises: Errors,
         ready: Callable[[], Awaitable[None]] | None = None,
+        options: Mapping[str, object] | None = None,
     ) -> None:
         self._peer = peer
         self._name = name
@@ -42,13 +43,14 @@ class StreamReader(Generic[ItemT]):
         self._item = item
         self._timeout = timeout
         self._raises = raises
+        self._options = options
         self._pending: PendingStream | None = None
 
     async def __aenter__(self) -> Self:
         if self._ready is not None:
             await self._ready()
         self._pending = await self._peer.requests.stream(
-            self._name, self._payload, self._timeout, self._raises
+            self._name, self._payload, self._timeout, self._raises, self._options
         )
         return self
 

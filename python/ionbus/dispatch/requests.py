@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isnan
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
@@ -150,9 +150,15 @@ class Requests:
         return len(self._pending)
 
     async def call(
-        self, name: str, payload: Encoded, timeout: float | None, raises: Errors, is_idempotent: bool
+        self,
+        name: str,
+        payload: Encoded,
+        timeout: float | None,
+        raises: Errors,
+        is_idempotent: bool,
+        more: Mapping[str, object] | None = None,
     ) -> bytes:
-        """Send a call and wait for its result's payload.
+        """Send a call and wait for its result's payload. `more`: options besides its deadline, and a key that it has already.
 
         Raises:
             IonbusError: what the other side answered, `CallTimeout`, `TooLarge`, `SessionLost`, `ConnectionLost`.
@@ -164,7 +170,9 @@ class Requests:
         options: dict[str, object] = {}
         if timeout is not None:
             options["deadline"] = max(1, int(timeout * 1000))
-        if is_idempotent:
+        if more:
+            options.update(more)
+        if is_idempotent and "key" not in options:
             options["key"] = uuid4().hex
         self._last = number = self._last + 1
         request = PendingCall(number, name, loop.create_future(), raises, is_idempotent)
@@ -182,15 +190,20 @@ class Requests:
                 timer.cancel()
 
     async def stream(
-        self, name: str, payload: Encoded, timeout: float | None, raises: Errors
+        self,
+        name: str,
+        payload: Encoded,
+        timeout: float | None,
+        raises: Errors,
+        more: Mapping[str, object] | None = None,
     ) -> PendingStream:
-        """Ask for a stream."""
+        """Ask for a stream. `more`: options besides its deadline and credit."""
         peer = self._peer
         timeout = await self._wait_for_room(name, timeout)
         peer.raise_if_ended()
         limits = peer.limits
         window = (limits.stream_credit_bytes, limits.stream_credit_messages)
-        options: dict[str, object] = {"credit": list(window)}
+        options: dict[str, object] = {"credit": list(window), **(more or {})}
         if timeout is not None:
             options["deadline"] = max(1, int(timeout * 1000))
         self._last = number = self._last + 1

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any, Final, NamedTuple, get_args, overload
 
 from typing_extensions import TypeVar
 
-from ionbus.contract.contract import is_contract
+from ionbus.contract.contract import Contract, is_contract
 from ionbus.contract.members import Call, Event, Member, Stream
 from ionbus.events.patterns import is_exact, matcher, pattern_problem
 from ionbus.middleware.message import (
@@ -66,6 +66,24 @@ def scope_of(what: object) -> Scope:
         raise ValueError(problem)
     depth = inf if is_exact(what) else sum("*" not in segment for segment in what.split("."))
     return Scope(depth, matcher(what))
+
+
+def check_served(what: object, contracts: Sequence[type[Contract]]) -> None:
+    """Refuse what a broker of these contracts never sees.
+
+    Raises:
+        TypeError: it belongs to none of them, or is nothing that passes.
+        ValueError: the pattern is malformed, or matches nothing.
+    """
+    scope = scope_of(what)
+    names = [member.name for each in contracts for member in each.__contract__.members.values()]
+    if any(map(scope.matches, names)) or what is None:
+        return
+    if is_contract(what) or isinstance(what, Member):
+        name = what.name if isinstance(what, Member) else what.__contract__.name
+        known = ", ".join(each.__contract__.name for each in contracts) or "none"
+        raise TypeError(f"{name} belongs to no contract that is served here; those are {known}")
+    raise ValueError(f"{what!r} matches nothing that is served here")
 
 
 def check_choice(kind: object, direction: object, member: Member | None = None) -> None:
