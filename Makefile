@@ -21,7 +21,7 @@ REPORTS := build/reports
 PYTHON_CODE := python tests tools examples benchmarks
 CONDUCTOR := examples/conductor
 # Folder, contracts, where their TypeScript goes.
-CONTRACTS := $(CONDUCTOR):contracts:src/generated e2e/app:contracts:generated tests/codegen:showcase:generated
+CONTRACTS := $(CONDUCTOR):contracts:src/generated $(CONDUCTOR):ionbus.admin:src/generated e2e/app:contracts:generated tests/codegen:showcase:generated
 EACH_CONTRACT = for each in $(CONTRACTS); do IFS=: read -r folder module target <<< "$$each"; \
 	  (cd $$folder && $(BIN)/ionbus codegen $$module --typescript $$target $(1)); done; \
 	  cd examples/schema-first && $(BIN)/ionbus codegen chat.asyncapi.yaml --python generated --typescript generated $(1)

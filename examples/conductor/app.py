@@ -30,6 +30,7 @@ from contracts import (
     Reveal,
     ShellMissing,
     ShowReport,
+    Stumbled,
 )
 from flow import sample_flow
 from ionbus import Broker, Context, Session, SessionLost
@@ -54,6 +55,7 @@ class State:
     book: LogBook = field(default_factory=LogBook)
     reports: dict[str, Path] = field(default_factory=dict)
     shell: Session | None = None
+    is_mended: bool = False
 
 
 @asynccontextmanager
@@ -151,6 +153,18 @@ async def show_report(request: ShowReport, ctx: Context[State]) -> None:
     if path is None:
         raise ReportMissing
     await broker.call(_shell(ctx.state), Conductor.shell.reveal, Reveal(path=str(path)))
+
+
+@broker.on(Conductor.debug.stumbled)
+async def stumbled(event: Stumbled, ctx: Context[State]) -> None:
+    if not ctx.state.is_mended:
+        raise RuntimeError(f"Python stumbled over {event.over}")
+    ctx.state.book.write(f"Python got over {event.over}")
+
+
+@broker.handle(Conductor.debug.mend)
+async def mend(ctx: Context[State]) -> None:
+    ctx.state.is_mended = True
 
 
 @broker.handle(Conductor.debug.kill)

@@ -203,6 +203,12 @@ class ReportMissing(ContractError):
     code = "report_missing"
 
 
+class Stumbled(BaseModel):
+    """Something at which Python's listener raises, until it is mended."""
+
+    over: str
+
+
 class Pong(BaseModel):
     """The process that answered."""
 
@@ -246,4 +252,6 @@ class Conductor(Contract, name="conductor", version="1.0"):
     class debug(Contract):  # noqa: N801 - a member's name
         """For the demonstration only: an application would not offer this."""
 
+        stumbled = Event(Stumbled, source="client")
+        mend = Call(None, None, doc="From now on Python no longer stumbles.")
         kill = Call(None, None, doc="Kills the broker's process with SIGKILL. There is never an answer.")

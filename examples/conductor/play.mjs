@@ -112,6 +112,8 @@ async function play() {
   await revealReport(report);
   say("“Show file” reached Electron's main process by way of Python");
 
+  await lookInside();
+
   await page.selectOption("#breakage", "cycle");
   await page.click("#run");
   await page.waitForSelector("#banner");
@@ -123,7 +125,7 @@ async function play() {
   say(
     `A circle in the flow is refused at its nodes: ${(await page.locator("#banner li").allInnerTexts()).join(" ")}`,
   );
-  await picture("5-invalid-flow");
+  await picture("6-invalid-flow");
 
   await page.selectOption("#breakage", "none");
   await page.click("#run");
@@ -138,13 +140,13 @@ async function play() {
   );
   await logged("The run was cancelled");
   say("A run was cancelled: Python stopped, and its nodes say so");
-  await picture("6-cancelled");
+  await picture("7-cancelled");
 
   await page.click("#run");
   await page.waitForSelector('#node-hash[data-look="running"]');
   await page.click("#kill");
   await until("the window reconnects", () => state(), "reconnecting");
-  await picture("7-python-is-gone");
+  await picture("8-python-is-gone");
   await until("the process is gone", () => isAlive(first), false);
   await until("the window is connected again", () => state(), "open");
   const second = await pythonPid((pid) => pid !== first);
@@ -164,7 +166,7 @@ async function play() {
   await checkPictures(9);
   say(`The same window runs the flow again, on Python ${second}: ${await text("#outcome")}`);
   await page.emulateMedia({ colorScheme: "dark" });
-  await picture("8-recovered-dark");
+  await picture("9-recovered-dark");
 
   const folder = await otherFolder();
   await page.click("#choose-folder");
@@ -186,10 +188,38 @@ async function play() {
   say("The window is closed, and Python with it");
 }
 
+/** The other panes: what was published, the calls both ways, and an event that comes to nothing until Python is mended. */
+async function lookInside() {
+  await page.click("#inside");
+  await page.waitForSelector("#events li:nth-child(9)");
+  const [made, answered] = await Promise.all([
+    rowOf("calls", "→ conductor.execute"),
+    rowOf("calls", "← conductor.ask"),
+  ]);
+  assert.ok(made && answered, "the calls of both directions are noted");
+  await page.click("#stumble");
+  await page.waitForSelector(".letter");
+  assert.match(await text(".letter .detail"), /Python stumbled over its shoelace/);
+  say(`An event at which Python's listener raised is a dead letter: “${await text(".letter .detail")}”`);
+  await picture("5-inside");
+  await page.click("#mend");
+  await page.click(".letter .resend");
+  await page.waitForSelector(".letter", { state: "detached" });
+  await page.click("#inside");
+  await logged("Python got over its shoelace");
+  say("Python was mended, and the letter was sent again");
+}
+
 // --- What is on the screen --------------------------------------------------------------------------
 
 async function text(selector) {
   return (await page.locator(selector).innerText()).trim();
+}
+
+/** The row of a list that begins so. */
+async function rowOf(list, beginning) {
+  const rows = await page.locator(`#${list} li`).allInnerTexts();
+  return rows.find((row) => row.startsWith(beginning));
 }
 
 async function look(nodeId) {

@@ -43,7 +43,7 @@ function openWindow(): void {
   });
   window.webContents.setWindowOpenHandler(() => ({ action: "deny" }));
   window.webContents.on("will-navigate", (event) => event.preventDefault());
-  broker.attach(window);
+  broker.attach(window, { roles: ["admin"] }); // for the pane of dead letters; an application gives that to its operators
   void window.loadFile(path.join(__dirname, "index.html"));
 }
 

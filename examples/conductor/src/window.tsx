@@ -4,9 +4,10 @@ import { PublishUi, useBus, useCall, useConnectionState, useStateChange } from "
 import { type ReactNode, useCallback, useEffect, useState } from "react";
 import { Banner } from "./banner.js";
 import { BREAKAGES } from "./breakage.js";
-import { Events } from "./events.js";
+import type { CallBook } from "./calls.js";
 import { Conductor, type OpenedFlow } from "./generated/conductor.js";
 import { Graph } from "./graph.js";
+import { Calls, DeadLetters, Events } from "./inside.js";
 import { Log, type Note } from "./log.js";
 import { Pictures } from "./pictures.js";
 import { QuestionDialog } from "./question.js";
@@ -18,7 +19,7 @@ import { countOf, textOf } from "./words.js";
 
 const SLOW_PACE_MS = 160;
 
-export function Window() {
+export function Window({ book }: { book: CallBook }) {
   const bus = useBus();
   const state = useConnectionState();
   const isOpen = state === "open";
@@ -27,6 +28,7 @@ export function Window() {
   const [complaint, setComplaint] = useState("");
   const [isHidden, setHidden] = useState(false); // the banner, until there is something new to say
   const [isSlow, setSlow] = useState(true);
+  const [isInside, setInside] = useState(false);
   const [breakage, setBreakage] = useState("none");
   const [opened, open] = useOpened(setComplaint);
   const run = useRun(note);
@@ -106,29 +108,42 @@ export function Window() {
           )}
           {flow && <Graph flow={flow} looks={run.looks} />}
         </PublishUi>
-        <Pane name="pictures" title="Images" count={countOfPictures(run.pictures.length)}>
-          <Pictures pictures={run.pictures} kept={run.result?.kept} />
-        </Pane>
-        <Pane name="log" title="Log">
-          <Log notes={notes} />
-        </Pane>
-        <Pane name="events" title="Events">
-          <Events />
-        </Pane>
-        <Pane name="report" title="Report">
-          <div id="report" className="report" aria-live="polite">
-            {run.result ? (
-              <Report result={run.result} reveal={reveal} />
-            ) : (
-              <p className="empty">{hintOf(run.isGoing, run.outcome)}</p>
-            )}
-          </div>
-        </Pane>
+        <div className="panes" hidden={isInside}>
+          <Pane name="pictures" title="Images" count={countOfPictures(run.pictures.length)}>
+            <Pictures pictures={run.pictures} kept={run.result?.kept} />
+          </Pane>
+          <Pane name="log" title="Log">
+            <Log notes={notes} />
+          </Pane>
+          <Pane name="report" title="Report">
+            <div id="report" className="report" aria-live="polite">
+              {run.result ? (
+                <Report result={run.result} reveal={reveal} />
+              ) : (
+                <p className="empty">{hintOf(run.isGoing, run.outcome)}</p>
+              )}
+            </div>
+          </Pane>
+        </div>
+        <div className="panes" hidden={!isInside}>
+          <Pane name="events" title="Events">
+            <Events />
+          </Pane>
+          <Pane name="calls" title="Calls">
+            <Calls book={book} />
+          </Pane>
+          <Pane name="letters" title="Dead letters">
+            <DeadLetters note={note} />
+          </Pane>
+        </div>
       </main>
       <Status>
         <span id="outcome" className="detail" role="status">
           {run.outcome}
         </span>
+        <button id="inside" type="button" aria-pressed={isInside} onClick={() => setInside(!isInside)}>
+          Look inside
+        </button>
         <button id="kill" type="button" className="danger" disabled={!isOpen} onClick={() => void kill()}>
           Kill Python
         </button>

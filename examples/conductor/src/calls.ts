@@ -1,0 +1,42 @@
+/** What calls this window has made and answered: kept by a middleware, shown by a pane. */
+import { logging, type Middleware, type Passage } from "ionbus/middleware";
+
+/** The calls by one name, in one direction. */
+export interface CallsByName {
+  readonly name: string;
+  readonly direction: Passage["direction"];
+  readonly count: number;
+  readonly failed: number;
+  /** How long the last one took. */
+  readonly lastMs: number;
+}
+
+export interface CallBook {
+  readonly middleware: Middleware;
+  subscribe(changed: () => void): () => void;
+  read(): readonly CallsByName[];
+}
+
+export function createCallBook(): CallBook {
+  let calls: readonly CallsByName[] = [];
+  const watching = new Set<() => void>();
+
+  function take({ kind, name, direction, outcome, ms }: Passage): void {
+    if (kind !== "call") return;
+    const isSame = (each: CallsByName): boolean => each.name === name && each.direction === direction;
+    const before = calls.find(isSame) ?? { count: 0, failed: 0 };
+    const failed = before.failed + (outcome === "answered" ? 0 : 1);
+    const now = { name, direction, count: before.count + 1, failed, lastMs: ms };
+    calls = calls.some(isSame) ? calls.map((each) => (isSame(each) ? now : each)) : [...calls, now];
+    for (const changed of watching) changed();
+  }
+
+  return {
+    middleware: logging({ log: take }),
+    subscribe(changed) {
+      watching.add(changed);
+      return () => watching.delete(changed);
+    },
+    read: () => calls,
+  };
+}
