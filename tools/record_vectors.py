@@ -23,6 +23,7 @@ from ionbus.wire.messages import (
     encode_message,
     encode_result,
 )
+from vectors.aggregation import AGGREGATION_CASES, AGGREGATIONS, FILTERS, record_aggregation, record_filters
 from vectors.fates import FATE_CASES, FATES, record_fates
 from vectors.replay import (
     CONNECTIONS,
@@ -777,9 +778,15 @@ def main() -> None:
         (FRAMES.path, frame_cases),
         (SIMULATED, [record_simulated(case) for case in json.loads(SIMULATED.read_text())]),
         (FATES, [record_fates(case) for case in FATE_CASES]),
+        (AGGREGATIONS, [record_aggregation(case) for case in AGGREGATION_CASES]),
     ):
         path.write_text("[\n" + ",\n".join(_lines(case) for case in cases) + "\n]\n")
         print(f"wrote {path.name}: {len(cases)} cases")
+    filters = record_filters()
+    rows = ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in filters["filters"])
+    payload = json.dumps(filters["payload"], ensure_ascii=False)
+    FILTERS.write_text(f'{{"payload": {payload},\n "filters": [\n  {rows}\n]}}\n')
+    print(f"wrote {FILTERS.name}: {len(filters['filters'])} cases")
 
 
 def _lines(case: dict[str, Any]) -> str:

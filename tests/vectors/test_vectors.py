@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ionbus.generated.protocol import Limits
+from vectors.aggregation import AGGREGATIONS, FILTERS, record_aggregation, record_filters
 from vectors.fates import FATES, record_fates
 from vectors.replay import (
     CONNECTIONS,
@@ -56,3 +57,12 @@ def test_frame(case: dict[str, Any]) -> None:
 @cases(FATES)
 def test_fates(case: dict[str, Any]) -> None:
     assert record_fates(case) == case
+
+
+@cases(AGGREGATIONS)
+def test_aggregation(case: dict[str, Any]) -> None:
+    assert record_aggregation(case) == case
+
+
+def test_filters() -> None:
+    assert record_filters() == json.loads(FILTERS.read_text())
