@@ -58,7 +58,7 @@ if _TYPE_CHECKING:
     from ionbus.client.client import connect as connect
     from ionbus.events.emitter import Emitter as Emitter
     from ionbus.events.failures import ListenerFailure as ListenerFailure
-    from ionbus.events.recorded import one_of as one_of
+    from ionbus.events.recorded import not_ as not_, one_of as one_of
 
 _LATER = {
     "BrokerExit": "ionbus.channels.child_process",
@@ -71,6 +71,7 @@ _LATER = {
     "ListenerFailure": "ionbus.events.failures",
     "RestartPolicy": "ionbus.channels.health",
     "connect": "ionbus.client.client",
+    "not_": "ionbus.events.recorded",
     "one_of": "ionbus.events.recorded",
 }
 """What a broker does not need, and where it is: imported when it is first asked for."""

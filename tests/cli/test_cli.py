@@ -97,6 +97,10 @@ async def test_nobody_there_is_told_with_status_1(unused_tcp_port: int) -> None:
         ["call", "", "--url", "ws://127.0.0.1:1"],
         ["emit", "x" * 300, "--url", "ws://127.0.0.1:1"],
         ["tap", "a.**.b", "--url", "ws://127.0.0.1:1"],
+        ["tap", "a.b", "--where", "percent >", "--url", "ws://127.0.0.1:1"],
+        ["tap", "a.b", "--every", "0", "--url", "ws://127.0.0.1:1"],
+        ["tap", "a.b", "--batch", "0", "1", "--url", "ws://127.0.0.1:1"],
+        ["tap", "a.b", "--latest-by", "a..b", "--url", "ws://127.0.0.1:1"],
         ["serve", "chores:broker", "--ws", "127.0.0.1"],
         ["serve", "chores:broker", "--ws", "8765"],
         ["serve", "chores:broker", "--ws", "127.0.0.1:99999"],
@@ -139,6 +143,24 @@ async def test_tap_prints_what_is_emitted(served: Served) -> None:
         {"name": "workshop.noticed", "payload": "one"},
         {"name": "workshop.noticed", "payload": "two"},
     ]
+
+
+async def test_tap_prints_what_it_asked_for(served: Served) -> None:
+    from workshop import Workshop
+
+    options = ["--where", '. in ["two", "four"]', "--distinct", "--batch", "2", "60", "--latest-by", "."]
+    asked = ["tap", "workshop.noticed", "--count", "2", "--json", *options]
+    tapping = asyncio.create_task(ionbus(*asked, **served.reach))
+    await eventually(lambda: any(session.shares_of(Workshop.noticed) for session in served.broker.sessions))
+    for text in ("one", "two", "two", "three", "four"):
+        await served.broker.emit(Workshop.noticed, text)
+    assert [line["payload"] for line in (await tapping).lines] == ["two", "four"]
+
+
+async def test_tap_says_what_does_not_fit(served: Served) -> None:
+    done = await ionbus("tap", "workshop.progress", "--where", "percnt > 3", **served.reach)
+    assert done.status == 1
+    assert "has no field 'percnt'" in done.err
 
 
 def test_help_names_every_command() -> None:

@@ -18,7 +18,7 @@ from ionbus.events.fields import Fields
 from ionbus.events.filter_text import parse_filter
 from ionbus.events.filters import FilterProblem, plain_filter, predicate, read_filter
 from ionbus.events.options import Aggregation, aggregation
-from ionbus.events.recorded import one_of, recorded
+from ionbus.events.recorded import not_, one_of, recorded
 
 
 class State(Enum):
@@ -351,6 +351,10 @@ def test_any_text_is_a_filter_or_refused(text: str) -> None:
             lambda p: ~p.ok | one_of(p.level, ["info"]),
             {"any": [{"not": ["ok", "==", True]}, ["level", "in", ["info"]]]},
         ),
+        (
+            lambda p: not_(p.percent > 1) & not_(p.ok),
+            {"all": [{"not": ["percent", ">", 1]}, {"not": ["ok", "==", True]}]},
+        ),
         (lambda p: p.place.port < 100, ["place.PORT", "<", 100]),
         (lambda p: p.tree.left.left.size == 3, ["tree.left.left.size", "==", 3]),
         (lambda p: p.labels["a"] == 3, ["labels.a", "==", 3]),
@@ -367,9 +371,9 @@ def test_a_function_is_written_down(function: Any, data: Any) -> None:
 @pytest.mark.parametrize(
     ("function", "problem"),
     [
-        (lambda p: p.percent > 1 and p.ok, "use & | ~ in place of and, or, not"),
-        (lambda p: not p.ok, "use & | ~"),
-        (lambda p: 1 < p.percent < 3, "use & | ~"),
+        (lambda p: p.percent > 1 and p.ok, "use & and | in place of and, or"),
+        (lambda p: not p.ok, "use & and |"),
+        (lambda p: 1 < p.percent < 3, "use & and |"),
         (lambda p: p.level in ["info", "error"], "one_of(field, [...]) in place of `in`"),
         (lambda p: p.percnt > 1, "the payload has no field 'percnt'; did you mean 'percent'?"),
         (lambda p: p.place.hots == "a", "place has no field 'hots'; did you mean 'host'?"),
@@ -392,6 +396,7 @@ def test_a_function_that_does_something_else_is_refused(function: Any, problem: 
 def test_one_of_is_membership_where_nothing_is_written_down() -> None:
     assert one_of("a", ["a"])
     assert not one_of("a", [])
+    assert not_(False)
 
 
 # All that may be asked for.

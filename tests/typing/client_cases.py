@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from ionbus.client.client import connect
 from ionbus.contract.contract import Call, Contract, Event, Received, Stream
 from ionbus.dispatch.context import Context
+from ionbus.events.recorded import not_, one_of
 
 
 class Request(BaseModel):
@@ -64,6 +65,12 @@ async def show_soon(result: Result) -> None: ...
 def show_otherwise(request: Request) -> None: ...
 
 
+def show_each(results: list[Result]) -> None: ...
+
+
+def show_all_of_them(received: list[Received[object]]) -> None: ...
+
+
 def show_all(received: Received[object]) -> None:
     if Conductor.progress.matches(received):
         assert_type(received.payload, Result)
@@ -110,6 +117,25 @@ async def main(request: Request) -> None:
             async for event in events:
                 assert_type(event, Result)
         bus.events(Conductor.execute)  # error
+
+        bus.on(Conductor.progress, show, every=0.1, latest_by="y", distinct=True)
+        bus.on(Conductor.progress, show_each, batch=(100, 0.05))
+        bus.on(Conductor, show_all_of_them, batch=(100, 0.05), where="y > 3")
+        bus.on(Conductor.progress, show, where=lambda p: (p.y >= 3) & not_(p.y == 4) | one_of(p.y, [5, 6]))
+        bus.on(Conductor.progress, show, where={"any": [["y", ">", 3], ["y", "==", 1]]})
+        async with bus.events(Conductor.progress, batch=(10, 0.1), where=lambda p: p.y > 3) as batches:
+            async for batch in batches:
+                assert_type(batch, list[Result])
+        async with bus.events("conductor.*", batch=(10, 0.1)) as received:
+            async for some in received:
+                assert_type(some, list[Received[object]])
+        bus.on(Conductor.progress, show, batch=(100, 0.05))  # error
+        bus.on(Conductor.progress, show_each)  # error
+        bus.on(Conductor.progress, show, where=lambda p: p.z > 3)  # error
+        bus.on(Conductor.progress, show, where=lambda p: p.y > "a")  # error
+        bus.on(Conductor.progress, show, where=lambda p: "yes")  # error
+        bus.on(Conductor.progress, show, every="often")  # error
+        bus.events(Conductor.progress, where=lambda p: p.z > 3)  # error
 
         bus.handle(Conductor.pick)(pick)
         bus.handle(Conductor.pick)(pick_with_context)

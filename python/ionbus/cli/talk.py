@@ -20,6 +20,8 @@ from ionbus.contract.names import MAX_NAME_BYTES
 from ionbus.contract.payload import decode_any
 from ionbus.dispatch.reader import StreamReader
 from ionbus.errors import IonbusError
+from ionbus.events.filters import FilterProblem
+from ionbus.events.options import aggregation
 from ionbus.events.patterns import pattern_problem
 from ionbus.generated.protocol import Limits
 from ionbus.version import AGENT
@@ -158,22 +160,53 @@ def emit(name: str, payload: object, opener: Opener, *, as_json: bool) -> None:
 @click.command()
 @click.argument("pattern", type=event_pattern, metavar="PATTERN")
 @click.option("--count", type=click.IntRange(min=1), help="End after so many events.")
+@click.option(
+    "--every", type=seconds, metavar="SECONDS", help="At most one event in so many seconds, the newest."
+)
+@click.option(
+    "--latest-by", multiple=True, metavar="FIELD", help="With --every: the newest of each value of FIELD."
+)
+@click.option(
+    "--batch",
+    type=(int, seconds),
+    metavar="COUNT SECONDS",
+    help="So many events at a time, or what there is after that.",
+)
+@click.option(
+    "--where", metavar="FILTER", help="Only events that pass, as 'percent >= 50 and state in [\"done\"]'."
+)
+@click.option("--distinct", is_flag=True, help="No event that is the same as the one before.")
 @reaches_a_broker
-def tap(pattern: str, count: int | None, opener: Opener, *, as_json: bool) -> None:
-    """Print the events that match PATTERN, as 'conductor.*' or 'conductor.**', until interrupted."""
+def tap(pattern: str, count: int | None, opener: Opener, *, as_json: bool, **some: Any) -> None:
+    """Print the events that match PATTERN, as 'conductor.*' or 'conductor.**', until interrupted.
+
+    What is asked for by the options is done by the broker: the rest does not travel.
+    """
+    asked = {
+        option: value
+        for option, value in some.items()
+        if value is not None and value != () and value is not False
+    }
+    if "latest_by" in asked:
+        asked["latest_by"] = ["" if field == "." else field for field in asked["latest_by"]]
+    try:
+        aggregation(**asked)
+    except FilterProblem as problem:
+        raise click.UsageError(str(problem)) from None
 
     async def work(session: ClientSession) -> None:
         left = count
         session.error_watchers.add(lambda _: None)  # entering the events raises what is refused
-        async with session.events(pattern) as events:
+        async with session.events(pattern, **asked) as given:
             if not as_json:
                 click.echo(f"listening to {pattern}", err=True)
-            async for event in events:
-                show_event(event.name, event.payload, as_json=as_json)
-                if left is not None:
-                    left -= 1
-                    if not left:
-                        return
+            async for events in given:
+                for event in events if isinstance(events, list) else [events]:
+                    show_event(event.name, event.payload, as_json=as_json)
+                    if left is not None:
+                        left -= 1
+                        if not left:
+                            return
 
     connected(work, opener, as_json=as_json)
 

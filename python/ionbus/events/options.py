@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from ionbus.contract.payload import Payload
 from ionbus.events.fields import Fields
@@ -16,14 +16,10 @@ from ionbus.wire.values import ValueRefused, decode, encode
 
 __all__ = ["Aggregation", "Where", "aggregation"]
 
-P_contra = TypeVar("P_contra", contravariant=True)
+P = TypeVar("P")
 
-
-class Where(Protocol[P_contra]):
-    """A function that describes a filter; a truth joined by `&`, `|` or `~` is an `int` to type checkers."""
-
-    def __call__(self, payload: P_contra, /) -> int: ...
-
+Where: TypeAlias = Callable[[P], bool]
+"""A function that describes a filter: what it gives is never a truth, and one to type checkers."""
 
 MAX_EVERY_MS: Final = 3_600_000
 MAX_BATCH: Final = 10_000

@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn, TypeVar, cast
 from ionbus.contract.payload import Payload
 from ionbus.events.filters import FilterProblem
 
-__all__ = ["one_of", "recorded"]
+__all__ = ["not_", "one_of", "recorded"]
 
 T = TypeVar("T")
 
@@ -21,7 +21,7 @@ def recorded(function: Callable[[Any], object], payload: Payload[Any] | None) ->
     """Give the filter that a function describes, as plain data (`filters`).
 
     Args:
-        function: given the payload, says when it passes: comparisons of its fields, joined by `&`, `|` and `~`.
+        function: given the payload, says when it passes: comparisons of its fields, joined by `&` and `|`.
         payload: tells how fields are spelled on the wire; None: as in the function.
 
     Raises:
@@ -39,6 +39,12 @@ def one_of(field: T, values: Iterable[T]) -> bool:
     return cast("bool", _Condition([_path(field), "in", list(values)]))
 
 
+def not_(condition: bool) -> bool:
+    """In a filter: what a condition does not let pass. Python's `not` cannot be written down, and `~` is deprecated for truths."""
+    written: object = condition
+    return cast("bool", ~written) if isinstance(written, _Recorded) else not condition
+
+
 class _Recorded:
     """What stands for a truth that is not known yet."""
 
@@ -46,8 +52,8 @@ class _Recorded:
 
     def __bool__(self) -> NoReturn:
         raise FilterProblem(
-            "a filter is written down, not run: use & | ~ in place of and, or, not, with parentheses around comparisons, "
-            "and one_of(field, [...]) in place of `in`"
+            "a filter is written down, not run: use & and | in place of and, or, with parentheses around comparisons, "
+            "not_(...) in place of not, and one_of(field, [...]) in place of `in`"
         )
 
     def __and__(self, other: object) -> _Condition:
