@@ -1,6 +1,12 @@
 /** What users hand to a bus or an emitter, looked at: not every caller is checked by TypeScript. */
 
-import type { AnyCall, AnyEvent, AnyStream, ContractNamespace } from "./contract.js";
+import {
+  type AnyCall,
+  type AnyEvent,
+  type AnyStream,
+  type ContractNamespace,
+  isContract,
+} from "./contract.js";
 import { patternProblem } from "./events/patterns.js";
 
 /** The member itself. @throws TypeError it is none of this kind. */
@@ -9,11 +15,9 @@ export function memberOf<Member extends AnyEvent | AnyCall | AnyStream>(
   kind: Member["kind"],
   where: string,
 ): Member {
-  const given: unknown = member;
-  const known: { readonly kind?: unknown; readonly name?: unknown } =
-    typeof given === "object" && given !== null ? given : {};
+  const known: { readonly kind?: unknown; readonly name?: unknown } = Object(member);
   if (known.kind === kind) return member;
-  const shown = known.kind === undefined ? String(given) : `the ${known.kind} ${known.name}`;
+  const shown = known.kind === undefined ? String(member) : `the ${known.kind} ${known.name}`;
   throw new TypeError(`${where}: takes ${kind === "event" ? "an" : "a"} ${kind} of a contract, not ${shown}`);
 }
 
@@ -30,10 +34,6 @@ export function listenerOf<Value>(listener: Value, where: string): Value {
   throw new TypeError(
     `${where}: ${Reflect.get(listener as object, "name")} is a generator function, which nobody would run`,
   );
-}
-
-export function isContract(what: unknown): what is ContractNamespace {
-  return typeof what === "object" && what !== null && "__contract__" in what;
 }
 
 /** What somebody listens to: an event, all of a contract, or what a pattern matches. */

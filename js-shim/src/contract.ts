@@ -203,7 +203,7 @@ export function stream<Name extends string, Request, Item, By extends ServedBy>(
 /** Every member of a generated contract and of those in it. */
 export function membersOf(contract: ContractNamespace): AnyMember[] {
   return Object.values(contract).flatMap((part: unknown) =>
-    isMember(part) ? [part] : isNamespace(part) ? membersOf(part) : [],
+    isMember(part) ? [part] : isContract(part) ? membersOf(part) : [],
   );
 }
 
@@ -211,6 +211,7 @@ function isMember(value: unknown): value is AnyMember {
   return typeof value === "object" && value !== null && "kind" in value && "contract" in value;
 }
 
-function isNamespace(value: unknown): value is ContractNamespace {
+/** Whether it is a generated contract. */
+export function isContract(value: unknown): value is ContractNamespace {
   return typeof value === "object" && value !== null && "__contract__" in value;
 }

@@ -2,7 +2,7 @@
 
 import { BUILT_IN, type Discontinuity, Ionbus } from "../builtin.js";
 import type { Opener } from "../channels/base.js";
-import { functionOf, isContract, memberOf, milliseconds } from "../checks.js";
+import { functionOf, listenerOf, memberOf, milliseconds, type What, wanted } from "../checks.js";
 import {
   type AnyCall,
   type AnyEvent,
@@ -12,9 +12,8 @@ import {
   type ContractNamespace,
   type ContractReference,
   type EventDescriptor,
+  isContract,
   membersOf,
-  type Received,
-  type ReceivedOf,
   type Source,
   type StreamDescriptor,
 } from "../contract.js";
@@ -29,7 +28,11 @@ import {
   type Subscription,
 } from "../dispatch/subscription.js";
 import { errorFromWire, type IonbusError, NotAllowed, NotFound } from "../errors.js";
-import { matcher, patternProblem } from "../events/patterns.js";
+import type { ListenOptions } from "../events/lifetimes.js";
+import type { Given } from "../events/listener.js";
+import type { Listen } from "../events/listening.js";
+import { PatternTable } from "../events/patterns.js";
+import { type WaitOptions, waitFor } from "../events/waiting.js";
 import * as Message from "../generated/message.js";
 import { DEFAULT_LIMITS, type Limits } from "../generated/protocol.js";
 import type { ConnectionState } from "../generated/states.js";
@@ -93,18 +96,21 @@ export interface Bus {
   /** How many of this client's events never reached the broker, by name and reason (docs/delivery.md). */
   readonly dropped: Readonly<Record<string, Readonly<Record<string, number>>>>;
 
-  /** Listen to an event. Listeners are started in order; one that returns a promise does not make others wait. */
-  on<Name extends string, Payload, Sent, By extends Source>(
+  /** Listen. Listeners are started in order; one that returns a promise does not make others wait. */
+  readonly on: Listen<EventSubscription>;
+  /** Listen to the next only: closed before it is called. */
+  readonly once: Listen<EventSubscription>;
+  /** Close what was added for exactly this: all, or one listener's. Gives how many subscriptions. */
+  off(what: What, listener?: ((value: never) => unknown) | undefined): number;
+  /**
+   * Wait for the next event.
+   *
+   * @throws DOMException "TimeoutError"; @throws CallCancelled given up; @throws the error with which the session ended.
+   */
+  waitFor<Name extends string, Payload, Sent, By extends Source>(
     event: EventDescriptor<Name, Payload, Sent, By>,
-    listener: (payload: Payload) => unknown,
-  ): EventSubscription;
-  /** Listen to all events of a contract and of those in it. */
-  on<Contract extends ContractNamespace>(
-    contract: Contract,
-    listener: (received: ReceivedOf<Contract>) => unknown,
-  ): EventSubscription;
-  /** Listen to all events whose name matches, as in "conductor.*" or "conductor.**". */
-  on(pattern: string, listener: (received: Received) => unknown): EventSubscription;
+    options?: WaitOptions<NoInfer<Payload>> | undefined,
+  ): Promise<Payload>;
 
   /**
    * Publish an event. Resolves when it is accepted: valid, permitted, and in credit.
@@ -327,6 +333,21 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
     subscriptions.renew();
   }
 
+  function listen(
+    where: string,
+    what: What,
+    listener: Given,
+    listenOptions: ListenOptions = {},
+    isOnce = false,
+    closed = () => {},
+  ): EventSubscription {
+    const asked = wanted(what, where);
+    listenerOf(listener, where);
+    if (isContract(what)) useContract(what);
+    else if (typeof what !== "string") use(what);
+    return subscriptions.listen(asked, listener, listenOptions, isOnce, closed);
+  }
+
   function request(
     member: AnyCall | AnyStream,
     payload: unknown,
@@ -360,19 +381,22 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
       }
       return names;
     },
-    on(what: AnyEvent | ContractNamespace | string, listener: (value: never) => unknown): EventSubscription {
-      const receive = functionOf(listener, "bus.on") as (value: unknown) => unknown; // the overloads vouch for it
-      if (typeof what !== "string" && !isContract(what)) {
-        const { name } = memberOf(what, "event", "bus.on");
-        use(what);
-        return subscriptions.listen(name, (_, value) => receive(value));
-      }
-      if (typeof what !== "string") useContract(what);
-      const pattern = typeof what === "string" ? what : `${what.__contract__.name}.**`;
-      const problem = patternProblem(pattern);
-      if (problem !== undefined) throw new TypeError(`bus.on: ${problem}`);
-      return subscriptions.listen(pattern, (name, payload) => receive({ name, payload }));
-    },
+    on: (what: What, listener: Given, listenOptions?: ListenOptions) =>
+      listen("bus.on", what, listener, listenOptions),
+    once: (what: What, listener: Given, listenOptions?: ListenOptions) =>
+      listen("bus.once", what, listener, listenOptions, true),
+    off: (what, listener) => subscriptions.off(wanted(what, "bus.off"), listener),
+    waitFor: (event, waitOptions) =>
+      waitFor(
+        memberOf(event, "event", "bus.waitFor").name,
+        (listener, listenOptions, closed) => {
+          const ended = (): void => closed(peer.endedWith);
+          const subscription = listen("bus.waitFor", event, listener, listenOptions, false, ended);
+          subscription.confirmed().catch(closed);
+          return subscription;
+        },
+        waitOptions,
+      ),
     emit(event: AnyEvent, payload?: unknown, { trace }: EmitOptions = {}): Promise<void> {
       try {
         const { name, source, delivery, key } = memberOf(event, "event", "bus.emit");
@@ -458,6 +482,7 @@ function keyOf(payload: unknown, fields: readonly string[]): string {
 }
 
 function anyOf(patterns: readonly string[]): (name: string) => boolean {
-  const matchers = patterns.filter((pattern) => patternProblem(pattern) === undefined).map(matcher);
-  return (name) => matchers.some((matches) => matches(name));
+  const table = new PatternTable<string>();
+  for (const pattern of patterns) table.add(pattern, pattern);
+  return (name) => table.matching(name).length > 0;
 }

@@ -2,23 +2,36 @@
 
 import type { Target } from "../dispatch/listeners.js";
 import type { Peer } from "../dispatch/peer.js";
-import { createSubscription, type EventSubscription } from "../dispatch/subscription.js";
+import type { EventSubscription } from "../dispatch/subscription.js";
 import { CallCancelled, type IonbusError } from "../errors.js";
+import type { ListenOptions } from "../events/lifetimes.js";
+import { add, closeAll, Listener } from "../events/listener.js";
 import { PatternTable } from "../events/patterns.js";
 import * as Message from "../generated/message.js";
 import { encodeMessage } from "../wire/messages.js";
 
-/** A listener's place: what to hand to it, and its number and pattern at the broker. */
-interface Listener extends Target {
+/** A listener that waits for SUBSCRIBED: it has arrived, or will never. */
+type Heard = Listener &
+  Target & { readonly answered: (error?: IonbusError) => void; readonly closed: () => void };
+
+/** One subscription at the broker, for all listeners that want the same. */
+interface Shared {
   readonly number: number;
   readonly pattern: string;
-  /** SUBSCRIBED has arrived, or will never. */
-  readonly answered: (error?: IonbusError) => void;
+  readonly listeners: Set<Heard>;
 }
 
 export interface Subscriptions {
-  /** Hand what matches the pattern to `hand`, as long as the subscription is open. */
-  listen(pattern: string, hand: Target["hand"]): EventSubscription;
+  /** Add a listener to what a pattern matches; `closed` is called when it leaves, and when the session ends. */
+  listen(
+    wanted: readonly [pattern: string, isNamed: boolean],
+    given: Listener["given"],
+    options: ListenOptions,
+    isOnce: boolean,
+    closed: () => void,
+  ): EventSubscription;
+  /** Close those that were added for exactly this, or one listener's; gives how many. */
+  off(wanted: readonly [pattern: string, isNamed: boolean], given: unknown): number;
   /** Who is handed an event. */
   matching(name: string): readonly Target[];
   /** Who is handed an event that is for these numbers. */
@@ -31,57 +44,70 @@ export interface Subscriptions {
   end(error: IonbusError): void;
 }
 
+/** What a listener asks for that comes to a subscription which is in force: the newest of `latest` events, and no more. */
+const SNAPSHOT = { snapshot: true };
+
 /** @param decode - makes the value of an event's payload. */
 export function createSubscriptions(
   peer: Pick<Peer, "send" | "endedWith">,
   decode: Target["decode"],
 ): Subscriptions {
-  const listeners = new Map<number, Listener>();
-  /** The same, by what they listen to. */
-  const table = new PatternTable<Listener>();
+  const table = new PatternTable<Heard>();
+  /** What the broker knows, by pattern. */
+  const shared = new Map<string, Shared>();
+  /** Whom each number is for: all that share a subscription, or one that has asked for the newest. */
+  const numbers = new Map<number, ReadonlySet<Heard>>();
   let last = 0;
 
-  function subscribe({ number, pattern }: Listener): void {
-    peer.send(encodeMessage(Message.Subscribe, number, pattern));
+  function subscribe({ number, pattern }: Shared, options?: typeof SNAPSHOT): void {
+    if (peer.endedWith === undefined) peer.send(encodeMessage(Message.Subscribe, number, pattern, options));
   }
 
   return {
-    listen(pattern, hand) {
-      last += 1;
-      const number = last;
-      let answered: Listener["answered"] = () => {};
+    listen(wanted, given, options, isOnce, closed) {
+      const [pattern] = wanted;
+      const number = ++last;
+      let answered: Heard["answered"] = () => {};
       const confirmed = new Promise<void>((resolve, reject) => {
         answered = (error) => (error === undefined ? resolve() : reject(error));
       });
       confirmed.catch(() => {}); // who does not wait for it is told by `onError`
-      const listener: Listener = {
-        number,
-        pattern,
-        get isOpen() {
-          return listeners.has(number);
-        },
-        decode,
-        hand,
-        answered,
-      };
-      listeners.set(number, listener);
-      const remove = table.add(pattern, listener);
-      if (peer.endedWith === undefined) subscribe(listener);
-      else answered(peer.endedWith);
-      const subscription = createSubscription(() => {
-        listeners.delete(number);
-        remove();
+      const listener = Object.assign(new Listener(...wanted, given), { decode, answered, closed });
+      const own = { number, pattern, listeners: new Set([listener]) };
+      numbers.set(number, own.listeners);
+      const first = shared.get(pattern);
+      const whole = first ?? own;
+      if (first === undefined) shared.set(pattern, own);
+      else first.listeners.add(listener);
+      subscribe(own, first && SNAPSHOT);
+      if (peer.endedWith !== undefined) answered(peer.endedWith);
+      const subscription = add(table, listener, options, isOnce, () => {
+        if (whole !== own) numbers.delete(number);
+        whole.listeners.delete(listener);
+        if (whole.listeners.size === 0) {
+          shared.delete(pattern);
+          numbers.delete(whole.number);
+          if (peer.endedWith === undefined) peer.send(encodeMessage(Message.Unsubscribe, whole.number));
+        }
         answered(new CallCancelled(`${pattern}: closed before the broker confirmed it`));
-        if (peer.endedWith === undefined) peer.send(encodeMessage(Message.Unsubscribe, number));
+        closed();
       });
       return Object.assign(subscription, { confirmed: () => confirmed });
     },
+    off: (wanted, given) => closeAll(table, wanted, given),
     matching: (name) => table.matching(name),
-    under: (numbers) => numbers.flatMap((number) => listeners.get(number) ?? []),
-    answered: (number, error) => listeners.get(number)?.answered(error),
-    renew: () => listeners.forEach(subscribe),
+    under: (those) => those.flatMap((number) => [...(numbers.get(number) ?? [])]),
+    answered(number, error) {
+      for (const each of numbers.get(number) ?? []) each.answered(error);
+    },
+    renew() {
+      for (const each of shared.values()) subscribe(each);
+    },
     end(error) {
-      for (const listener of listeners.values()) listener.answered(error);
+      for (const each of [...shared.values()].flatMap(({ listeners }) => [...listeners])) {
+        each.answered(error);
+        each.closed();
+      }
     },
   };
 }

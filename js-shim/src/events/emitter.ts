@@ -94,7 +94,7 @@ class Place extends Listener {
 /** An event that was emitted before: it has been looked at. */
 class Known {
   found: readonly Place[] = [];
-  /** Of the table, when they were found. */
+  /** Of what is listened to, when they were found. */
   version = -1;
   /** How many emits of it have not ended. */
   underWay = 0;
@@ -112,6 +112,10 @@ export class Emitter {
   readonly #maxDepth: number;
   readonly #table = new PatternTable<Place>();
   readonly #places = new Set<Place>();
+  /** How many there are, by pattern. */
+  readonly #counts = new Map<string, number>();
+  /** Changes with each that comes or goes. */
+  #version = 0;
   readonly #known = new Map<AnyEvent, Known>();
   /** What many listen to was told once. */
   readonly #warned = new Set<string>();
@@ -205,7 +209,8 @@ export class Emitter {
   ): Promise<Payload> {
     return waitFor(
       event.name,
-      (listener, closed) => this.#listen("emitter.waitFor", event, listener, {}, false, this.waitFor, closed),
+      (listener, listenOptions, closed) =>
+        this.#listen("emitter.waitFor", event, listener, listenOptions, false, this.waitFor, closed),
       options,
     );
   }
@@ -244,8 +249,10 @@ export class Emitter {
     else this.#names.checkPattern(pattern);
     const place = new Place(pattern, isNamed, listener);
     this.#places.add(place);
+    this.#count(pattern, 1);
     const subscription = add(this.#table, place, options, isOnce, () => {
       this.#places.delete(place);
+      this.#count(pattern, -1);
       closed?.();
       place.settle();
     });
@@ -253,11 +260,18 @@ export class Emitter {
     return Object.defineProperties(subscription, place.shown) as ListenerSubscription;
   }
 
+  #count(pattern: string, change: number): void {
+    this.#version += 1;
+    const count = (this.#counts.get(pattern) ?? 0) + change;
+    if (count === 0) this.#counts.delete(pattern);
+    else this.#counts.set(pattern, count);
+  }
+
   /** Capture where a listener was added; where there are too many for one thing, say so once. */
   #lookForLeak(place: Place, below: unknown): void {
     const { maxListeners = 100 } = this.#options;
     const { pattern } = place;
-    const count = this.#table.count(pattern);
+    const count = this.#counts.get(pattern) ?? 0;
     if (count > maxListeners + 1) return; // a leak costs no more than it must
     place.addedAt = callSite(below);
     if (count <= maxListeners || this.#warned.has(pattern)) return;
@@ -273,7 +287,7 @@ export class Emitter {
   /** Call the listeners; gives what ends when those that are under way have. */
   #start(event: AnyEvent, payload: unknown, mayWait: boolean): Promise<void> | undefined {
     const known = this.#known.get(event) ?? this.#look(event);
-    if (known.version !== this.#table.version) this.#find(known);
+    if (known.version !== this.#version) this.#find(known);
     if (known.validate !== undefined) check(known.name, known.validate(payload));
     const { found } = known;
     if (found.length === 0) return undefined;
@@ -316,7 +330,7 @@ export class Emitter {
   }
 
   #find(known: Known): void {
-    known.version = this.#table.version;
+    known.version = this.#version;
     known.found = this.#table.matching(known.name);
   }
 

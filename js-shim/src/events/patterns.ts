@@ -43,104 +43,78 @@ interface Placed<Value> {
   readonly value: Value;
 }
 
-/** Where patterns lead, segment by segment. */
-interface Node<Value> {
-  readonly next: Map<string, Node<Value>>;
-  /** What is under the pattern that ends here. */
-  readonly here: Set<Placed<Value>>;
-}
+/** Where the next segments lead; under "", which is no segment, what the pattern that ends here holds. */
+interface Tree<Value> extends Map<string, Tree<Value> | Set<Placed<Value>>> {}
 
 /** How many names are remembered at most. */
 const KNOWN_NAMES = 10_000;
 
 /** Values under patterns; `matching` gives those for a name, in the order in which they were added. */
 export class PatternTable<Value> {
-  readonly #root = createNode<Value>();
+  readonly #tree: Tree<Value> = new Map();
   /** What names have found so far, until it may be something else. */
   readonly #found = new Map<string, readonly Value[]>();
   #added = 0;
-  /** Counts the changes: what was found may be kept until it is another. */
-  version = 0;
 
   /** Keep a value under a pattern; gives what takes it away again, to be called once. */
   add(pattern: string, value: Value): () => void {
     const placed = { order: ++this.#added, value };
-    const path = [this.#root];
-    const segments = pattern.split(".");
-    for (const segment of segments) {
-      const { next } = path[path.length - 1] as Node<Value>;
-      const node = next.get(segment) ?? createNode();
-      next.set(segment, node);
-      path.push(node);
+    const path: [Tree<Value>, string][] = [];
+    let tree = this.#tree;
+    for (const segment of [...pattern.split("."), ""]) {
+      path.unshift([tree, segment]);
+      const next = tree.get(segment) ?? (segment === "" ? new Set<Placed<Value>>() : new Map());
+      tree.set(segment, next);
+      tree = next as Tree<Value>;
     }
-    const { here } = path[segments.length] as Node<Value>;
+    const here = tree as unknown as Set<Placed<Value>>; // it is under ""
     here.add(placed);
     this.#changed(pattern);
     return () => {
       here.delete(placed);
-      for (let depth = segments.length; depth > 0; depth--) {
-        const node = path[depth] as Node<Value>;
-        if (node.here.size + node.next.size > 0) break;
-        (path[depth - 1] as Node<Value>).next.delete(segments[depth - 1] as string);
-      }
+      // Of its path goes what no other pattern needs.
+      for (const [above, segment] of path) if (above.get(segment)?.size === 0) above.delete(segment);
       this.#changed(pattern);
     };
   }
 
   /** What is under exactly this pattern. */
   under(pattern: string): Value[] {
-    return [...(this.#at(pattern)?.here ?? [])].map(({ value }) => value);
-  }
-
-  /** How many there are under exactly this pattern. */
-  count(pattern: string): number {
-    return this.#at(pattern)?.here.size ?? 0;
+    let trees = [this.#tree];
+    for (const segment of pattern.split(".")) trees = follow(trees, segment);
+    return valuesOf(trees);
   }
 
   /** Every value whose pattern matches the name. */
   matching(name: string): readonly Value[] {
     let found = this.#found.get(name);
     if (found === undefined) {
-      const placed: Placed<Value>[] = [];
-      collect(this.#root, name.split("."), 0, placed);
-      found = placed.sort((a, b) => a.order - b.order).map(({ value }) => value);
+      let trees = [this.#tree];
+      const ends: Tree<Value>[] = [];
+      for (const word of name.split(".")) {
+        ends.push(...follow(trees, "**"));
+        trees = [...new Set([...follow(trees, word || "*"), ...follow(trees, "*")])];
+      }
+      found = valuesOf([...new Set([...ends, ...trees])]);
       if (this.#found.size >= KNOWN_NAMES) this.#found.clear();
       this.#found.set(name, found);
     }
     return found;
   }
 
-  #at(pattern: string): Node<Value> | undefined {
-    let node: Node<Value> | undefined = this.#root;
-    for (const segment of pattern.split(".")) node = node?.next.get(segment);
-    return node;
-  }
-
   #changed(pattern: string): void {
-    this.version += 1;
     if (isExact(pattern)) this.#found.delete(pattern);
     else this.#found.clear();
   }
 }
 
-function createNode<Value>(): Node<Value> {
-  return { next: new Map(), here: new Set() };
+/** Where a segment leads from each. */
+function follow<Value>(trees: readonly Tree<Value>[], segment: string): Tree<Value>[] {
+  return trees.flatMap((tree) => (tree.get(segment) as Tree<Value> | undefined) ?? []); // a segment is not empty
 }
 
-/** Put into `found` what is under the patterns that match the words from `index` on. */
-function collect<Value>(
-  { next, here }: Node<Value>,
-  words: readonly string[],
-  index: number,
-  found: Placed<Value>[],
-): void {
-  if (index === words.length) {
-    for (const placed of here) found.push(placed);
-    return;
-  }
-  for (const segment of new Set([words[index] as string, "*"])) {
-    const node = next.get(segment);
-    if (node !== undefined) collect(node, words, index + 1, found);
-  }
-  for (const placed of next.get("**")?.here ?? []) found.push(placed);
+/** What the patterns that end here hold, in order. */
+function valuesOf<Value>(trees: readonly Tree<Value>[]): Value[] {
+  const placed = trees.flatMap((tree) => [...((tree.get("") as Set<Placed<Value>> | undefined) ?? [])]);
+  return placed.sort((a, b) => a.order - b.order).map(({ value }) => value);
 }

@@ -4,6 +4,7 @@ import { createAlarm, now } from "../alarm.js";
 import { milliseconds } from "../checks.js";
 import type { Subscription } from "../dispatch/subscription.js";
 import { CallCancelled } from "../errors.js";
+import type { ListenOptions } from "./lifetimes.js";
 
 export interface WaitOptions<Payload> {
   /** Only an event for which it is true; what it throws, the waiter gets. */
@@ -17,43 +18,44 @@ export interface WaitOptions<Payload> {
 /**
  * Wait for the next event.
  *
- * @param listen - adds a listener; told what to do when it is closed by others.
+ * @param listen - adds a listener; `closed` is to be called when it is closed, with the reason if there is one.
  * @throws DOMException "TimeoutError"; @throws CallCancelled given up, or closed.
  */
 export function waitFor<Payload>(
   name: string,
-  listen: (listener: (payload: Payload) => void, closed: () => void) => Subscription,
+  listen: (
+    listener: (payload: Payload) => void,
+    options: ListenOptions,
+    closed: (error?: unknown) => void,
+  ) => Subscription,
   { where, timeoutMs, signal }: WaitOptions<Payload> = {},
 ): Promise<Payload> {
   return new Promise((resolve, reject) => {
     const limitMs = milliseconds(name, timeoutMs ?? null);
-    const endsAt = now() + (limitMs ?? 0);
+    const endsAt = limitMs === null ? Number.POSITIVE_INFINITY : now() + limitMs;
     const alarm = createAlarm(() => {
-      if (now() < endsAt) alarm.wantBy(endsAt);
-      else end(() => reject(timeoutError(`${name}: did not come within ${limitMs} ms`)));
-    });
-    const end = (outcome: () => void): void => {
-      outcome();
-      alarm.stop();
-      signal?.removeEventListener("abort", abort);
+      if (now() < endsAt) return alarm.wantBy(endsAt);
+      reject(timeoutError(`${name}: not there within ${limitMs} ms`));
       subscription.close();
-    };
-    const cancel = (why: string): void =>
-      end(() => reject(new CallCancelled(`${name}: ${why}`, { cause: signal?.reason })));
-    const abort = (): void => cancel("given up by who waited for it");
+    });
     const subscription = listen(
       (payload) => {
         try {
-          if (where === undefined || where(payload)) end(() => resolve(payload));
+          if (where !== undefined && !where(payload)) return;
+          resolve(payload);
         } catch (error) {
-          end(() => reject(error));
+          reject(error);
         }
+        subscription.close();
       },
-      () => cancel("closed before it came"),
+      { signal },
+      (error) => {
+        const why = signal?.aborted ? "given up by its caller" : "closed before it came";
+        reject(error ?? new CallCancelled(`${name}: ${why}`, { cause: signal?.reason })); // unless it is settled
+        alarm.stop();
+      },
     );
-    if (limitMs !== null) alarm.wantBy(endsAt);
-    signal?.addEventListener("abort", abort);
-    if (signal?.aborted) abort();
+    if (!signal?.aborted) alarm.wantBy(endsAt);
   });
 }
 

@@ -34,7 +34,8 @@ import * as Message from "../generated/message.js";
 import { DEFAULT_LIMITS, type Limits } from "../generated/protocol.js";
 import { allValues } from "../wire/all_values.js";
 import type { Bigints } from "../wire/bigints.js";
-import { encodeEvent, encodeMessage } from "../wire/messages.js";
+import { isMap } from "../wire/frames.js";
+import { encodeEnvelope, encodeEvent, encodeMessage } from "../wire/messages.js";
 import { decode, encode, know } from "../wire/values.js";
 import { type Accepted, createAcceptor } from "./acceptor.js";
 
@@ -131,17 +132,21 @@ export function fakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
     return handler ?? new NotFound(`${name}: the fake broker has no handler for this ${kind}`);
   }
 
-  function subscribe(session: Accepted, number: number, pattern: string): void {
+  function subscribe(session: Accepted, number: number, pattern: string, options: unknown): void {
     const problem = patternProblem(pattern);
     if (problem !== undefined) {
       session.peer.send(encodeMessage(Message.Subscribed, number, "not_found", problem));
       return;
     }
-    session.subscriptions.set(number, pattern);
+    const isSnapshot = isMap(options) && options["snapshot"] === true;
+    if (!isSnapshot) session.subscriptions.set(number, pattern);
     session.peer.send(encodeMessage(Message.Subscribed, number));
     const matches = matcher(pattern);
     for (const [key, { name, message, cost }] of latest) {
-      if (matches(name)) void session.peer.emit(message, cost, "latest", key);
+      if (!matches(name)) continue;
+      if (isSnapshot)
+        void session.peer.emit(encodeEnvelope([number], message), cost, "latest", `${number} ${key}`);
+      else void session.peer.emit(message, cost, "latest", key);
     }
   }
 
@@ -160,8 +165,8 @@ export function fakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
           void other.peer.emit(encodeEvent(name, payload, traceOf(options)), payload.length, "session");
         }
       },
-      other(_seq, [kind, number, pattern]) {
-        if (kind === Message.Subscribe) subscribe(session, number as number, pattern as string);
+      other(_seq, [kind, number, pattern, options]) {
+        if (kind === Message.Subscribe) subscribe(session, number as number, pattern as string, options);
         else if (kind === Message.Unsubscribe) session.subscriptions.delete(number as number);
         else return kind === Message.Announce || kind === Message.Description;
         return true;

@@ -62,7 +62,7 @@ test("a refusal that is too large is told in short", async () => {
 test("a subscription is confirmed by the broker, refused by it, or closed first", async () => {
   const peer = await connect();
   bus.onError(() => {});
-  const [one, other, closed, left] = [1, 2, 3, 4].map(() => bus.on(Conductor.finished, () => {}));
+  const [one, other, closed, left] = ["a", "b", "c", "d"].map((word) => bus.on(`${word}.*`, () => {}));
   let isConfirmed = false;
   const confirmed = one?.confirmed().then(() => {
     isConfirmed = true;
@@ -70,7 +70,7 @@ test("a subscription is confirmed by the broker, refused by it, or closed first"
   await vi.waitFor(() => expect(messages.filter(([kind]) => kind === Message.Subscribe)).toHaveLength(4));
   expect(isConfirmed).toBe(false);
   peer.send(encodeMessage(Message.Subscribed, 1));
-  peer.send(encodeMessage(Message.Subscribed, 2, "not_allowed", "conductor.finished: not for you"));
+  peer.send(encodeMessage(Message.Subscribed, 2, "not_allowed", "b.*: not for you"));
   await confirmed;
   await expect(other?.confirmed()).rejects.toThrow("not for you");
   closed?.close();
