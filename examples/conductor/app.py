@@ -6,6 +6,7 @@ Electron starts it with `python -m app`; `ionbus serve app:broker` serves the sa
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from contracts import (
     FlowInvalid,
     FlowResult,
     FolderMissing,
+    Health,
     LogLine,
     LogQuery,
     OpenedFlow,
@@ -34,6 +36,7 @@ from contracts import (
 )
 from flow import sample_flow
 from ionbus import Broker, Context, Session, SessionLost
+from ionbus.observe import HealthBounds
 from ionbus.packs.ui import ComponentErrored, Ui
 from ionbus.packs.workflow import LogLevel, Workflow
 from logbook import LogBook
@@ -46,6 +49,8 @@ MADE = Path(os.environ.get("CONDUCTOR_HOME") or Path(__file__).parent / "build")
 
 SAMPLE_NAME = "two-weeks-away"
 KEPT_REPORTS = 100
+PATIENT = HealthBounds(slow_handler=3600.0)
+"""A run takes as long as the person at the window thinks about it."""
 
 
 @dataclass
@@ -65,7 +70,7 @@ async def lifespan(_: Broker) -> AsyncIterator[State]:
     yield state
 
 
-broker = Broker(Conductor, Workflow, Ui, lifespan=lifespan)
+broker = Broker(Conductor, Workflow, Ui, lifespan=lifespan, metrics=True)
 
 
 @dataclass
@@ -165,6 +170,17 @@ async def stumbled(event: Stumbled, ctx: Context[State]) -> None:
 @broker.handle(Conductor.debug.mend)
 async def mend(ctx: Context[State]) -> None:
     ctx.state.is_mended = True
+
+
+@broker.handle(Conductor.debug.health)
+async def health() -> Health:
+    found = broker.health(PATIENT)
+    return Health(is_well=found.is_well, problems=[problem.sentence for problem in found.problems])
+
+
+@broker.handle(Conductor.debug.block)
+async def block() -> None:
+    time.sleep(0.4)  # noqa: ASYNC251 - which is what is wrong with it, and what `health` has to find
 
 
 @broker.handle(Conductor.debug.kill)

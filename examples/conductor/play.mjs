@@ -201,6 +201,9 @@ async function lookInside() {
   await page.waitForSelector(".letter");
   assert.match(await text(".letter .detail"), /Python stumbled over its shoelace/);
   say(`An event at which Python's listener raised is a dead letter: “${await text(".letter .detail")}”`);
+  await page.click("#block");
+  const blocked = page.locator("#health .problem", { hasText: "The event loop was blocked" });
+  say(`Python says what is wrong with it: “${(await blocked.first().innerText()).trim()}”`);
   await picture("5-inside");
   await page.click("#mend");
   await page.click(".letter .resend");

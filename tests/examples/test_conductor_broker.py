@@ -24,6 +24,7 @@ from contracts import (
     Reveal,
     ShellMissing,
     ShowReport,
+    Stumbled,
 )
 from flow import sample_flow
 from ionbus import Bus, InvalidPayload, IonbusError, connect
@@ -227,3 +228,20 @@ async def test_native_dialogs_are_asked_of_electron(bus: Bus, folder: Path) -> N
         result = await bus.call(Conductor.execute, await execution(bus, folder))
         await bus.call(Conductor.show_report, ShowReport(execution_id="exec_1"))
         assert revealed == [result.report_path]
+
+
+async def test_what_python_stumbles_over_is_a_dead_letter_until_it_is_mended(bus: Bus) -> None:
+    await bus.emit(Conductor.debug.stumbled, Stumbled(over="a step"))
+    await bus.call(Conductor.debug.health)  # what was emitted before a call has been heard
+    (letter,) = app.broker.dead_letters
+    assert (letter.name, letter.reason) == ("conductor.debug.stumbled", "failed")
+    await bus.call(Conductor.debug.mend)
+    await app.broker.dead_letters.resend(letter)
+    assert list(app.broker.dead_letters) == []
+    assert (await collect(until(bus, "Python got over")))[-1].message == "Python got over a step"
+
+
+async def test_a_blocked_loop_is_told_with_its_line(bus: Bus) -> None:
+    await bus.call(Conductor.debug.block)
+    health = await bus.call(Conductor.debug.health)
+    assert any("block() at" in problem for problem in health.problems)

@@ -1,6 +1,7 @@
 /** What goes on between the window and Python: the panes that show ionbus at work. */
+import type { CallDescriptor } from "ionbus";
 import { useBus, useCall, useConnectionState, useEventReducer } from "ionbus/react";
-import { useEffect, useSyncExternalStore } from "react";
+import { useCallback, useEffect, useRef, useSyncExternalStore } from "react";
 import type { CallBook } from "./calls.js";
 import { Conductor } from "./generated/conductor.js";
 import { CannotBeResent, IonbusAdmin } from "./generated/ionbus_admin.js";
@@ -55,21 +56,60 @@ export function Calls({ book }: { book: CallBook }) {
   );
 }
 
-/** Events that came to nothing, with the reason: listed, and sent again once the reason is gone. */
-export function DeadLetters({ note }: { note: (text: string) => void }) {
+/** What Python says is wrong with itself. */
+export function Health({ note }: { note: (text: string) => void }) {
+  const bus = useBus();
+  const [health, look] = useAnswer(Conductor.debug.health, null);
+  const block = (): void => {
+    bus.call(Conductor.debug.block).then(look, (error: unknown) => note(textOf(error)));
+  };
+  return (
+    <div id="health" className="health">
+      <p className="row-of-buttons">
+        <button type="button" id="block" disabled={health === undefined} onClick={block}>
+          Block Python
+        </button>
+      </p>
+      <ul>
+        {health?.problems.map((sentence) => (
+          <li key={sentence} className="problem">
+            {sentence}
+          </li>
+        ))}
+      </ul>
+      {health?.is_well && <p className="empty">All is well.</p>}
+    </div>
+  );
+}
+
+/** The answer to a call that is made again and again while the connection is open; and what asks at once. */
+function useAnswer<Request, Response>(
+  call: CallDescriptor<string, Request, Response>,
+  request: Request,
+): [Response | undefined, () => void] {
   const bus = useBus();
   const isOpen = useConnectionState() === "open";
-  const { call: list, data: letters = [] } = useCall(IonbusAdmin.deadLetters.list);
+  const { call: ask, data } = useCall(call);
+  const same = useRef(request);
+  const look = useCallback((): void => {
+    if (bus.state === "open") void ask(...([same.current] as Parameters<typeof ask>));
+  }, [bus, ask]);
   useEffect(() => {
     if (!isOpen) return;
-    const look = (): void => void list({});
     look();
     const timer = setInterval(look, LOOK_EVERY_MS);
     return () => clearInterval(timer);
-  }, [isOpen, list]);
+  }, [isOpen, look]);
+  return [data, look];
+}
+
+/** Events that came to nothing, with the reason: listed, and sent again once the reason is gone. */
+export function DeadLetters({ note }: { note: (text: string) => void }) {
+  const bus = useBus();
+  const [letters = [], look] = useAnswer(IonbusAdmin.deadLetters.list, {});
 
   const doing = (what: Promise<unknown>): void => {
-    what.catch((error: unknown) => note(textOf(error))).finally(() => list({}));
+    what.catch((error: unknown) => note(textOf(error))).finally(look);
   };
   const resend = (id: number): void =>
     doing(
@@ -80,16 +120,11 @@ export function DeadLetters({ note }: { note: (text: string) => void }) {
     );
   return (
     <div id="letters" className="letters">
-      <p className="letter-actions">
-        <button type="button" id="stumble" disabled={!isOpen} onClick={() => doing(stumble())}>
+      <p className="row-of-buttons">
+        <button type="button" id="stumble" onClick={() => doing(stumble())}>
           Stumble
         </button>
-        <button
-          type="button"
-          id="mend"
-          disabled={!isOpen}
-          onClick={() => doing(bus.call(Conductor.debug.mend))}
-        >
+        <button type="button" id="mend" onClick={() => doing(bus.call(Conductor.debug.mend))}>
           Mend Python
         </button>
       </p>

@@ -7,7 +7,7 @@ import { BREAKAGES } from "./breakage.js";
 import type { CallBook } from "./calls.js";
 import { Conductor, type OpenedFlow } from "./generated/conductor.js";
 import { Graph } from "./graph.js";
-import { Calls, DeadLetters, Events } from "./inside.js";
+import { Calls, DeadLetters, Events, Health } from "./inside.js";
 import { Log, type Note } from "./log.js";
 import { Pictures } from "./pictures.js";
 import { QuestionDialog } from "./question.js";
@@ -125,7 +125,7 @@ export function Window({ book }: { book: CallBook }) {
             </div>
           </Pane>
         </div>
-        <div className="panes" hidden={!isInside}>
+        <div id="page-inside" className="panes" hidden={!isInside}>
           <Pane name="events" title="Events">
             <Events />
           </Pane>
@@ -134,6 +134,9 @@ export function Window({ book }: { book: CallBook }) {
           </Pane>
           <Pane name="letters" title="Dead letters">
             <DeadLetters note={note} />
+          </Pane>
+          <Pane name="health" title="Health">
+            <Health note={note} />
           </Pane>
         </div>
       </main>
