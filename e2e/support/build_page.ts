@@ -4,8 +4,8 @@
  */
 import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { build, transform } from "esbuild";
-import { builtPage, builtReactPage, inRepository } from "./paths.js";
+import { type BuildOptions, build, transform } from "esbuild";
+import { builtPage, builtReactPage, builtTracingApp, inRepository } from "./paths.js";
 
 export default async function buildPage(): Promise<void> {
   await rm(builtPage, { recursive: true, force: true });
@@ -18,6 +18,7 @@ export default async function buildPage(): Promise<void> {
     ),
     copyFile(inRepository("js-shim", "dist", "standalone", "ionbus.js"), path.join(builtPage, "ionbus.js")),
     bundleReact(),
+    bundleTracing(),
     ...["page", "lab"].map((name) => stripTypes(page, name)),
     ...["probe", "probe.members", "probe.errors", "probe.schema"].map((name) => stripTypes(generated, name)),
   ]);
@@ -37,6 +38,28 @@ async function bundleReact(): Promise<void> {
     target: "chrome108",
     define: { "process.env.NODE_ENV": '"development"' }, // with StrictMode's checks
   });
+}
+
+/** The application that traces is bundled with OpenTelemetry. */
+async function bundleTracing(): Promise<void> {
+  const html = await readFile(inRepository("e2e", "page", "index.html"), "utf8");
+  const app = { name: "ionbus-e2e-tracing-app", main: "main.cjs" };
+  await mkdir(builtTracingApp);
+  await writeFile(path.join(builtTracingApp, "index.html"), html);
+  await writeFile(path.join(builtTracingApp, "package.json"), JSON.stringify(app));
+  const bundle = (name: string, options: BuildOptions) =>
+    build({
+      entryPoints: [inRepository("e2e", "electron", "tracing-app", name)],
+      outdir: builtTracingApp,
+      bundle: true,
+      external: ["electron"],
+      ...options,
+    });
+  const required = { format: "cjs", outExtension: { ".js": ".cjs" } } as const;
+  await bundle("page.ts", { platform: "browser", target: "chrome108", format: "esm" });
+  await bundle("preload.ts", { platform: "browser", target: "chrome108", ...required });
+  const logOverride = { "empty-import-meta": "silent" } as const; // of `preloadPath`, which a bundle has no use for
+  await bundle("main.ts", { platform: "node", target: "node16.17", ...required, logOverride });
 }
 
 async function stripTypes(folder: string, name: string): Promise<void> {

@@ -23,3 +23,6 @@ export const builtPage = inRepository("e2e", "page", "built");
 
 /** The same of the page with React. */
 export const builtReactPage = path.join(builtPage, "react");
+
+/** The same of the application that traces. */
+export const builtTracingApp = path.join(builtPage, "tracing");

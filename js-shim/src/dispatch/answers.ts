@@ -25,7 +25,7 @@ export interface HandlerContext {
   /** The trace that the request belongs to, a W3C traceparent: pass it on with what the handler asks for and emits. */
   readonly trace: string | undefined;
   /** What middleware has noted on the way; undefined where there is none. */
-  readonly state?: State | undefined;
+  readonly passage?: State | undefined;
 }
 
 /** What answers one call or stream. */

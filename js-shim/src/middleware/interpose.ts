@@ -210,9 +210,15 @@ async function start(target: Target, name: string, value: unknown): Promise<void
 }
 
 /** What a handler is told, as middleware has left it. */
-function contextOf({ state, context }: Message, told: HandlerContext): HandlerContext {
+function contextOf({ state: passage, context }: Message, told: HandlerContext): HandlerContext {
   const { deadline, trace, signal = told.signal } = context;
-  return { requestId: told.requestId, deadline: deadline ?? Number.POSITIVE_INFINITY, trace, signal, state };
+  return {
+    requestId: told.requestId,
+    deadline: deadline ?? Number.POSITIVE_INFINITY,
+    trace,
+    signal,
+    passage,
+  };
 }
 
 /** A deadline as a time-out from now, in whole milliseconds; null: none. */

@@ -251,7 +251,7 @@ describe("what arrives", () => {
       message.state.set(user, "ada");
       return next(message);
     });
-    bus.handle(Conductor.pickFile, ({ title }, { state }) => ({ path: `${title} ${state?.get(user)}` }));
+    bus.handle(Conductor.pickFile, ({ title }, { passage }) => ({ path: `${title} ${passage?.get(user)}` }));
     await bus.call(Conductor.ping);
     expect(await broker.call(Conductor.pickFile, { title: "for" })).toEqual({ path: "for ada" });
   });
