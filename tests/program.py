@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 IONBUS = [sys.executable, "-m", "ionbus.cli"]
 
@@ -18,7 +19,7 @@ class Done:
     err: str
 
     @property
-    def lines(self) -> list[object]:
+    def lines(self) -> list[Any]:
         return [json.loads(line) for line in self.out.splitlines()]
 
 

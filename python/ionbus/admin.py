@@ -9,6 +9,8 @@ from pydantic import BaseModel, Field, field_validator
 
 from ionbus.contract.contract import Call, Contract, ContractError
 from ionbus.events.patterns import pattern_problem
+from ionbus.observe.health import Health
+from ionbus.observe.metrics import Metrics
 
 __all__ = ["Admin", "CannotBeResent", "DeadLetterQuery", "Letter", "LetterId", "LetterWhole", "Resend"]
 
@@ -87,6 +89,9 @@ class CannotBeResent(ContractError):
 
 class Admin(Contract, name="ionbus_admin", version="1.0"):
     """What operators ask of a running broker."""
+
+    health = Call(None, Health, roles=ADMIN, doc="What is wrong with the broker, in sentences.")
+    metrics = Call(None, Metrics, roles=ADMIN, doc="What it has counted.")
 
     class dead_letters(Contract):  # noqa: N801 - its name on the wire
         """Events and requests that could not be delivered, validated or handled."""

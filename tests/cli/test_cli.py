@@ -71,7 +71,7 @@ async def test_a_failure_is_told_with_status_1(served: Served, arguments: list[s
     assert "Traceback" not in done.err
     as_json = await ionbus(*arguments, "--json", **served.reach)
     assert as_json.status == 1
-    assert as_json.lines[0]["error"]["code"] == code  # type: ignore[index]
+    assert as_json.lines[0]["error"]["code"] == code
 
 
 async def test_a_refused_pattern_is_told_once(served: Served) -> None:

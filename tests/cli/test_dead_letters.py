@@ -51,7 +51,7 @@ async def test_they_are_listed_for_people_and_for_programs(served: Served) -> No
     assert done.out.count("\n") == 1
     assert "invalid workshop.said: ValueError: no\\x1b[2J" in done.out
     done = await ionbus("dead-letters", "list", "--json", **served.admin)
-    assert [line["id"] for line in done.lines] == [1, 2]  # type: ignore[index]
+    assert [line["id"] for line in done.lines] == [1, 2]
 
 
 async def test_one_is_shown_with_its_payload(served: Served) -> None:

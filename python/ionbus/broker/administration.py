@@ -18,6 +18,9 @@ from ionbus.broker.dead_letters import CannotResend, DeadLetter, DeadLetters
 from ionbus.broker.principals import Principal
 from ionbus.dispatch.handlers import Handlers
 from ionbus.errors import InvalidPayload, printable
+from ionbus.observe.collect import broker_facts, broker_metrics
+from ionbus.observe.health import Health, HealthBounds, judge
+from ionbus.observe.metrics import Metrics
 
 if TYPE_CHECKING:
     from ionbus.broker.serving import Serving
@@ -26,6 +29,15 @@ if TYPE_CHECKING:
 def administration(serving: Serving) -> Handlers:
     """The handlers of a broker at work."""
     handlers = Handlers(Admin)
+
+    @handlers.handle(Admin.health)
+    async def health() -> Health:
+        return judge(broker_facts(serving), HealthBounds())
+
+    @handlers.handle(Admin.metrics)
+    async def metrics() -> Metrics:
+        return broker_metrics(serving)
+
     _serve_dead_letters(handlers, serving.dead_letters)
     return handlers
 

@@ -1,0 +1,65 @@
+"""`ionbus health` and `ionbus metrics`, beside a broker that this test serves."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ionbus import Broker, Call, Contract, InternalError, NotAllowed, connect
+from ionbus.admin import Admin
+from program import ionbus
+
+
+class Shop(Contract, name="shop"):
+    sell = Call(None, None)
+
+
+@pytest.fixture
+def broker() -> Broker[Any]:
+    broker: Broker[Any] = Broker(Shop, metrics=True)
+
+    @broker.handle(Shop.sell)
+    async def sell() -> None:
+        raise RuntimeError("the till is jammed")
+
+    return broker
+
+
+async def test_health_says_what_is_wrong_and_exits_with_status_1(broker: Broker[Any]) -> None:
+    async with broker.serve("ws://127.0.0.1:0", roles={"admin"}, grace=1.0) as (endpoint,):
+        assert endpoint.token is not None
+        reach = {"IONBUS_URL": endpoint.url, "IONBUS_TOKEN": endpoint.token}
+        done = await ionbus("health", **reach)
+        assert (done.status, done.out) == (0, "All is well.\n")
+        async with connect(endpoint.url, token=endpoint.token) as bus:
+            with pytest.raises(InternalError):
+                await bus.call(Shop.sell)
+        done = await ionbus("health", **reach)
+        assert done.status == 1
+        assert done.out.startswith("failing_handler: shop.sell failed 1 of 1 times")
+        report = json.loads((await ionbus("health", "--json", **reach)).out)
+        assert (report["is_well"], report["problems"][0]["subject"]) == (False, "shop.sell")
+
+
+async def test_metrics_prints_what_was_counted(broker: Broker[Any]) -> None:
+    async with broker.serve("ws://127.0.0.1:0", roles={"admin"}, grace=1.0) as (endpoint,):
+        assert endpoint.token is not None
+        reach = {"IONBUS_URL": endpoint.url, "IONBUS_TOKEN": endpoint.token}
+        done = await ionbus("metrics", "--name", "ionbus_sessions", **reach)
+        assert "ionbus_sessions" in done.out
+        assert "frames" not in done.out
+        every = (await ionbus("metrics", "--json", **reach)).lines
+        assert {line["name"] for line in every} >= {"ionbus_sessions", "ionbus_held_bytes"}
+
+
+async def test_the_wire_tells_the_same_as_the_broker(broker: Broker[Any]) -> None:
+    async with connect(broker) as bus:
+        assert await bus.call(Admin.health) == broker.health()
+        told = await bus.call(Admin.metrics)
+        assert told.value("ionbus_sessions") == broker.metrics().value("ionbus_sessions") == 1
+    async with connect(broker, roles=frozenset({"user"})) as bus:
+        for call in (Admin.health, Admin.metrics):
+            with pytest.raises(NotAllowed):
+                await bus.call(call)
