@@ -3,6 +3,11 @@ import { untilFate } from "../support/cases.js";
 import { App, transports } from "../support/electron.js";
 import { until } from "../support/until.js";
 
+declare global {
+  /** In Electron's main process: what it has heard. */
+  var heard: string[];
+}
+
 describe.each(transports)("windows over %s", (transport) => {
   let app: App;
   beforeAll(async () => {
@@ -43,6 +48,24 @@ describe.each(transports)("windows over %s", (transport) => {
     await until("its handler has stopped", () =>
       app.evaluate(async () => (await lab.bus.call(lab.Probe.fate, "closed window")) === "cancelled"),
     );
+  });
+
+  test("that are closed end what main listens to for as long as they are there", async () => {
+    const second = await app.open();
+    await app.main(async () => {
+      globalThis.heard = [];
+      const bus = shell.broker.connect();
+      bus.on("probe.tick", () => globalThis.heard.push("window"), { until: shell.window() });
+      await bus.on("probe.tick", () => globalThis.heard.push("main")).confirmed();
+    });
+    const tick = () => app.evaluate(() => lab.bus.call(lab.Probe.emitTicks, { count: 1, run: "main" }));
+    const hears = (...heard: string[]) =>
+      until(`main hears ${heard}`, async () => `${await app.main(() => globalThis.heard)}` === `${heard}`);
+    await tick();
+    await hears("window", "main");
+    await second.close();
+    await tick();
+    await hears("window", "main", "main");
   });
 
   test("that were not attached cannot connect", async () => {

@@ -175,6 +175,57 @@ export function describeBus(at: () => Place): void {
       expect(seen).toEqual({ heard: ["one", "two", "three"], own: 0 });
     });
 
+    test("are heard by each listener for as long as it lasts, whatever others share with it", async () => {
+      const heard = await at().evaluate(async () => {
+        const { bus, Probe } = lab;
+        const heard: string[] = [];
+        const controller = new AbortController();
+        let leave = (): void => {};
+        const left = new Promise<void>((resolve) => {
+          leave = resolve;
+        });
+        const own = (tick: { run: string }): boolean => tick.run === "lasting";
+        bus.on(Probe.tick, (tick) => own(tick) && heard.push("signal"), { signal: controller.signal });
+        bus.on("probe.tick", () => heard.push("promise"), { until: left });
+        bus.once(Probe.tick, (tick) => own(tick) && heard.push("once"));
+        const last = bus.on(Probe.tick, (tick) => own(tick) && heard.push(`last ${tick.number}`));
+        const tick = (): Promise<null> => bus.call(Probe.emitTicks, { count: 1, run: "lasting" });
+        const second = bus.waitFor(Probe.tick, { where: own, timeoutMs: 10_000 });
+        await tick();
+        heard.push(`waited ${(await second).number}`);
+        controller.abort();
+        leave();
+        await left;
+        await tick();
+        last.close();
+        await tick();
+        heard.push(`off ${bus.off("probe.tick")}`);
+        return heard;
+      });
+      expect(heard).toEqual(["signal", "promise", "once", "last 0", "waited 0", "last 0", "off 0"]);
+    });
+
+    test("of which only the newest counts are given once to each listener that joins others", async () => {
+      const heard = await at().evaluate(async () => {
+        const { bus, Probe } = lab;
+        const heard: string[] = [];
+        const listen = (who: string) =>
+          bus.on(Probe.level, ({ name, value }) => name === "joined" && heard.push(`${who} ${value}`));
+        await bus.call(Probe.setLevel, { name: "joined", value: 1 });
+        const first = listen("first");
+        await bus.call(Probe.pid);
+        const second = listen("second");
+        await bus.call(Probe.pid);
+        await bus.call(Probe.setLevel, { name: "joined", value: 2 });
+        first.close();
+        await bus.call(Probe.setLevel, { name: "joined", value: 3 });
+        second.close();
+        await bus.call(Probe.setLevel, { name: "joined", value: 4 });
+        return heard;
+      });
+      expect(heard).toEqual(["first 1", "second 1", "first 2", "second 2", "second 3"]);
+    });
+
     test("of which only the newest counts are given to who subscribes later", async () => {
       const values = await at().evaluate(async () => {
         for (const value of [1, 2, 3]) await lab.bus.call(lab.Probe.setLevel, { name: "water", value });

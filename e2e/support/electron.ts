@@ -23,6 +23,7 @@ export interface Shell {
   readonly uncaught: string[];
   open(options?: OpenOptions): Promise<void>;
   // To the window that was opened last:
+  window(): { once(event: "closed", listener: () => void): unknown; isDestroyed(): boolean };
   attach(): void;
   crash(): Promise<void>;
   recover(): Promise<number>;

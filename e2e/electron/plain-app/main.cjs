@@ -44,9 +44,14 @@ async function open({ isAttached = true, hasPreloadInFrames = false } = {}) {
   await window.loadFile(path.join(page, "index.html"));
 }
 
-/** Attach the window that was opened last. */
+/** The window that was opened last. */
+function window() {
+  return BrowserWindow.fromId(lastOpened);
+}
+
+/** Attach it. */
 function attach() {
-  broker.attach(BrowserWindow.fromId(lastOpened), { transport });
+  broker.attach(window(), { transport });
 }
 
 /** Kill the process of its page, and wait until it is noticed. */
@@ -73,6 +78,7 @@ global.shell = {
   states,
   uncaught,
   open,
+  window,
   attach,
   crash,
   recover,

@@ -46,6 +46,40 @@ export function listening(): void {
   bus.on(Conductor.ping, () => undefined);
 }
 
+class Panel {
+  show(this: Panel, { percent }: Progress): number {
+    return percent;
+  }
+}
+
+export async function lasting(panel: Panel, signal: AbortSignal, gone: Promise<void>): Promise<void> {
+  const window = { once: (_: "closed", listener: () => void) => listener() };
+  const subscription = bus.once(Conductor.progress, ({ percent }) => percent, { signal, until: window });
+  await subscription.confirmed();
+  bus.on(Conductor.progress, panel.show, { weak: panel });
+  bus.on("conductor.*", ({ name }) => name, { until: gone });
+  expect<Equal<ReturnType<typeof bus.off>, number>>();
+  bus.off(Conductor.progress, panel.show);
+  bus.off(Conductor);
+  const progress = await bus.waitFor(Conductor.progress, {
+    where: ({ percent }) => percent > 1,
+    timeoutMs: 5,
+  });
+  expect<Equal<typeof progress, Progress>>();
+  // @ts-expect-error: another payload
+  bus.once(Conductor.progress, (payload: Note) => payload);
+  // @ts-expect-error: a method whose object is not told
+  bus.on(Conductor.progress, panel.show);
+  // @ts-expect-error: the method of another object
+  bus.on(Conductor.progress, panel.show, { weak: window });
+  // @ts-expect-error: nothing that ends
+  bus.on(Conductor.progress, () => undefined, { until: "tomorrow" });
+  // @ts-expect-error: no such field
+  await bus.waitFor(Conductor.progress, { where: ({ text }) => text === "" });
+  // @ts-expect-error: one event, not what a pattern matches
+  await bus.waitFor("conductor.*");
+}
+
 export async function publishing(): Promise<void> {
   await bus.emit(Conductor.noted, {});
   await bus.emit(Conductor.stop);
