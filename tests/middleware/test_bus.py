@@ -654,7 +654,9 @@ class Other(Contract, name="other"):
     ("what", "options", "error", "text"),
     [
         ("post.**.x", {}, ValueError, "comes last"),
-        ("pots.*", {}, ValueError, "'pots.*' matches nothing that is served here"),
+        ("pots.*", {}, ValueError, "'pots.*' matches nothing that is served here; did you mean post.*?"),
+        ("post.ecko", {}, ValueError, "did you mean post.echo?"),
+        (Contract, {}, TypeError, "for a contract, a member or a pattern"),
         (7, {}, TypeError, "for a contract, a member or a pattern, not 7"),
         (Other, {}, TypeError, "other belongs to no contract that is served here; those are post"),
         (Other.call, {}, TypeError, "other.call belongs to no contract"),

@@ -13,10 +13,12 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from ionbus import NotAllowed
+from ionbus import Broker, Call, Context, Contract, Event, NotAllowed
 from ionbus.middleware import Message, drop, tracing
 from ionbus.middleware.message import Direction, MessageContext
 from ionbus.middleware.onion import pass_through
+from ionbus.testing import pair
+from workshop import eventually
 
 from .test_cases import MEMBERS
 
@@ -141,6 +143,52 @@ async def test_a_stream_is_one_span_until_its_items_are_over(
     await anext(found)
     await found.aclose()
     assert only_one(spans)[1]["ionbus.items"] == 1
+
+
+class Nested(Contract, name="nested"):
+    """A call that calls back, and what both publish."""
+
+    outer = Call(str, str)
+    inner = Call(str, str, served_by="client")
+    said = Event(str, source="any")
+
+
+async def test_one_trace_from_the_caller_over_the_handler_to_what_that_calls_back(
+    provider: TracerProvider, spans: InMemorySpanExporter
+) -> None:
+    broker = Broker(Nested)
+
+    @broker.handle(Nested.outer)
+    async def outer(text: str, ctx: Context) -> str:
+        return await ctx.call(Nested.inner, text)
+
+    async with pair(broker) as at:
+        broker.use(tracing(provider))
+        at.bus.use(tracing(provider))
+
+        @at.bus.handle(Nested.inner)
+        async def inner(text: str) -> str:
+            await at.bus.emit(Nested.said, text)
+            return text
+
+        with provider.get_tracer("app").start_as_current_span("click"):
+            assert await at.bus.call(Nested.outer, "x") == "x"
+        await eventually(lambda: len(spans.get_finished_spans()) == 7)
+    by_id = {span.context.span_id: span for span in spans.get_finished_spans() if span.context is not None}
+    assert len({span.context.trace_id for span in by_id.values() if span.context is not None}) == 1
+    lines = {
+        f"{by_id[span.parent.span_id].name} {by_id[span.parent.span_id].kind.name} > {span.name} {span.kind.name}"
+        for span in by_id.values()
+        if span.parent is not None
+    }
+    assert lines == {
+        "click INTERNAL > nested.outer CLIENT",
+        "nested.outer CLIENT > nested.outer SERVER",
+        "nested.outer SERVER > nested.inner CLIENT",
+        "nested.inner CLIENT > nested.inner SERVER",
+        "nested.inner SERVER > nested.said PRODUCER",
+        "nested.said PRODUCER > nested.said CONSUMER",
+    }
 
 
 async def test_one_that_is_cancelled_says_so(provider: TracerProvider, spans: InMemorySpanExporter) -> None:

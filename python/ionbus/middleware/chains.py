@@ -10,6 +10,7 @@ from typing_extensions import TypeVar
 
 from ionbus.contract.contract import Contract, is_contract
 from ionbus.contract.members import Call, Event, Member, Stream
+from ionbus.events.names import suggestion
 from ionbus.events.patterns import is_exact, matcher, pattern_problem
 from ionbus.middleware.message import (
     AnyMiddleware,
@@ -56,7 +57,7 @@ def scope_of(what: object) -> Scope:
         return Scope(0, lambda _: True)
     if isinstance(what, Member):
         return Scope(inf, what.name.__eq__, what)
-    if is_contract(what):
+    if is_contract(what) and hasattr(what, "__contract__"):
         name = what.__contract__.name
         return Scope(name.count(".") + 1, matcher(f"{name}.**"))
     if not isinstance(what, str):
@@ -83,7 +84,7 @@ def check_served(what: object, contracts: Sequence[type[Contract]]) -> None:
         name = what.name if isinstance(what, Member) else what.__contract__.name
         known = ", ".join(each.__contract__.name for each in contracts) or "none"
         raise TypeError(f"{name} belongs to no contract that is served here; those are {known}")
-    raise ValueError(f"{what!r} matches nothing that is served here")
+    raise ValueError(f"{what!r} matches nothing that is served here{suggestion(str(what), names)}")
 
 
 def check_choice(kind: object, direction: object, member: Member | None = None) -> None:
