@@ -20,7 +20,6 @@ from contracts import (
     FlowInvalid,
     FlowResult,
     FolderMissing,
-    Health,
     LogLine,
     LogQuery,
     OpenedFlow,
@@ -36,7 +35,6 @@ from contracts import (
 )
 from flow import sample_flow
 from ionbus import Broker, Context, Session, SessionLost
-from ionbus.observe import HealthBounds
 from ionbus.packs.ui import ComponentErrored, Ui
 from ionbus.packs.workflow import LogLevel, Workflow
 from logbook import LogBook
@@ -49,8 +47,6 @@ MADE = Path(os.environ.get("CONDUCTOR_HOME") or Path(__file__).parent / "build")
 
 SAMPLE_NAME = "two-weeks-away"
 KEPT_REPORTS = 100
-PATIENT = HealthBounds(slow_handler=3600.0)
-"""A run takes as long as the person at the window thinks about it."""
 
 
 @dataclass
@@ -170,12 +166,6 @@ async def stumbled(event: Stumbled, ctx: Context[State]) -> None:
 @broker.handle(Conductor.debug.mend)
 async def mend(ctx: Context[State]) -> None:
     ctx.state.is_mended = True
-
-
-@broker.handle(Conductor.debug.health)
-async def health() -> Health:
-    found = broker.health(PATIENT)
-    return Health(is_well=found.is_well, problems=[problem.sentence for problem in found.problems])
 
 
 @broker.handle(Conductor.debug.block)

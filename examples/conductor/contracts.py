@@ -209,13 +209,6 @@ class Stumbled(BaseModel):
     over: str
 
 
-class Health(BaseModel):
-    """How the broker stands."""
-
-    is_well: bool
-    problems: list[str]
-
-
 class Pong(BaseModel):
     """The process that answered."""
 
@@ -261,6 +254,5 @@ class Conductor(Contract, name="conductor", version="1.0"):
 
         stumbled = Event(Stumbled, source="client")
         mend = Call(None, None, doc="From now on Python no longer stumbles.")
-        health = Call(None, Health, doc="What is wrong with the broker, in sentences.")
         block = Call(None, None, doc="Holds up the event loop for 0.4 s, as no handler should.")
         kill = Call(None, None, doc="Kills the broker's process with SIGKILL. There is never an answer.")

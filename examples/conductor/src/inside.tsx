@@ -59,7 +59,7 @@ export function Calls({ book }: { book: CallBook }) {
 /** What Python says is wrong with itself. */
 export function Health({ note }: { note: (text: string) => void }) {
   const bus = useBus();
-  const [health, look] = useAnswer(Conductor.debug.health, null);
+  const [health, look] = useAnswer(IonbusAdmin.health, null);
   const block = (): void => {
     bus.call(Conductor.debug.block).then(look, (error: unknown) => note(textOf(error)));
   };
@@ -71,8 +71,8 @@ export function Health({ note }: { note: (text: string) => void }) {
         </button>
       </p>
       <ul>
-        {health?.problems.map((sentence) => (
-          <li key={sentence} className="problem">
+        {health?.problems.map(({ kind, subject, sentence }) => (
+          <li key={`${kind} ${subject}`} className="problem">
             {sentence}
           </li>
         ))}
