@@ -1,6 +1,4 @@
-import { mkdirSync, writeFileSync } from "node:fs";
-import path from "node:path";
-import { afterAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { CallCancelled, InvalidPayload, NotFound, SlowConsumer } from "../../src/errors.js";
 import { Emitter } from "../../src/events/emitter.js";
 import type { ListenerFailure } from "../../src/events/failures.js";
@@ -332,9 +330,6 @@ function made<Value>(map: Map<string, Value>, name: string, make: () => Value): 
   return value;
 }
 
-/** How many rows have run, by group: `make test-events` prints it. */
-const ran: Record<string, number> = {};
-
 describe("an emitter", () => {
   let clock: FakeClock;
   beforeEach(() => {
@@ -342,18 +337,7 @@ describe("an emitter", () => {
     return () => clock.uninstall();
   });
 
-  it.each(CASES.map((each) => [each.group, each.rule, each] as const))("%s: %s", async (group, _, each) => {
-    await new Run(each, clock).all(each.steps);
-    ran[group] = (ran[group] ?? 0) + 1;
-  });
-
-  afterAll(() => {
-    vi.restoreAllMocks();
-    const reports = path.resolve(import.meta.dirname, "../../../build/reports");
-    mkdirSync(reports, { recursive: true });
-    const rows = Object.values(ran).reduce((sum, each) => sum + each, 0);
-    const report = JSON.stringify({ rows, groups: ran }, undefined, 2);
-    writeFileSync(path.join(reports, "events-typescript.json"), `${report}\n`);
-    console.info(`the emitter's cases: ${rows} of ${CASES.length} rows have run`);
-  });
+  it.each(CASES.map((each) => [each.group, each.rule, each] as const))("%s: %s", (_group, _rule, each) =>
+    new Run(each, clock).all(each.steps),
+  );
 });
