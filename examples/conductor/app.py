@@ -9,8 +9,11 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from logging import DEBUG
 from pathlib import Path
+from typing import Any
 
 from contracts import (
     Answer,
@@ -35,6 +38,7 @@ from contracts import (
 )
 from flow import sample_flow
 from ionbus import Broker, Context, Session, SessionLost
+from ionbus.middleware import Message, Next, logging
 from ionbus.packs.ui import ComponentErrored, Ui
 from ionbus.packs.workflow import LogLevel, Workflow
 from logbook import LogBook
@@ -66,7 +70,23 @@ async def lifespan(_: Broker) -> AsyncIterator[State]:
     yield state
 
 
+current_trace: ContextVar[str | None] = ContextVar("current_trace", default=None)
+
+
+async def one_trace(message: Message[Any], next: Next) -> Any:
+    """A middleware: what a handler asks the window belongs to the trace that the window's call came with."""
+    if message.direction == "outbound":
+        return await next(message.replace(trace=message.context.trace or current_trace.get()))
+    before = current_trace.set(message.context.trace)
+    try:
+        return await next(message)
+    finally:
+        current_trace.reset(before)
+
+
 broker = Broker(Conductor, Workflow, Ui, lifespan=lifespan, metrics=True)
+broker.use(logging(level=DEBUG), kind="call")
+broker.use(one_trace, kind="call")
 
 
 @dataclass

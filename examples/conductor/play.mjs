@@ -192,11 +192,13 @@ async function play() {
 async function lookInside() {
   await page.click("#inside");
   await page.waitForSelector("#events li:nth-child(9)");
-  const [made, answered] = await Promise.all([
-    rowOf("calls", "→ conductor.execute"),
-    rowOf("calls", "← conductor.ask"),
-  ]);
-  assert.ok(made && answered, "the calls of both directions are noted");
+  const [made, answered] = ["→ conductor.execute", "← conductor.ask"].map((hasText) =>
+    page.locator("#calls li", { hasText }),
+  );
+  const [trace, same] = await Promise.all([made, answered].map((row) => row.locator(".trace").innerText()));
+  assert.match(trace, /^[0-9a-f]{6}$/);
+  assert.equal(same, trace);
+  say(`The call to Python and the one that Python made for it are of one trace, ${trace}…`);
   await page.click("#stumble");
   await page.waitForSelector(".letter");
   assert.match(await text(".letter .detail"), /Python stumbled over its shoelace/);
@@ -217,12 +219,6 @@ async function lookInside() {
 
 async function text(selector) {
   return (await page.locator(selector).innerText()).trim();
-}
-
-/** The row of a list that begins so. */
-async function rowOf(list, beginning) {
-  const rows = await page.locator(`#${list} li`).allInnerTexts();
-  return rows.find((row) => row.startsWith(beginning));
 }
 
 async function look(nodeId) {

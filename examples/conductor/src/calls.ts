@@ -9,6 +9,16 @@ export interface CallsByName {
   readonly failed: number;
   /** How long the last one took. */
   readonly lastMs: number;
+  /** The trace that the last one belonged to. */
+  readonly trace: string | undefined;
+}
+
+/** A trace of its own, as a W3C traceparent. */
+export function newTrace(): string {
+  const hex = [...crypto.getRandomValues(new Uint8Array(24))]
+    .map((byte) => byte.toString(16).padStart(2, "0"))
+    .join("");
+  return `00-${hex.slice(0, 32)}-${hex.slice(32)}-01`;
 }
 
 export interface CallBook {
@@ -21,12 +31,12 @@ export function createCallBook(): CallBook {
   let calls: readonly CallsByName[] = [];
   const watching = new Set<() => void>();
 
-  function take({ kind, name, direction, outcome, ms }: Passage): void {
+  function take({ kind, name, direction, outcome, ms, trace }: Passage): void {
     if (kind !== "call") return;
     const isSame = (each: CallsByName): boolean => each.name === name && each.direction === direction;
     const before = calls.find(isSame) ?? { count: 0, failed: 0 };
     const failed = before.failed + (outcome === "answered" ? 0 : 1);
-    const now = { name, direction, count: before.count + 1, failed, lastMs: ms };
+    const now = { name, direction, count: before.count + 1, failed, lastMs: ms, trace };
     calls = calls.some(isSame) ? calls.map((each) => (isSame(each) ? now : each)) : [...calls, now];
     for (const changed of watching) changed();
   }

@@ -43,10 +43,13 @@ export function Calls({ book }: { book: CallBook }) {
   const calls = useSyncExternalStore(book.subscribe, book.read);
   return (
     <ol id="calls" className="rows" aria-labelledby="calls-title">
-      {calls.map(({ name, direction, count, failed, lastMs }) => (
+      {calls.map(({ name, direction, count, failed, lastMs, trace }) => (
         <li key={`${direction} ${name}`} className={failed > 0 ? "has-failed" : ""}>
           <span title={name}>
             {direction === "outbound" ? "→" : "←"} {name}
+          </span>
+          <span className="trace" title={trace}>
+            {trace?.split("-")[1]?.slice(0, 6)}
           </span>
           <span className="figure">{lastMs < 1000 ? `${lastMs.toFixed(1)} ms` : secondsOf(lastMs)}</span>
           <span className="figure">{failed > 0 ? `${failed} of ${count}` : count}</span>

@@ -3,6 +3,7 @@ import { CallCancelled, SessionLost } from "ionbus";
 import { type NodeProgress, Workflow } from "ionbus/packs/workflow";
 import { type CallState, useBus, useCall, useEvent, useEventReducer } from "ionbus/react";
 import { useState } from "react";
+import { newTrace } from "./calls.js";
 import {
   Conductor,
   type Flow,
@@ -84,7 +85,8 @@ export function useRun(note: (text: string) => void): Run {
       const next = `exec_${Date.now()}_${Math.random().toString(36).slice(2, 6)}`;
       clear();
       setId(next);
-      execute.call({ execution_id: next, flow, folder, pace_ms: paceMs }).catch((error: unknown) => {
+      const request = { execution_id: next, flow, folder, pace_ms: paceMs };
+      execute.call(request, { trace: newTrace() }).catch((error: unknown) => {
         if (error instanceof SessionLost) note("The run was lost with its Python process");
       });
     },
