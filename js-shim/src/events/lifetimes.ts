@@ -21,6 +21,15 @@ export interface ListenOptions<Owner extends object = object> {
   readonly weak?: Owner | undefined;
 }
 
+/** What is looked at of something that ends. */
+interface Ending {
+  readonly aborted?: boolean;
+  isDestroyed?(): boolean;
+  then?: PromiseLike<unknown>["then"];
+  once?(event: "closed", over: () => void): unknown;
+  addEventListener?(event: "abort", over: () => void): void;
+}
+
 /** What to close with each thing that ends: each is asked once to say so, however many are bound to it. */
 const bound = new WeakMap<object, Set<() => void>>();
 
@@ -30,7 +39,7 @@ const gone = /*#__PURE__*/ new FinalizationRegistry<() => void>((close) => close
 /** Close a listener with what it is bound to; gives what unbinds it. */
 export function bind(listener: Listener, { signal, until, weak }: ListenOptions): () => void {
   const { close, given } = listener;
-  const unbind = [signal, until].map((each) => each && closeWith(each, close));
+  const endings = [signal, until].map((each) => each && closeWith(each, close));
   if (weak !== undefined) {
     const owner = new WeakRef(weak);
     listener.call = (value) => {
@@ -38,34 +47,26 @@ export function bind(listener: Listener, { signal, until, weak }: ListenOptions)
       return self === undefined ? close() : given.call(self, value as never);
     };
     gone.register(weak, close, listener);
-    unbind.push(() => gone.unregister(listener));
   }
   return () => {
-    for (const each of unbind) each?.();
+    for (const closes of endings) closes?.delete(close);
+    gone.unregister(listener);
   };
 }
 
-function closeWith(until: Until, close: () => void): (() => void) | undefined {
-  if (isOver(until)) return close() as undefined;
-  let closes = bound.get(until);
-  if (closes === undefined) {
-    const those = new Set<() => void>();
-    bound.set(until, those);
-    whenOver(until, () => {
-      for (const each of those) each();
-    });
-    closes = those;
+/** Gives what `close` is to be taken from when it is closed otherwise; undefined: it is over, and closed. */
+function closeWith(until: Until, close: () => void): Set<() => void> | undefined {
+  const ending: Ending = until;
+  if (ending.aborted || ending.isDestroyed?.()) return close() as undefined;
+  const closes = bound.get(until) ?? new Set();
+  if (!bound.has(until)) {
+    bound.set(until, closes);
+    const over = (): void => {
+      for (const each of closes) each();
+    };
+    if (ending.then) ending.then(over, over);
+    else if (ending.once) ending.once("closed", over);
+    else ending.addEventListener?.("abort", over);
   }
-  closes.add(close);
-  return () => closes.delete(close);
-}
-
-function whenOver(until: Until, over: () => void): void {
-  if ("aborted" in until) until.addEventListener("abort", over);
-  else if ("then" in until) until.then(over, over);
-  else until.once("closed", over);
-}
-
-function isOver(until: Until): boolean | undefined {
-  return "aborted" in until ? until.aborted : "isDestroyed" in until && until.isDestroyed?.();
+  return closes.add(close);
 }
