@@ -93,7 +93,7 @@ export interface BusOptions {
 
 export interface Bus {
   readonly state: ConnectionState;
-  /** How many of this client's events never reached the broker, by name and reason (docs/delivery.md). */
+  /** How many of this client's events never reached the broker, and how many middleware dropped, by name and reason (docs/delivery.md). */
   readonly dropped: Readonly<Record<string, Readonly<Record<string, number>>>>;
 
   /** Listen. Listeners are started in order; one that returns a promise does not make others wait. */

@@ -218,6 +218,24 @@ describe("what arrives", () => {
     expect(bus.dropped).toEqual({ "conductor.finished": { empty: 1 } });
   });
 
+  it("reaches who listens once, and who waits", async () => {
+    const bus = connect(
+      only(Conductor.finished, (message, next) =>
+        next(message.replace({ payload: { files: message.payload.files * 2 } })),
+      ),
+    );
+    const heard: number[] = [];
+    const listen = ({ files }: { files: number }): number => heard.push(files);
+    bus.once(Conductor.finished, listen);
+    bus.on(Conductor.finished, listen);
+    const waited = bus.waitFor(Conductor.finished, { where: ({ files }) => files === 4 });
+    await bus.call(Conductor.ping);
+    for (const files of [1, 2]) await broker.emit(Conductor.finished, { files });
+    expect(await waited).toEqual({ files: 4 });
+    expect(heard).toEqual([2, 2, 4]);
+    expect(bus.off(Conductor.finished, listen)).toBe(1);
+  });
+
   it("keeps the order of events, also where one is delayed", async () => {
     const heard: number[] = [];
     let go: (() => void) | undefined;
