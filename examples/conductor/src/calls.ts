@@ -27,6 +27,9 @@ export interface CallBook {
   read(): readonly CallsByName[];
 }
 
+/** What is no failure: who asks again does not wait for the answer before. */
+const WELL: ReadonlySet<string> = new Set(["answered", "cancelled", "call_cancelled"]);
+
 export function createCallBook(): CallBook {
   let calls: readonly CallsByName[] = [];
   const watching = new Set<() => void>();
@@ -35,7 +38,7 @@ export function createCallBook(): CallBook {
     if (kind !== "call") return;
     const isSame = (each: CallsByName): boolean => each.name === name && each.direction === direction;
     const before = calls.find(isSame) ?? { count: 0, failed: 0 };
-    const failed = before.failed + (outcome === "answered" ? 0 : 1);
+    const failed = before.failed + (WELL.has(outcome) ? 0 : 1);
     const now = { name, direction, count: before.count + 1, failed, lastMs: ms, trace };
     calls = calls.some(isSame) ? calls.map((each) => (isSame(each) ? now : each)) : [...calls, now];
     for (const changed of watching) changed();
