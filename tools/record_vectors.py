@@ -693,6 +693,7 @@ MESSAGE_CASES: dict[str, bytes] = {
             "distinct": True,
         },
     ),
+    "subscribe for the newest": encode_message(Message.SUBSCRIBE, 3, "a.b", {"snapshot": True}),
     "subscribed": encode_message(Message.SUBSCRIBED, 1),
     "subscribed with an error": encode_message(Message.SUBSCRIBED, 1, "not_found", "no such event"),
     "unsubscribe": encode_message(Message.UNSUBSCRIBE, 1),

@@ -19,6 +19,7 @@ from ionbus.broker.principals import EVERYTHING, Rights, checked_roles, of_every
 from ionbus.broker.resend import send_again
 from ionbus.broker.served_session import Session
 from ionbus.broker.serving import Serving
+from ionbus.broker.subscribed import ClientSubscription
 from ionbus.broker.tokens import Authenticate, Tokens, no_token
 from ionbus.channels.base import Accept
 from ionbus.channels.stdio import is_launched, take_over_stdio
@@ -256,6 +257,10 @@ class Broker(Handlers, Generic[StateT]):
     def sessions(self) -> list[Session]:
         """All live sessions, those without a channel at the moment included; none while it is not served."""
         return [] if self._serving is None else self._serving.sessions
+
+    def subscriptions(self) -> list[ClientSubscription]:
+        """What clients have subscribed to: who listens to what, over all sessions; none while it is not served."""
+        return [each for session in self.sessions for each in session.subscriptions]
 
     @property
     def state(self) -> StateT:

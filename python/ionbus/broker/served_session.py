@@ -12,7 +12,7 @@ from ionbus.broker.agreement import Questions, Triple
 from ionbus.broker.principals import Rights
 from ionbus.broker.published import Published, refused
 from ionbus.broker.shares import EventShare, Outgoing
-from ionbus.broker.subscribed import Subscribed, withheld
+from ionbus.broker.subscribed import ClientSubscription, Subscribed, withheld
 from ionbus.channels.base import Channel, PeerIdentity
 from ionbus.channels.pump import Pump
 from ionbus.contract.members import Call, Event, Member, Stream
@@ -39,6 +39,7 @@ from ionbus.session.acceptor import too_fast
 from ionbus.session.attended import Attended, Ended, Rate
 from ionbus.session.outbox import Delivery, SharedEvent
 from ionbus.session.session import Arrival, Delivered, Rejected, Session as Engine, Violation
+from ionbus.watchers import Watchers
 from ionbus.wire.frames import MalformedFrame, encode_close
 from ionbus.wire.messages import encode_event, encode_message
 from ionbus.wire.pieces import Encoded
@@ -69,6 +70,7 @@ class Session:
     """
 
     __slots__ = (
+        "_at_end",
         "_attended",
         "_engine",
         "_metered",
@@ -110,6 +112,7 @@ class Session:
             meter=meter,
         )
         self._peer.max_message_bytes = attended.max_message_bytes
+        self._at_end: Watchers[None] = Watchers("a session's end")
         self._subscribed = Subscribed(serving, self, attended.session, self.may)
         self.held_bytes = 0
         """What the broker keeps for it, as it was looked at last."""
@@ -159,6 +162,18 @@ class Session:
     def is_ended(self) -> bool:
         """Whether it is over for good."""
         return self._peer.is_ended
+
+    @property
+    def subscriptions(self) -> list[ClientSubscription]:
+        """What its client has subscribed to."""
+        return self._subscribed.records
+
+    def on_end(self, watch: Callable[[], object]) -> Callable[[], None]:
+        """Call a function when it is over for good, at once if it is already; gives a function that takes this back."""
+        if self.is_ended:
+            watch()
+            return lambda: None
+        return self._at_end.add(lambda _: watch())
 
     @property
     def dropped(self) -> dict[str, dict[str, int]]:
@@ -461,6 +476,7 @@ class Session:
         self._questions.stop()
         self._subscribed.close()
         self._peer.end(error)
+        self._at_end.tell(None)
 
     @property
     def answering(self) -> set[Answer]:
@@ -511,7 +527,7 @@ class Session:
             return NotAllowed(f"{name} is for Electron's main process")
         member = self._serving.members.get(name)
         if member is None:
-            return NotFound(f"{name}: no such {kind} is served here")
+            return NotFound(f"{name}: no such {kind} is served here{self._subscribed.near(name, kind)}")
         if member.kind != kind:
             return NotFound(f"{name} is {_a(member.kind)}, not {_a(kind)}")
         if isinstance(member, (Call, Stream)) and member.served_by == "client":
@@ -599,7 +615,7 @@ class Session:
         """Where the client's events of this name go, or why it may have none."""
         member = self._serving.members.get(name)
         if not isinstance(member, Event):
-            return NotFound(f"{name}: no such event is known here")
+            return NotFound(f"{name}: no such event is known here{self._subscribed.near(name, 'event')}")
         if member.source == "broker":
             return NotAllowed(f"{name} is published by the broker; a client cannot emit it")
         published = self._published[name] = Published(self._serving, self, self._peer, member)
@@ -660,16 +676,19 @@ class Session:
 
     def _subscribe(self, number: int, pattern: str, options: Mapping[str, object]) -> None:
         now = self._pump.now()
-        error = self._subscribed.problem(number, pattern, now)
+        is_snapshot = options.get("snapshot") is True
+        error = self._subscribed.problem(number, pattern, now, is_snapshot=is_snapshot)
         error = error or self._mismatched.get(self._serving.contract_of(pattern) or "")
-        error = error or self._subscribed.add(number, pattern, options)
+        if not is_snapshot:
+            error = error or self._subscribed.add(number, pattern, options)
         if error is not None:
             code, text, _ = error_to_wire(error)
             self._peer.send(encode_message(Message.SUBSCRIBED, number, code, text))
             return
-        self._serving.events.subscriptions_changed()
+        if not is_snapshot:
+            self._serving.events.subscriptions_changed()
         self._peer.send(encode_message(Message.SUBSCRIBED, number))
-        self._subscribed.send_newest(number, pattern, now)
+        self._subscribed.send_newest(number, pattern, now, is_snapshot=is_snapshot)
         self._pump.flush_soon()
 
     def _violated(self, violation: Violation) -> None:

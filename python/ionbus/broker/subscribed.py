@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from ionbus.broker.principals import Principal
 from ionbus.broker.shares import EventShare, Share
+from ionbus.broker.suggestions import Suggestions
 from ionbus.contract.members import Event, Member
 from ionbus.dispatch.latest import LatestValues, newest
-from ionbus.errors import InvalidPayload, IonbusError, NotAllowed, NotFound, TooLarge
+from ionbus.errors import InvalidPayload, IonbusError, NotAllowed, NotFound, TooLarge, shortened
 from ionbus.events.filters import FilterProblem
 from ionbus.events.options import Aggregation
 from ionbus.events.patterns import PatternTable, is_exact, matcher, pattern_problem
@@ -21,6 +25,26 @@ from ionbus.wire.pieces import Encoded
 if TYPE_CHECKING:
     from ionbus.broker.served_session import Session
     from ionbus.broker.serving import Serving
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSubscription:
+    """What one client has subscribed to: one of `broker.subscriptions()`.
+
+    Args:
+        session: the session's id, in hexadecimal digits.
+        principal: whose it is, as text; None: nobody's.
+        pattern: what it is for.
+        options: what it asks for besides, as SUBSCRIBE has it (docs/protocol.md, section 5.2). How many listeners share it on the
+            client's side is not known here.
+        since: when it came into force.
+    """
+
+    session: str
+    principal: str | None
+    pattern: str
+    options: Mapping[str, object]
+    since: datetime
 
 
 class Subscribed:
@@ -43,6 +67,8 @@ class Subscribed:
         self._may = may
         self._table: PatternTable[int] = PatternTable()
         self._shares: PatternTable[Share] = PatternTable()
+        self._records: dict[int, ClientSubscription] = {}
+        self._suggestions = Suggestions(serving.members, may)
         self.shares_hold = 0
         """Bytes that subscriptions with options keep."""
         self._latest = LatestValues(limits.max_latest_keys, limits.max_latest_bytes)
@@ -52,6 +78,11 @@ class Subscribed:
     def held_bytes(self) -> int:
         """Bytes of the newest values that are for this client alone, and of what waits for its subscriptions with options."""
         return self._latest.held_bytes + self.shares_hold
+
+    @property
+    def records(self) -> list[ClientSubscription]:
+        """What is in force."""
+        return list(self._records.values())
 
     def wants(self, name: str) -> bool:
         """Whether the client gets the event of this name, each time."""
@@ -67,17 +98,24 @@ class Subscribed:
             return []
         return [found for share in shares if (found := share.of(event)) is not None]
 
+    def near(self, name: str, kind: str) -> str:
+        """What to append to the refusal of a name (`Suggestions`)."""
+        return self._suggestions.near(name, kind)
+
     def keep(self, name: str, key: Hashable, message: Encoded, cost: int) -> None:
         """Remember a `latest` event that was emitted to this client alone."""
         self._latest.keep(name, key, message, cost)
 
-    def problem(self, number: int, pattern: str, now: float) -> IonbusError | None:
+    def problem(
+        self, number: int, pattern: str, now: float, *, is_snapshot: bool = False
+    ) -> IonbusError | None:
         """Why a subscription is refused, or None.
 
         Args:
             number: the client's number for it.
             pattern: what it is for.
             now: milliseconds.
+            is_snapshot: nothing will be kept of it.
 
         Raises:
             MalformedFrame: the number is taken.
@@ -85,7 +123,7 @@ class Subscribed:
         if number in self._table or number in self._shares:
             raise MalformedFrame(f"subscription {number} exists already")
         in_force = len(self._table) + len(self._shares)
-        if in_force >= self._serving.limits.max_subscriptions:
+        if in_force >= self._serving.limits.max_subscriptions and not is_snapshot:
             return TooLarge(f"{pattern}: {in_force} subscriptions are in force already")
         misspelt = pattern_problem(pattern)
         if misspelt is not None:
@@ -96,7 +134,8 @@ class Subscribed:
         if is_exact(pattern):
             member = self._serving.members.get(pattern)
             if not isinstance(member, Event):
-                return NotFound(f"{pattern}: no such event is served here")
+                near = self._suggestions.near(pattern, "event")
+                return NotFound(f"{pattern}: no such event is served here{near}")
             if not self._may(member):
                 return withheld(member)
         return None
@@ -118,10 +157,20 @@ class Subscribed:
                 self._table.add(number, pattern, number)
         except FilterProblem as problem:
             return InvalidPayload(f"{pattern}: {problem}")
+        principal = self._session.principal
+        whose = principal.name if isinstance(principal, Principal) else principal
+        self._records[number] = ClientSubscription(
+            self._session.id,
+            None if whose is None else shortened(str(whose)),
+            pattern,
+            asked.to_wire(),
+            datetime.now(UTC),
+        )
         return None
 
     def remove(self, number: int) -> None:
         """It is not any more, if it was."""
+        self._records.pop(number, None)
         self._table.remove(number)
         share = self._shares.remove(number)
         if share is not None:
@@ -138,8 +187,15 @@ class Subscribed:
         for share in self._shares.values():
             share.close()
 
-    def send_newest(self, number: int, pattern: str, now: float) -> None:
-        """Give a new subscription the newest value of each key of the `latest` events that it matches."""
+    def send_newest(self, number: int, pattern: str, now: float, *, is_snapshot: bool = False) -> None:
+        """Give a new subscription the newest value of each key of the `latest` events that it matches.
+
+        Args:
+            number: the client's for it.
+            pattern: what it is for.
+            now: milliseconds.
+            is_snapshot: it is for this alone, and not in force: the client has another one for what follows.
+        """
         engine, limits, matches = self._engine, self._serving.limits, matcher(pattern)
         share = self._shares.get(number)
         for name in self._serving.latest_names:
@@ -147,7 +203,7 @@ class Subscribed:
                 continue
             if engine.queued_events > limits.replay_elements or engine.queued_bytes > limits.max_queued_bytes:
                 return  # the session is ended for it when its bounds are looked at
-            has_others = len(self._table.matching(name)) > 1  # this one is there as well
+            has_others = is_snapshot or len(self._table.matching(name)) > 1  # this one is there as well
             values = newest(name, self._serving.events.latest, self._latest)
             self._newest_given.spend(len(values), now)
             meter = self._serving.meter
