@@ -25,7 +25,6 @@ from ionbus.contract.contract import (
 )
 from ionbus.dispatch.context import Context as Context, ThreadContext as ThreadContext
 from ionbus.dispatch.handlers import Handlers as Handlers
-from ionbus.dispatch.subscription import Subscription as Subscription
 from ionbus.errors import (
     CallCancelled as CallCancelled,
     CallTimeout as CallTimeout,
@@ -42,6 +41,7 @@ from ionbus.errors import (
     TooLarge as TooLarge,
     Unauthenticated as Unauthenticated,
 )
+from ionbus.events.subscription import Subscription as Subscription
 from ionbus.generated.states import ConnectionState as ConnectionState
 from ionbus.types import Int64 as Int64, UInt64 as UInt64
 

@@ -14,10 +14,12 @@ from ionbus.contract.received import Received
 from ionbus.dispatch.context import UNSET
 from ionbus.dispatch.handlers import ServesCall, ServesPlainCall, ServesPlainStream, ServesStream
 from ionbus.dispatch.reader import StreamReader
-from ionbus.dispatch.subscription import EventReader, Subscription
+from ionbus.dispatch.subscription import EventReader
 from ionbus.errors import IonbusError
 from ionbus.events.filters import FilterData
+from ionbus.events.lifetimes import Until
 from ionbus.events.options import Where
+from ionbus.events.subscription import Subscription, SubscriptionInfo
 from ionbus.generated.states import ConnectionState
 from ionbus.session.connection import StateChange
 
@@ -224,6 +226,8 @@ class Bus:
         latest_by: str | Sequence[str] | None = ...,
         where: Where[P] | FilterData | str | None = ...,
         distinct: bool = ...,
+        weak: bool = ...,
+        until: Until | None = ...,
     ) -> Subscription: ...
     @overload
     def on(
@@ -236,6 +240,8 @@ class Bus:
         latest_by: str | Sequence[str] | None = ...,
         where: Where[P] | FilterData | str | None = ...,
         distinct: bool = ...,
+        weak: bool = ...,
+        until: Until | None = ...,
     ) -> Subscription: ...
     @overload
     def on(
@@ -247,6 +253,8 @@ class Bus:
         latest_by: str | Sequence[str] | None = ...,
         where: FilterData | str | None = ...,
         distinct: bool = ...,
+        weak: bool = ...,
+        until: Until | None = ...,
     ) -> Subscription: ...
     @overload
     def on(
@@ -259,6 +267,8 @@ class Bus:
         latest_by: str | Sequence[str] | None = ...,
         where: FilterData | str | None = ...,
         distinct: bool = ...,
+        weak: bool = ...,
+        until: Until | None = ...,
     ) -> Subscription: ...
     def on(self, what: Any, listener: Callable[[Any], object], **some: Any) -> Subscription:
         """Listen to events: a function that is called with each, or an `async def` that is started with each.
@@ -275,6 +285,9 @@ class Bus:
             where: which events: a function that describes it, as `lambda p: (p.percent >= 50) & (p.state == "done")`, which is called
                 once and not with events; text, as `"percent >= 50"`; or plain data.
             distinct: no event that is the same as the one before, of its key.
+            weak: only for as long as somebody else holds the function, or the object whose method it is.
+            until: only until this ends: a task or another future; or a `TaskGroup`: then the listener's calls are tasks of it, and
+                it is closed when the group takes none any more (docs/events.md).
 
         Returns:
             The subscription; closing it ends this.
@@ -284,6 +297,75 @@ class Bus:
             ValueError: a malformed pattern, or something asked for that makes no sense or does not fit the event.
         """
         return self._session.on(what, listener, **some)
+
+    @overload
+    def once(
+        self,
+        what: Event[P, Any],
+        listener: Callable[[P], object],
+        *,
+        weak: bool = ...,
+        until: Until | None = ...,
+    ) -> Subscription: ...
+    @overload
+    def once(
+        self,
+        what: str | type[Contract],
+        listener: Callable[[Received[object]], object],
+        *,
+        weak: bool = ...,
+        until: Until | None = ...,
+    ) -> Subscription: ...
+    def once(
+        self, what: Any, listener: Callable[[Any], object], *, weak: bool = False, until: Until | None = None
+    ) -> Subscription:
+        """Listen to the next event alone: the subscription is closed before the listener is called."""
+        return self._session.on(what, listener, once=True, weak=weak, until=until)
+
+    def off(
+        self, what: Event[Any, Any] | str | type[Contract], listener: Callable[..., object] | None = None
+    ) -> int:
+        """Close the subscriptions for exactly this; gives how many.
+
+        Args:
+            what: as it was given to `on`.
+            listener: whose; all where it is left out.
+        """
+        return self._session.off(what, listener)
+
+    @overload
+    async def wait_for(
+        self, event: Event[P, Any], where: Callable[[P], object] | None = ..., timeout: float | None = ...
+    ) -> P: ...
+    @overload
+    async def wait_for(
+        self,
+        event: str | type[Contract],
+        where: Callable[[Received[object]], object] | None = ...,
+        timeout: float | None = ...,
+    ) -> Received[object]: ...
+    async def wait_for(
+        self,
+        event: Any,
+        where: Callable[[Any], object] | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Wait for the next event, or for the next for which `where` is true.
+
+        Args:
+            event: as for `on`.
+            where: given the payload; what it raises is raised here.
+            timeout: seconds; None: for ever.
+
+        Raises:
+            TimeoutError: none came in time.
+            IonbusError: the broker refuses the subscription, or the connection was closed.
+        """
+        return await self._session.wait_for(event, where, timeout)
+
+    def subscriptions(self) -> list[SubscriptionInfo]:
+        """What listens to what here. The broker knows one subscription for all listeners that want the same."""
+        return self._session.subscriptions()
 
     @overload
     def events(

@@ -25,9 +25,10 @@ from ionbus.dispatch.handlers import Handler, check_handled, make_handler
 from ionbus.dispatch.latest import hashable
 from ionbus.dispatch.peer import Peer
 from ionbus.dispatch.reader import StreamReader
-from ionbus.dispatch.subscription import EVERYTHING, Decode, EventReader, Subscription, Subscriptions
+from ionbus.dispatch.subscription import EVERYTHING, BusSubscription, Decode, EventReader, Subscriptions
 from ionbus.dispatch.threads import Threads
 from ionbus.errors import (
+    CallCancelled,
     ConnectionLost,
     IonbusError,
     NotAllowed,
@@ -36,8 +37,12 @@ from ionbus.errors import (
     error_from_wire,
     printable,
 )
+from ionbus.events.lifetimes import Until
+from ionbus.events.names import Wanted, wanted
+from ionbus.events.next_event import next_event
 from ionbus.events.options import Aggregation, aggregation
 from ionbus.events.patterns import matcher, pattern_problem
+from ionbus.events.subscription import Subscription, SubscriptionInfo
 from ionbus.generated.protocol import Limits, Message
 from ionbus.generated.states import ConnectionState
 from ionbus.session.connection import SessionReplaced, StateChange
@@ -225,19 +230,65 @@ class ClientSession:
             self._arriving = Arriving(self.around, handouts, self._known_event, self._count_drop)
         self._chains.add(middleware, what, kind, direction)
 
-    def on(self, what: Any, listener: Callable[[Any], object], **options: Any) -> Subscription:
+    def on(
+        self,
+        what: Any,
+        listener: Callable[[Any], object],
+        *,
+        once: bool = False,
+        weak: bool = False,
+        until: Until | None = None,
+        **options: Any,
+    ) -> BusSubscription:
         """Listen to events; `options` are those of `aggregation`."""
         asked = _asked(what, options)
-        pattern, decode = self._what(what, in_batches=asked.batch is not None)
-        if not callable(listener):
-            raise TypeError(f"{pattern}: a listener is a function, not {listener!r}")
-        return self._subscriptions.add(pattern, decode, listener, asked=asked)
+        found, decode = self._what(what, in_batches=asked.batch is not None)
+        return self._subscriptions.add(
+            found,
+            decode,
+            listener,
+            asked=asked,
+            has_newest=_has_newest(what),
+            once=once,
+            weak=weak,
+            until=until,
+        )
+
+    def off(self, what: Any, listener: object | None) -> int:
+        """Close the subscriptions for exactly this; gives how many."""
+        return self._subscriptions.off(wanted(what), listener)
+
+    def subscriptions(self) -> list[SubscriptionInfo]:
+        """What is in force."""
+        return self._subscriptions.infos
+
+    async def wait_for(
+        self,
+        what: Any,
+        where: Callable[[Any], object] | None,
+        timeout: float | None,
+    ) -> Any:
+        """Wait for an event."""
+        found, decode = self._what(what)
+        newest = _has_newest(what)
+
+        def why(subscription: Subscription) -> Exception:
+            refusal = getattr(subscription, "refusal", None)
+            return refusal or CallCancelled(f"{found.pattern}: the bus was closed before such an event")
+
+        return await next_event(
+            lambda hear: self._subscriptions.add(found, decode, hear, has_newest=newest),
+            found.pattern,
+            where,
+            timeout,
+            why,
+        )
 
     def events(self, what: Any, **options: Any) -> EventReader[Any]:
         """Take events one at a time; `options` are those of `aggregation`."""
         asked = _asked(what, options)
-        pattern, decode = self._what(what, in_batches=asked.batch is not None)
-        return EventReader(self._subscriptions, pattern, decode, asked)
+        found, decode = self._what(what, in_batches=asked.batch is not None)
+        return EventReader(self._subscriptions, found, decode, asked, has_newest=_has_newest(what))
 
     def handle(self, member: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Decorate the function that answers a call or stream of the broker."""
@@ -334,7 +385,7 @@ class ClientSession:
                 code = message[2] if len(message) > 2 else None
                 text = message[3] if len(message) > 3 and message[3] is not None else ""
                 error = None if code is None else error_from_wire(code, text)
-                if self._subscriptions.answered(message[1], error) is not None and error is not None:
+                if self._subscriptions.answered(message[1], error) and error is not None:
                     self.refused(error)
             case Message.ENVELOPE:
                 _, number, payload, *rest = message[2]
@@ -395,38 +446,34 @@ class ClientSession:
         if self._is_withheld(name):
             raise NotAllowed(f"{name}: the broker gave no right to use it")
 
-    def _what(self, what: Any, *, in_batches: bool = False) -> tuple[str, Decode]:
-        """The pattern of what to listen to, and how its payloads are read."""
+    def _what(self, what: Any, *, in_batches: bool = False) -> tuple[Wanted, Decode]:
+        """What to listen to, and how its payloads are read."""
+        found = wanted(what)
         if isinstance(what, Event):
             self.announce(what.contract)
             read: Callable[[bytes], object] = what.payload.decode_batch if in_batches else what.payload.decode
-            return what.name, lambda _, payload: read(payload)
-        if isinstance(what, type) and issubclass(what, Contract) and hasattr(what, "__contract__"):
-            info = what.__contract__
-            members = {member.name: member for member in info.members.values() if isinstance(member, Event)}
-            for member in info.members.values():  # of a nested contract it is the outermost that is announced
-                self.announce(member.contract)
+            return found, lambda _, payload: read(payload)
+        if isinstance(what, str):
+            if in_batches:
+                return found, lambda name, payload: [Received(name, value) for value in _list(payload, name)]
+            return found, lambda name, payload: Received(name, decode_any(payload, name))
+        info = what.__contract__
+        members = {member.name: member for member in info.members.values() if isinstance(member, Event)}
+        for member in info.members.values():  # of a nested contract it is the outermost that is announced
+            self.announce(member.contract)
 
-            def typed(name: str, payload: bytes) -> Received[object]:
-                member = members.get(name)
-                return Received(
-                    name, decode_any(payload, name) if member is None else member.payload.decode(payload)
-                )
+        def typed(name: str, payload: bytes) -> Received[object]:
+            member = members.get(name)
+            return Received(
+                name, decode_any(payload, name) if member is None else member.payload.decode(payload)
+            )
 
-            def typed_batch(name: str, payload: bytes) -> list[Received[object]]:
-                member = members.get(name)
-                values = _list(payload, name) if member is None else member.payload.decode_batch(payload)
-                return [Received(name, value) for value in values]
+        def typed_batch(name: str, payload: bytes) -> list[Received[object]]:
+            member = members.get(name)
+            values = _list(payload, name) if member is None else member.payload.decode_batch(payload)
+            return [Received(name, value) for value in values]
 
-            return f"{info.name}.**", typed_batch if in_batches else typed
-        if not isinstance(what, str):
-            raise TypeError(f"what to listen to is an event, a contract or a pattern, not {what!r}")
-        problem = pattern_problem(what)
-        if problem is not None:
-            raise ValueError(problem)
-        if in_batches:
-            return what, lambda name, payload: [Received(name, value) for value in _list(payload, name)]
-        return what, lambda name, payload: Received(name, decode_any(payload, name))
+        return found, typed_batch if in_batches else typed
 
     def announce(self, info: ContractInfo) -> None:
         """Tell the broker which contract this client was built with, before it is used for the first time."""
@@ -459,7 +506,9 @@ class ClientSession:
         Raises:
             ContractMismatch: the two forms do not fit together.
         """
-        question = self._subscriptions.add(f"{name}.ionbus_agrees.*", lambda *_: None, lambda _: None)
+        question = self._subscriptions.add(
+            wanted(f"{name}.ionbus_agrees.*"), lambda *_: None, lambda _: None, has_newest=False
+        )
         try:
             await question.confirmed()
         finally:
@@ -502,6 +551,14 @@ def _asked(what: Any, options: dict[str, Any]) -> Aggregation:
     if not options:
         return EVERYTHING
     return aggregation(**options, payload=what.payload if isinstance(what, Event) else None)
+
+
+def _has_newest(what: Any) -> bool:
+    """Whether there may be `latest` events among these."""
+    if isinstance(what, str):
+        return True
+    members = [what] if isinstance(what, Event) else what.__contract__.members.values()
+    return any(isinstance(member, Event) and member.delivery == "latest" for member in members)
 
 
 def _list(payload: bytes, name: str) -> list[object]:

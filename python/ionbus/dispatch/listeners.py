@@ -92,6 +92,11 @@ class Listeners:
         elif result is not None and isawaitable(result):
             self.watch(result, self.now)
 
+    def begin(self, works: Works) -> None:
+        """Start coroutines that are made when it is their turn."""
+        self._queued += 1
+        self._runner.start(works, self)
+
     def watch(self, running: Awaitable[Any], what: tuple[Source, bytes, Any] | None = None) -> None:
         """Count what runs elsewhere, as on a thread."""
         future = asyncio.ensure_future(running)

@@ -20,6 +20,7 @@ from ionbus.errors import CallCancelled
 from ionbus.events.failures import OnError
 from ionbus.events.lifetimes import Until
 from ionbus.events.names import Names, Wanted, wanted
+from ionbus.events.next_event import next_event
 from ionbus.events.reader import LIMIT, Full, Overflow, Reader
 from ionbus.events.registry import MAX_LISTENERS, Registry
 from ionbus.events.subscription import Subscription, SubscriptionInfo
@@ -229,32 +230,10 @@ class Emitter:
             CallCancelled: the emitter was closed.
         """
         found = self._check(event)
-        came: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-        def hear(value: Any) -> None:
-            try:
-                is_it = where is None or where(value)
-            except Exception as error:  # noqa: BLE001 - whatever the user's function raises
-                came.set_exception(error)
-            else:
-                if not is_it:
-                    return
-                came.set_result(value)
-            subscription.close()
-
-        def ended() -> None:
-            if not came.done():
-                came.set_exception(
-                    CallCancelled(f"{found.pattern}: the emitter was closed before such an event")
-                )
-
-        with self._add(found, hear) as subscription:
-            subscription.on_close(ended)
-            done, _ = await asyncio.wait([came], timeout=timeout)
-            if not done:
-                came.cancel()
-                raise TimeoutError(f"{found.pattern}: no such event within {timeout:g} s")
-            return came.result()
+        closed = CallCancelled(f"{found.pattern}: the emitter was closed before such an event")
+        return await next_event(
+            lambda hear: self._add(found, hear), found.pattern, where, timeout, lambda _: closed
+        )
 
     # Emitting.
 
@@ -392,22 +371,26 @@ class Emitter:
                 given = value
                 if subscription.takes_received:
                     given = received = received or Received(route.name, value)
+                call = subscription.call
+                if subscription.is_once:
+                    subscription.close()
                 if subscription.is_async:
-                    result = None
+                    if passage is None:
+                        passage = Passage(route)
+                    self._under_way.begin(subscription, call, given, passage, (*led_here, *nested))
                 else:
                     try:
-                        result = subscription.call(given)
+                        result = call(given)
                     except Exception as error:  # noqa: BLE001 - whatever the user's function raises
                         self._registry.failed(subscription, given, error)
                         continue
-                    if result is None:
-                        continue
-                passage = self._wait_for(subscription, given, result, passage, route, waits=waits)
+                    if result is not None:
+                        passage = self._look_at(subscription, given, result, passage, route, waits=waits)
         finally:
             nested.pop()
         return passage
 
-    def _wait_for(
+    def _look_at(
         self,
         subscription: Subscription,
         value: Any,
@@ -417,7 +400,7 @@ class Emitter:
         *,
         waits: bool,
     ) -> Passage | None:
-        """See what a listener has returned; None: it is async, and about to begin."""
+        """See what a listener has returned."""
         if isinstance(result, Full) and not waits:
             result.refuse()
             return passage
@@ -427,18 +410,13 @@ class Emitter:
                 subscription, value, TypeError(f"a listener returned {kind}, which nobody runs")
             )
             return passage
-        if result is not None and not isinstance(result, Full) and not isawaitable(result):
-            return passage
-        passage = passage or Passage(route)
         if isinstance(result, Full):
+            passage = passage or Passage(route)
             passage.begun()
             result.wait(passage.ended)
-            return passage
-        chain = (*CHAIN.get(), *self._nested)
-        if result is None:
-            self._under_way.begin(subscription, value, passage, chain)
-        else:
-            self._under_way.watch(subscription, value, result, passage, chain)
+        elif isawaitable(result):
+            passage = passage or Passage(route)
+            self._under_way.watch(subscription, value, result, passage, (*CHAIN.get(), *self._nested))
         return passage
 
     def _too_many(self, route: _Route) -> RecursionError:

@@ -62,11 +62,11 @@ class Subscription:
     )
 
     call: Callable[[Any], object]
-    """Calls the listener."""
+    """Calls the listener. Whose it is closes a `once` before it calls."""
 
     def __init__(
         self,
-        registry: Registry,
+        registry: Registry[Any],
         wanted: Wanted,
         listener: Listener,
         *,
@@ -94,8 +94,6 @@ class Subscription:
         if isinstance(until, asyncio.TaskGroup):
             self.is_async = False
             self.call = as_tasks(until, self.call, self.close, partial(registry.failed, self))
-        if once:
-            self.call = partial(_closed_before, self, self.call)
         if until is not None and not isinstance(until, asyncio.TaskGroup):
             self.on_close(bind(until, self.close))
         if self.is_open:  # else `until` has ended already
@@ -134,6 +132,13 @@ class Subscription:
                 self._quiet = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._quiet)
 
+    async def confirmed(self) -> None:
+        """Wait until it is in force: at once, unless another process has to agree (`bus.on`).
+
+        Raises:
+            IonbusError: the broker refuses it, or it is closed or the session ends first.
+        """
+
     @property
     def info(self) -> SubscriptionInfo:
         """What is known of it."""
@@ -167,10 +172,17 @@ class Subscription:
         """Whether this function is the listener."""
         return self._listener() == listener
 
-    async def run(self, value: Any) -> None:
-        """Call a listener that is async, when it is its turn; not if it was closed meanwhile."""
+    async def run(self, call: Listener, value: Any) -> None:
+        """Call a listener that is async, when it is its turn; not if it was closed meanwhile.
+
+        Args:
+            call: `call` as it was when the event came.
+            value: the event's.
+        """
         if self.is_open or self.is_once:
-            await self.watch(self.call(value))
+            result = call(value)
+            if result is not None:
+                await self.watch(result)
 
     async def watch(self, result: Any) -> None:
         """Wait for what a listener has returned; `async with` waits for this."""
@@ -199,11 +211,6 @@ def is_async(listener: object, pattern: str) -> bool:
         if iscoroutinefunction(function):
             return True
     return False
-
-
-def _closed_before(subscription: Subscription, call: Listener, value: Any) -> object:
-    subscription.close()
-    return call(value)
 
 
 def _itself(listener: Listener) -> Listener:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from ionbus.dispatch.waiting import Waiters, wait_with, wake
+from ionbus.events.lifetimes import Listener
 from ionbus.events.subscription import Subscription
 
 CHAIN: Final[ContextVar[tuple[str, ...]]] = ContextVar("ionbus_emits", default=())
@@ -88,9 +89,16 @@ class UnderWay:
         self._given_up: set[asyncio.Future[Any]] = set()  # held until they end: the loop itself does not
         self._waiters: Waiters = set()
 
-    def begin(self, subscription: Subscription, value: Any, passage: Passage, chain: tuple[str, ...]) -> None:
+    def begin(
+        self,
+        subscription: Subscription,
+        call: Listener,
+        value: Any,
+        passage: Passage,
+        chain: tuple[str, ...],
+    ) -> None:
         """Call a listener that is async, in a task of its own."""
-        self._start(subscription, value, subscription.run(value), passage, chain)
+        self._start(subscription, value, subscription.run(call, value), passage, chain)
 
     def watch(
         self,

@@ -11,8 +11,8 @@ from ionbus.client.bus import Bus
 from ionbus.contract.contract import Contract
 from ionbus.contract.members import Event
 from ionbus.contract.received import Received
-from ionbus.dispatch.subscription import Subscription
 from ionbus.events.patterns import matcher
+from ionbus.events.subscription import Subscription
 from ionbus.generated.states import ConnectionState
 from ionbus.session.connection import StateChange
 from ionbus.testing.recorded import Recorded, Wanted, What, find_all, find_in_order, instead
