@@ -416,7 +416,7 @@ class ClientSession:
         seq: int,
         name: str,
         payload: bytes,
-        found: Sequence[Subscription],
+        found: Sequence[BusSubscription],
         trace: str | None,
         *,
         is_batch: bool = False,
