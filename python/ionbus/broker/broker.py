@@ -15,6 +15,7 @@ from typing_extensions import TypeVar
 from ionbus.broker.access import Access
 from ionbus.broker.dead_letters import MAX_LETTERS, DeadLetters
 from ionbus.broker.endpoints import Endpoint, Listening
+from ionbus.broker.hearing import Hearing
 from ionbus.broker.principals import EVERYTHING, Rights, checked_roles, of_everybody
 from ionbus.broker.resend import send_again
 from ionbus.broker.served_session import Session
@@ -65,7 +66,7 @@ FROM_LIFESPAN = "raised by the broker's lifespan"
 Lifespan = Callable[["Broker[Any]"], AbstractAsyncContextManager[StateT]]
 
 
-class Broker(Handlers, Generic[StateT]):
+class Broker(Hearing, Generic[StateT]):
     """Serves contracts. It binds to no event loop until it is served.
 
         broker = Broker(Conductor)
@@ -153,6 +154,12 @@ class Broker(Handlers, Generic[StateT]):
         super().add_listener(listener)
         if self._serving is not None:
             self._serving.listeners.setdefault(listener.member.name, []).append(listener)
+
+    def forget_closed(self) -> None:
+        """Keep no listener that was closed."""
+        super().forget_closed()
+        if self._serving is not None:
+            self._serving.forget_closed()
 
     @overload
     def use(
@@ -547,6 +554,7 @@ class Broker(Handlers, Generic[StateT]):
 
     async def _start(self) -> None:
         listeners: dict[str, list[EventListener]] = {}
+        super().forget_closed()
         for listener in self.listeners:
             listeners.setdefault(listener.member.name, []).append(listener)
         serving = Serving(

@@ -95,6 +95,8 @@ class Published:
                     count -= 1
                     self._wait_for(behind, len(payload))
                 for begin, listener in listening:
+                    if listener.is_special and not self._may_hear(listener):
+                        continue
                     try:
                         work = begin(value)
                     except Exception as error:  # noqa: BLE001 - it is told of
@@ -107,6 +109,12 @@ class Published:
                         listeners.listen(work, listener.habit)
                 listening = begins
             self._take(size, count)
+
+    def _may_hear(self, listener: EventListener) -> bool:
+        """Whether a listener that was closed, or is to run once, is called."""
+        may = listener.take()
+        self._serving.forget_closed()
+        return may
 
     def failed(self, payload: bytes, listener: EventListener, error: BaseException) -> None:
         """A listener has failed at an event, which is kept for it."""
@@ -179,7 +187,9 @@ class Published:
             data = payload if given is value else bytes(member.payload.encode(given))
             carried = message.context.trace
             behind.extend(self._serving.events.relay(member, given, data, session, carried))
-            for listener in self._serving.listeners.get(member.name, ()):
+            for listener in tuple(self._serving.listeners.get(member.name, ())):
+                if listener.is_special and not self._may_hear(listener):
+                    continue
                 listening = self._listen(listener, given, data, message)
                 self._peer.listeners.listen(listening, listener.habit)
 

@@ -140,6 +140,11 @@ class Serving:
         """The loop's clock, in milliseconds."""
         return self.loop.time() * 1000
 
+    def forget_closed(self) -> None:
+        """Keep no listener that was closed."""
+        for name, listeners in tuple(self.listeners.items()):
+            self.listeners[name] = [each for each in listeners if each.is_open]
+
     @property
     def sessions(self) -> list[Session]:
         """All live sessions, absent ones included."""

@@ -12,8 +12,8 @@ from ionbus.contract.contract import Contract
 from ionbus.contract.members import Call, Event, Stream
 from ionbus.contract.received import Received
 from ionbus.dispatch.context import UNSET
-from ionbus.dispatch.handlers import ServesCall, ServesPlainCall, ServesPlainStream, ServesStream
 from ionbus.dispatch.reader import StreamReader
+from ionbus.dispatch.shapes import ServesCall, ServesPlainCall, ServesPlainStream, ServesStream
 from ionbus.dispatch.subscription import EventReader
 from ionbus.errors import IonbusError
 from ionbus.events.filters import FilterData

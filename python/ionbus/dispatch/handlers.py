@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar, overload
+from typing import Any, Literal, TypeVar, overload
 
 from ionbus.contract.contract import Contract
 from ionbus.contract.members import Call, Event, Member, Stream
 from ionbus.contract.payload import Payload
-from ionbus.dispatch.context import Context, ThreadContext
+from ionbus.contract.received import Received
 from ionbus.dispatch.runner import Habit
+from ionbus.dispatch.shapes import (
+    ListensToEvent,
+    ListensToPlainEvent,
+    ServesCall,
+    ServesPlainCall,
+    ServesPlainStream,
+    ServesStream,
+)
 from ionbus.dispatch.signatures import Signature, read_signature
+from ionbus.errors import NotFound
+from ionbus.events.names import Wanted, suggestion, wanted
+from ionbus.events.patterns import matcher
 
 P = TypeVar("P")
 RequestT = TypeVar("RequestT")
@@ -37,19 +48,51 @@ class Handler:
     habit: Habit = field(default_factory=Habit, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class EventListener:
-    """What a broker runs for an event of its clients."""
+    """What a broker runs for an event of its clients.
+
+    Attributes:
+        function: is called with the payload, or with `Received` where `wanted` says so.
+        wanted: what it was registered for: the event, or many.
+        registered: the function that was registered.
+        is_special: `take` has to be asked before it is called.
+    """
 
     member: Event[Any, Any]
     function: Callable[..., Any]
     signature: Signature
-    habit: Habit = field(default_factory=Habit, compare=False)
+    wanted: Wanted
+    registered: Callable[..., Any]
+    is_once: bool = False
+    habit: Habit = field(default_factory=Habit)
+    is_special: bool = field(init=False)
+    is_open: bool = field(init=False, default=True)
+    group: list[EventListener] = field(init=False)
+    """All that were registered at once: one for each event of a pattern."""
+
+    def __post_init__(self) -> None:
+        self.is_special = self.is_once
+        self.group = [self]
 
     @property
     def told_name(self) -> str:
         """What people know it by."""
-        return getattr(self.function, "__qualname__", repr(self.function)).rpartition("<locals>.")[2]
+        return getattr(self.registered, "__qualname__", repr(self.registered)).rpartition("<locals>.")[2]
+
+    def take(self) -> bool:
+        """Whether it may be called now; one that is to run once is closed by that."""
+        if not self.is_open:
+            return False
+        if self.is_once:
+            for each in self.group:
+                each.close()
+        return True
+
+    def close(self) -> None:
+        """It is not called any more."""
+        self.is_open = False
+        self.is_special = True
 
 
 def make_handler(
@@ -66,129 +109,38 @@ def make_handler(
     return Handler(member, function, signature, member.request, answer, is_async=signature.is_async)
 
 
-def make_event_listener(member: Event[Any, Any], function: Callable[..., Any]) -> EventListener:
-    """Check a listener against its event.
+def make_event_listeners(
+    what: object, events: Sequence[Event[Any, Any]], function: Callable[..., Any], *, once: bool = False
+) -> list[EventListener]:
+    """Check a listener against what it is for.
+
+    Args:
+        what: an event, a contract or a pattern.
+        events: those that it is for.
+        function: the listener.
+        once: for the first of them alone.
 
     Raises:
         TypeError: it does not fit.
     """
-    signature = read_signature(function, member.name, member.payload.form, Any, yields=False)
-    return EventListener(member, function, signature)
+    found = wanted(what)
+    if not found.takes_received:
+        [event] = events
+        signature = read_signature(function, event.name, event.payload.form, Any, yields=False)
+        return [EventListener(event, function, signature, found, function, once)]
+    signature = read_signature(function, found.pattern, Received[object], Any, yields=False)
+    listeners = [
+        EventListener(event, _receiving(function, event.name), signature, found, function, once)
+        for event in events
+    ]
+    for each in listeners:
+        each.group = listeners
+    return listeners
 
 
-# How a handler may look, for type checkers; `signatures` checks the same when it is registered.
-
-
-class ServesCall(Protocol[RequestT, ResponseT]):
-    """Takes a call's handler and gives it back."""
-
-    @overload
-    def __call__(
-        self, handler: Callable[[RequestT], Awaitable[ResponseT]], /
-    ) -> Callable[[RequestT], Awaitable[ResponseT]]: ...
-    @overload
-    def __call__(
-        self, handler: Callable[[RequestT, Context[Any]], Awaitable[ResponseT]], /
-    ) -> Callable[[RequestT, Context[Any]], Awaitable[ResponseT]]: ...
-    @overload
-    def __call__(self, handler: Callable[[RequestT], ResponseT], /) -> Callable[[RequestT], ResponseT]: ...
-    @overload
-    def __call__(
-        self, handler: Callable[[RequestT, ThreadContext[Any]], ResponseT], /
-    ) -> Callable[[RequestT, ThreadContext[Any]], ResponseT]: ...
-
-
-class ServesPlainCall(Protocol[ResponseT]):
-    """The same for a call whose request is nothing."""
-
-    @overload
-    def __call__(
-        self, handler: Callable[[], Awaitable[ResponseT]], /
-    ) -> Callable[[], Awaitable[ResponseT]]: ...
-    @overload
-    def __call__(
-        self, handler: Callable[[Context[Any]], Awaitable[ResponseT]], /
-    ) -> Callable[[Context[Any]], Awaitable[ResponseT]]: ...
-    @overload
-    def __call__(self, handler: Callable[[], ResponseT], /) -> Callable[[], ResponseT]: ...
-    @overload
-    def __call__(
-        self, handler: Callable[[ThreadContext[Any]], ResponseT], /
-    ) -> Callable[[ThreadContext[Any]], ResponseT]: ...
-
-
-class ServesStream(Protocol[RequestT, ItemT]):
-    """Takes a stream's handler and gives it back."""
-
-    @overload
-    def __call__(
-        self, handler: Callable[[RequestT], AsyncIterator[ItemT]], /
-    ) -> Callable[[RequestT], AsyncIterator[ItemT]]: ...
-    @overload
-    def __call__(
-        self, handler: Callable[[RequestT, Context[Any]], AsyncIterator[ItemT]], /
-    ) -> Callable[[RequestT, Context[Any]], AsyncIterator[ItemT]]: ...
-    @overload
-    def __call__(
-        self, handler: Callable[[RequestT], Iterator[ItemT]], /
-    ) -> Callable[[RequestT], Iterator[ItemT]]: ...
-    @overload
-    def __call__(
-        self, handler: Callable[[RequestT, ThreadContext[Any]], Iterator[ItemT]], /
-    ) -> Callable[[RequestT, ThreadContext[Any]], Iterator[ItemT]]: ...
-
-
-class ServesPlainStream(Protocol[ItemT]):
-    """The same for a stream whose request is nothing."""
-
-    @overload
-    def __call__(
-        self, handler: Callable[[], AsyncIterator[ItemT]], /
-    ) -> Callable[[], AsyncIterator[ItemT]]: ...
-    @overload
-    def __call__(
-        self, handler: Callable[[Context[Any]], AsyncIterator[ItemT]], /
-    ) -> Callable[[Context[Any]], AsyncIterator[ItemT]]: ...
-    @overload
-    def __call__(self, handler: Callable[[], Iterator[ItemT]], /) -> Callable[[], Iterator[ItemT]]: ...
-    @overload
-    def __call__(
-        self, handler: Callable[[ThreadContext[Any]], Iterator[ItemT]], /
-    ) -> Callable[[ThreadContext[Any]], Iterator[ItemT]]: ...
-
-
-class ListensToEvent(Protocol[P]):
-    """Takes an event's listener and gives it back; what it returns is not looked at."""
-
-    @overload
-    def __call__(self, listener: Callable[[P], Awaitable[object]], /) -> Callable[[P], Awaitable[object]]: ...
-    @overload
-    def __call__(
-        self, listener: Callable[[P, Context[Any]], Awaitable[object]], /
-    ) -> Callable[[P, Context[Any]], Awaitable[object]]: ...
-    @overload
-    def __call__(self, listener: Callable[[P], object], /) -> Callable[[P], object]: ...
-    @overload
-    def __call__(
-        self, listener: Callable[[P, ThreadContext[Any]], object], /
-    ) -> Callable[[P, ThreadContext[Any]], object]: ...
-
-
-class ListensToPlainEvent(Protocol):
-    """The same for an event without a payload."""
-
-    @overload
-    def __call__(self, listener: Callable[[], Awaitable[object]], /) -> Callable[[], Awaitable[object]]: ...
-    @overload
-    def __call__(
-        self, listener: Callable[[Context[Any]], Awaitable[object]], /
-    ) -> Callable[[Context[Any]], Awaitable[object]]: ...
-    @overload
-    def __call__(self, listener: Callable[[], object], /) -> Callable[[], object]: ...
-    @overload
-    def __call__(
-        self, listener: Callable[[ThreadContext[Any]], object], /
-    ) -> Callable[[ThreadContext[Any]], object]: ...
+def _receiving(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """A function that is given a payload and calls one that takes `Received`."""
+    return lambda payload, *context: function(Received(name, payload), *context)
 
 
 FromClients = Literal["client", "any"]
@@ -236,26 +188,92 @@ class Handlers:
         return register
 
     @overload
-    def on(self, event: Event[None, FromClients]) -> ListensToPlainEvent: ...
+    def on(self, what: Event[None, FromClients]) -> ListensToPlainEvent: ...
     @overload
-    def on(self, event: Event[P, FromClients]) -> ListensToEvent[P]: ...
-    def on(self, event: Any) -> Any:
+    def on(self, what: Event[P, FromClients]) -> ListensToEvent[P]: ...
+    @overload
+    def on(self, what: str | type[Contract]) -> ListensToEvent[Received[object]]: ...
+    def on(self, what: Any) -> Any:
         """Decorate a function that runs for each such event of a client; there may be several.
+
+        Args:
+            what: an event that clients publish; a contract, for all of its own and of those in it; or a pattern as `"conductor.*"`. The
+                last two give `Received`.
 
         Raises:
             TypeError: clients do not publish it, or the function does not fit it.
+            ValueError: a malformed pattern.
+            NotFound: a pattern that matches no event that clients publish here; the message suggests the nearest.
         """
-        if not isinstance(event, Event):
-            raise TypeError(f"on() takes an event, not {event!r}")
-        check_contract(event, self._contracts)
-        if event.source == "broker":
-            raise TypeError(f"{event.name} is published by the broker itself; on() is for events of clients")
+        return self._listening(what, once=False)
+
+    @overload
+    def once(self, what: Event[None, FromClients]) -> ListensToPlainEvent: ...
+    @overload
+    def once(self, what: Event[P, FromClients]) -> ListensToEvent[P]: ...
+    @overload
+    def once(self, what: str | type[Contract]) -> ListensToEvent[Received[object]]: ...
+    def once(self, what: Any) -> Any:
+        """The same for the next one alone."""
+        return self._listening(what, once=True)
+
+    def off(
+        self, what: Event[Any, Any] | str | type[Contract], listener: Callable[..., object] | None = None
+    ) -> int:
+        """Take listeners back that were registered for exactly this; gives how many.
+
+        Args:
+            what: as it was given to `on` or `once`.
+            listener: which function; all where it is left out.
+        """
+        found = wanted(what)
+        closed = [
+            each
+            for each in self.listeners
+            if each.is_open and each.wanted == found and (listener is None or each.registered == listener)
+        ]
+        for each in closed:
+            each.close()
+        self.forget_closed()
+        return len({id(each.group) for each in closed})
+
+    def _listening(self, what: Any, *, once: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        events = self._events_for(what)
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
-            self.add_listener(make_event_listener(event, function))
+            for listener in make_event_listeners(what, events, function, once=once):
+                self.add_listener(listener)
             return function
 
         return register
+
+    def _events_for(self, what: Any) -> list[Event[Any, Any]]:
+        """The events of clients that are listened to."""
+        if isinstance(what, Event):
+            check_contract(what, self._contracts)
+            if what.source == "broker":
+                raise TypeError(
+                    f"{what.name} is published by the broker itself; on() is for events of clients"
+                )
+            return [what]
+        pattern = wanted(what).pattern
+        published = {each.name: each for each in self.published}
+        found = [each for name, each in published.items() if matcher(pattern)(name)]
+        if not found:
+            raise NotFound(
+                f"{pattern} matches no event that clients publish here{suggestion(pattern, published)}"
+            )
+        return found
+
+    @property
+    def published(self) -> list[Event[Any, Any]]:
+        """The events that clients publish."""
+        return [
+            member
+            for contract in self._contracts
+            for member in contract.__contract__.members.values()
+            if isinstance(member, Event) and member.source != "broker"
+        ]
 
     def add(self, handler: Handler) -> None:
         """Keep a handler.
@@ -283,6 +301,10 @@ class Handlers:
     def add_listener(self, listener: EventListener) -> None:
         """Keep a listener."""
         self.listeners.append(listener)
+
+    def forget_closed(self) -> None:
+        """Keep no listener that was closed."""
+        self.listeners[:] = [each for each in self.listeners if each.is_open]
 
 
 def check_contract(member: Member, contracts: tuple[type[Contract], ...]) -> None:
