@@ -456,7 +456,7 @@ def test_a_function_needs_one_event() -> None:
         {"batch": [3]},
         {"batch": [3, "a"]},
         {"batch": [10_001, 1]},
-        {"latest_by": "a"},
+        {"latest_by": "a..b"},
         {"latest_by": [1]},
         {"latest_by": ["a"] * 9},
         {"where": "percent >= 50"},

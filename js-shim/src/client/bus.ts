@@ -30,7 +30,8 @@ import {
 import { errorFromWire, type IonbusError, NotAllowed, NotFound } from "../errors.js";
 import type { ListenOptions } from "../events/lifetimes.js";
 import type { Given } from "../events/listener.js";
-import type { Listen } from "../events/listening.js";
+import type { ListenToSome } from "../events/listening.js";
+import type { Asked } from "../events/options.js";
 import { PatternTable } from "../events/patterns.js";
 import { type WaitOptions, waitFor } from "../events/waiting.js";
 import * as Message from "../generated/message.js";
@@ -97,9 +98,9 @@ export interface Bus {
   readonly dropped: Readonly<Record<string, Readonly<Record<string, number>>>>;
 
   /** Listen. Listeners are started in order; one that returns a promise does not make others wait. */
-  readonly on: Listen<EventSubscription>;
+  readonly on: ListenToSome<EventSubscription>;
   /** Listen to the next only: closed before it is called. */
-  readonly once: Listen<EventSubscription>;
+  readonly once: ListenToSome<EventSubscription>;
   /** Close what was added for exactly this: all, or one listener's. Gives how many subscriptions. */
   off(what: What, listener?: ((value: never) => unknown) | undefined): number;
   /**
@@ -251,7 +252,9 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
     toHex(entropy(8)),
   );
 
-  const subscriptions = createSubscriptions(peer, (name, payload) => unpack(name, "event", payload));
+  const subscriptions = createSubscriptions(peer, (name, payload, isBatch) =>
+    unpack(name, "event", payload, isBatch),
+  );
 
   for (const contract of options.contracts ?? []) useContract(contract);
   link.start();
@@ -337,7 +340,7 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
     where: string,
     what: What,
     listener: Given,
-    listenOptions: ListenOptions = {},
+    listenOptions: ListenOptions & Asked = {},
     isOnce = false,
     closed = () => {},
   ): EventSubscription {
@@ -381,9 +384,9 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
       }
       return names;
     },
-    on: (what: What, listener: Given, listenOptions?: ListenOptions) =>
+    on: (what: What, listener: Given, listenOptions?: ListenOptions & Asked) =>
       listen("bus.on", what, listener, listenOptions),
-    once: (what: What, listener: Given, listenOptions?: ListenOptions) =>
+    once: (what: What, listener: Given, listenOptions?: ListenOptions & Asked) =>
       listen("bus.once", what, listener, listenOptions, true),
     off: (what, listener) => subscriptions.off(wanted(what, "bus.off"), listener),
     waitFor: (event, waitOptions) =>

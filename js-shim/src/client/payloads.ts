@@ -22,8 +22,8 @@ export interface Payloads {
   learn(member: AnyMember): void;
   /** @throws InvalidPayload */
   pack(name: string, part: PayloadPart, value: unknown): Uint8Array;
-  /** @throws InvalidPayload */
-  unpack(name: string, part: PayloadPart, payload: Uint8Array): unknown;
+  /** The value, or the list of them that came together. @throws InvalidPayload */
+  unpack(name: string, part: PayloadPart, payload: Uint8Array, isBatch?: boolean): unknown;
 }
 
 /** @param validators - what to check payloads with; the generated types are trusted where there is none. */
@@ -51,13 +51,16 @@ export function createPayloads(validators: Validators): Payloads {
         throw invalid(name, error, "refused before it was sent");
       }
     },
-    unpack(name, part, payload) {
+    unpack(name, part, payload, isBatch) {
       try {
-        const decoded = decode(payload);
         const conversion = members.get(name)?.bigints?.received;
-        const value = conversion === undefined ? decoded : conversion(decoded);
-        check(name, part, value);
-        return value;
+        const receive = (decoded: unknown): unknown => {
+          const value = conversion === undefined ? decoded : conversion(decoded);
+          check(name, part, value);
+          return value;
+        };
+        const decoded = decode(payload);
+        return isBatch ? (decoded as unknown[]).map(receive) : receive(decoded);
       } catch (error) {
         throw invalid(name, error, "refused on arrival");
       }

@@ -6,9 +6,11 @@ import type { EventSubscription } from "../dispatch/subscription.js";
 import { CallCancelled, type IonbusError } from "../errors.js";
 import type { ListenOptions } from "../events/lifetimes.js";
 import { add, closeAll, Listener } from "../events/listener.js";
+import { type Asked, wireOptions } from "../events/options.js";
 import { PatternTable } from "../events/patterns.js";
 import * as Message from "../generated/message.js";
-import { encodeMessage } from "../wire/messages.js";
+import { encodeMessage, type Options } from "../wire/messages.js";
+import { encode } from "../wire/values.js";
 
 /** A listener that waits for SUBSCRIBED: it has arrived, or will never. */
 type Heard = Listener &
@@ -18,6 +20,8 @@ type Heard = Listener &
 interface Shared {
   readonly number: number;
   readonly pattern: string;
+  /** What they ask for of the events. */
+  readonly some: Options | undefined;
   readonly listeners: Set<Heard>;
 }
 
@@ -26,13 +30,13 @@ export interface Subscriptions {
   listen(
     wanted: readonly [pattern: string, isNamed: boolean],
     given: Listener["given"],
-    options: ListenOptions,
+    options: ListenOptions & Asked,
     isOnce: boolean,
     closed: () => void,
   ): EventSubscription;
   /** Close those that were added for exactly this, or one listener's; gives how many. */
   off(wanted: readonly [pattern: string, isNamed: boolean], given: unknown): number;
-  /** Who is handed an event. */
+  /** Who is handed an event, each time. */
   matching(name: string): readonly Target[];
   /** Who is handed an event that is for these numbers. */
   under(numbers: readonly number[]): readonly Target[];
@@ -44,48 +48,61 @@ export interface Subscriptions {
   end(error: IonbusError): void;
 }
 
-/** What a listener asks for that comes to a subscription which is in force: the newest of `latest` events, and no more. */
-const SNAPSHOT = { snapshot: true };
-
-/** @param decode - makes the value of an event's payload. */
+/** @param decode - makes the value of an event's payload, or the list of those that came together. */
 export function createSubscriptions(
   peer: Pick<Peer, "send" | "endedWith">,
-  decode: Target["decode"],
+  decode: (name: string, payload: Uint8Array, isBatch: boolean) => unknown,
 ): Subscriptions {
   const table = new PatternTable<Heard>();
-  /** What the broker knows, by pattern. */
+  /** Those that ask for some of the events, which come for their numbers. */
+  const partial = new PatternTable<Heard>();
+  /** What the broker knows, by pattern and options. */
   const shared = new Map<string, Shared>();
   /** Whom each number is for: all that share a subscription, or one that has asked for the newest. */
   const numbers = new Map<number, ReadonlySet<Heard>>();
   let last = 0;
 
-  function subscribe({ number, pattern }: Shared, options?: typeof SNAPSHOT): void {
+  /** @param isFurther - another is in force for the same: this asks for the newest of `latest` events, and no more. */
+  function subscribe({ number, pattern, some }: Shared, isFurther = false): void {
+    const options = isFurther ? { ...some, snapshot: true } : some;
     if (peer.endedWith === undefined) peer.send(encodeMessage(Message.Subscribe, number, pattern, options));
   }
 
   return {
     listen(wanted, given, options, isOnce, closed) {
-      const [pattern] = wanted;
+      const [pattern, isNamed] = wanted;
+      const asked = wireOptions(options, encode);
+      const asText = JSON.stringify(asked); // without what is undefined
+      const key = pattern + asText;
+      const some = asText === "{}" ? undefined : asked;
       const number = ++last;
       let answered: Heard["answered"] = () => {};
       const confirmed = new Promise<void>((resolve, reject) => {
         answered = (error) => (error === undefined ? resolve() : reject(error));
       });
       confirmed.catch(() => {}); // who does not wait for it is told by `onError`
-      const listener = Object.assign(new Listener(...wanted, given), { decode, answered, closed });
-      const own = { number, pattern, listeners: new Set([listener]) };
+      const isBatch = options.batch !== undefined;
+      const listener = Object.assign(new Listener(...wanted, given), {
+        decode: (name: string, payload: Uint8Array) => decode(name, payload, isBatch),
+        answered,
+        closed,
+      });
+      if (isBatch && isNamed) {
+        listener.named = (name, batch) => (batch as unknown[]).map((payload) => ({ name, payload }));
+      }
+      const own = { number, pattern, some, listeners: new Set([listener]) };
       numbers.set(number, own.listeners);
-      const first = shared.get(pattern);
+      const first = shared.get(key);
       const whole = first ?? own;
-      if (first === undefined) shared.set(pattern, own);
+      if (first === undefined) shared.set(key, own);
       else first.listeners.add(listener);
-      subscribe(own, first && SNAPSHOT);
+      subscribe(own, first !== undefined);
       if (peer.endedWith !== undefined) answered(peer.endedWith);
-      const subscription = add(table, listener, options, isOnce, () => {
+      const subscription = add(some ? partial : table, listener, options, isOnce, () => {
         if (whole !== own) numbers.delete(number);
         whole.listeners.delete(listener);
         if (whole.listeners.size === 0) {
-          shared.delete(pattern);
+          shared.delete(key);
           numbers.delete(whole.number);
           if (peer.endedWith === undefined) peer.send(encodeMessage(Message.Unsubscribe, whole.number));
         }
@@ -94,7 +111,7 @@ export function createSubscriptions(
       });
       return Object.assign(subscription, { confirmed: () => confirmed });
     },
-    off: (wanted, given) => closeAll(table, wanted, given),
+    off: (wanted, given) => closeAll(table, wanted, given) + closeAll(partial, wanted, given),
     matching: (name) => table.matching(name),
     under: (those) => those.flatMap((number) => [...(numbers.get(number) ?? [])]),
     answered(number, error) {

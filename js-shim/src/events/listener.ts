@@ -33,7 +33,12 @@ export class Listener {
   hand(name: string, payload: unknown): unknown {
     this.calls += 1;
     const { call } = this; // without a `this`
-    return this.isNamed ? call({ name, payload }) : call(payload);
+    return call(this.isNamed ? this.named(name, payload) : payload);
+  }
+
+  /** What it is handed where it is handed the name as well. */
+  named(name: string, payload: unknown): unknown {
+    return { name, payload };
   }
 }
 

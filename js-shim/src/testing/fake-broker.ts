@@ -38,6 +38,7 @@ import { isMap } from "../wire/frames.js";
 import { encodeEnvelope, encodeEvent, encodeMessage } from "../wire/messages.js";
 import { decode, encode, know } from "../wire/values.js";
 import { type Accepted, createAcceptor } from "./acceptor.js";
+import { asksForSome, Share } from "./share.js";
 
 export interface FakeBrokerOptions {
   /** Bounds and times of both sides, other than the default ones. */
@@ -123,8 +124,15 @@ export function fakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
   /** The newest message of each key of each "latest" event. */
   const latest = new Map<
     string,
-    { readonly name: string; readonly message: Uint8Array; readonly cost: number }
+    {
+      readonly name: string;
+      readonly message: Uint8Array;
+      readonly packed: Uint8Array;
+      readonly fields: readonly string[];
+    }
   >();
+  /** What subscriptions with options get. */
+  const shares = new Map<Accepted, Map<number, { readonly pattern: string; readonly share: Share }>>();
   const buses: Bus[] = [];
 
   function find(name: string, kind: Handler["kind"]): Handler | IonbusError {
@@ -139,15 +147,69 @@ export function fakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
       return;
     }
     const isSnapshot = isMap(options) && options["snapshot"] === true;
+    if (asksForSome(options)) {
+      subscribeToSome(session, number, pattern, options, isSnapshot);
+      return;
+    }
     if (!isSnapshot) session.subscriptions.set(number, pattern);
     session.peer.send(encodeMessage(Message.Subscribed, number));
     const matches = matcher(pattern);
-    for (const [key, { name, message, cost }] of latest) {
+    for (const [key, { name, message, packed }] of latest) {
+      const cost = packed.length;
       if (!matches(name)) continue;
       if (isSnapshot)
         void session.peer.emit(encodeEnvelope([number], message), cost, "latest", `${number} ${key}`);
       else void session.peer.emit(message, cost, "latest", key);
     }
+  }
+
+  function subscribeToSome(
+    session: Accepted,
+    number: number,
+    pattern: string,
+    options: Readonly<Record<string, unknown>>,
+    isSnapshot: boolean,
+  ): void {
+    let share: Share;
+    try {
+      share = new Share(options, (name, values) => {
+        const payload = encode(share.isBatched ? values : values[0]);
+        const told = share.isBatched ? { batch: values.length } : undefined;
+        const message = encodeEnvelope([number], encodeEvent(name, payload), told);
+        session.peer.emit(message, payload.length, "session").catch(() => {}); // its session has ended
+      });
+    } catch (error) {
+      const told = `${pattern}: ${(error as Error).message}`;
+      session.peer.send(encodeMessage(Message.Subscribed, number, "invalid_payload", told));
+      return;
+    }
+    session.peer.send(encodeMessage(Message.Subscribed, number));
+    if (!isSnapshot) {
+      const those = shares.get(session) ?? new Map();
+      shares.set(session, those.set(number, { pattern, share }));
+    }
+    const newest = [...latest.values()].filter(({ name }) => matcher(pattern)(name));
+    for (const event of new Set(newest.map(({ name }) => name))) {
+      const those = newest.filter(({ name }) => name === event);
+      share.begin(
+        event,
+        those.map(({ packed }) => packed),
+        those[0]?.fields ?? [],
+      );
+    }
+    if (isSnapshot) share.close();
+  }
+
+  /** Give an event to the subscriptions of a session that asked for some. */
+  function giveSome(session: Accepted, name: string, packed: Uint8Array, fields: readonly string[]): void {
+    for (const { pattern, share } of shares.get(session)?.values() ?? []) {
+      if (matcher(pattern)(name)) share.add(name, packed, fields);
+    }
+  }
+
+  function forgetShares(): void {
+    for (const those of shares.values()) for (const { share } of those.values()) share.close();
+    shares.clear();
   }
 
   function isSubscribed({ subscriptions }: Accepted, name: string): boolean {
@@ -161,14 +223,22 @@ export function fakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
         listeners.get(name)?.call(decodeSent(payload, bigintsOf.get(name)));
         session.peer.consumed(payload.length);
         for (const other of acceptor.sessions) {
-          if (other === session || !isSubscribed(other, name)) continue;
+          if (other === session) continue;
+          giveSome(other, name, payload, []);
+          if (!isSubscribed(other, name)) continue;
           void other.peer.emit(encodeEvent(name, payload, traceOf(options)), payload.length, "session");
         }
       },
       other(_seq, [kind, number, pattern, options]) {
         if (kind === Message.Subscribe) subscribe(session, number as number, pattern as string, options);
-        else if (kind === Message.Unsubscribe) session.subscriptions.delete(number as number);
-        else return kind === Message.Announce || kind === Message.Description;
+        else if (kind === Message.Unsubscribe) {
+          session.subscriptions.delete(number as number);
+          shares
+            .get(session)
+            ?.get(number as number)
+            ?.share.close();
+          shares.get(session)?.delete(number as number);
+        } else return kind === Message.Announce || kind === Message.Description;
         return true;
       },
       refused(error) {
@@ -260,7 +330,8 @@ export function fakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
       const values = payload as Readonly<Record<string, unknown>>;
       const key =
         delivery === "latest" ? JSON.stringify([name, ...fields.map((field) => values[field])]) : undefined;
-      if (key !== undefined) latest.set(key, { name, message, cost: packed.length });
+      if (key !== undefined) latest.set(key, { name, message, packed, fields });
+      for (const session of acceptor.sessions) giveSome(session, name, packed, fields);
       const receivers = acceptor.sessions.filter((session) => isSubscribed(session, name));
       await Promise.all(receivers.map(({ peer }) => peer.emit(message, packed.length, delivery, key)));
     },
@@ -276,6 +347,7 @@ export function fakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
     },
     cut: () => listener.wire?.cut(),
     restart() {
+      forgetShares();
       acceptor.restart();
       listener.wire?.cut("the broker was restarted");
     },
@@ -289,6 +361,7 @@ export function fakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
       return listener.attempts;
     },
     async close() {
+      forgetShares();
       await Promise.all(buses.map((each) => each.close()));
     },
   };

@@ -2,6 +2,7 @@
 
 import type { Bus } from "../../src/client/bus.js";
 import type { CallDescriptor, EventDescriptor, StreamDescriptor } from "../../src/contract.js";
+import type { DateTime } from "../../src/wire/times.js";
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 declare function expect<T extends true>(): T;
@@ -140,4 +141,69 @@ export function handling(): void {
   });
   // @ts-expect-error: an event has no handler
   bus.handle(Conductor.stop, () => null);
+}
+
+interface Report {
+  percent: number;
+  state: "running" | "done";
+  at: DateTime;
+  place?: { host: string; port: number | null };
+  tags: string[];
+  labels: Record<string, number>;
+  tree: Tree;
+}
+interface Tree {
+  size: number;
+  left: Tree | null;
+}
+declare const reported: EventDescriptor<"conductor.reported", Report>;
+declare const counted: EventDescriptor<"conductor.counted", number>;
+
+export function asking(): void {
+  bus.on(reported, (report) => report.percent, {
+    everyMs: 100,
+    latestBy: ["state", "place.host"],
+    distinct: true,
+  });
+  bus.on(reported, (reports) => reports.map(({ percent }) => percent), { batch: [100, 50] });
+  bus.on(Conductor, (received) => received.map(({ name }) => name), { batch: [1, 1] });
+  bus.on("conductor.*", (received) => received.length, { batch: [1, 1], where: ["anything", ">", 3] });
+  bus.on(reported, () => {}, { where: ["percent", ">=", 50] });
+  bus.on(reported, () => {}, {
+    where: { all: [["state", "==", "done"], { not: ["place.port", "==", null] }] },
+  });
+  bus.on(reported, () => {}, {
+    where: {
+      any: [
+        ["state", "in", ["done", "running"]],
+        ["at", ">", "2026-01-01"],
+      ],
+    },
+  });
+  bus.on(reported, () => {}, { where: ["labels.anything", "<", 3] });
+  bus.on(reported, () => {}, { where: ["tree.left.left.size", "<", 3] });
+  bus.on(counted, (count) => count.toFixed(), { where: ["", ">", 3], latestBy: undefined });
+  bus.once(reported, (report) => report.percent, { where: ["percent", "==", 100] });
+  // @ts-expect-error: no such field
+  bus.on(reported, () => {}, { where: ["percnt", ">=", 50] });
+  // @ts-expect-error: no such field of a place
+  bus.on(reported, () => {}, { where: ["place.name", "==", "a"] });
+  // @ts-expect-error: a number
+  bus.on(reported, () => {}, { where: ["percent", ">=", "50"] });
+  // @ts-expect-error: none of its values
+  bus.on(reported, () => {}, { where: ["state", "==", "failed"] });
+  // @ts-expect-error: none of its values, deeper
+  bus.on(reported, () => {}, { where: { all: [{ not: ["state", "in", ["done", "failed"]] }] } });
+  // @ts-expect-error: no operator
+  bus.on(reported, () => {}, { where: ["percent", "=>", 50] });
+  // @ts-expect-error: null is neither less nor greater
+  bus.on(reported, () => {}, { where: ["place.port", ">", null] });
+  // @ts-expect-error: a list is no value
+  bus.on(reported, () => {}, { where: ["tags", "==", "a"] });
+  // @ts-expect-error: no such field
+  bus.on(reported, () => {}, { everyMs: 100, latestBy: "stat" });
+  // @ts-expect-error: a list is handed
+  bus.on(reported, (report: Report) => report, { batch: [100, 50] });
+  // @ts-expect-error: a count and a time
+  bus.on(reported, () => {}, { batch: [100] });
 }

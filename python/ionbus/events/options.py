@@ -95,7 +95,7 @@ class Aggregation:
             raise FilterProblem(f"distinct: true or false, not {distinct!r:.60}")
         return cls(
             None if every is None else _whole(every, "every", MAX_EVERY_MS, "milliseconds"),
-            () if keys is None else _paths(keys),
+            () if keys is None else _paths([keys] if isinstance(keys, str) else keys),
             None
             if batch is None
             else (
