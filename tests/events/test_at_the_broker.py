@@ -16,6 +16,7 @@ from workshop import eventually
 
 class Flow(Contract, name="flow"):
     progress = Event(str, delivery="latest")
+    hidden = Event(str, delivery="latest", roles={"admin"})
     finished = Event(str)
     execute = Call(str, str)
     secret = Event(str, roles={"admin"})
@@ -54,9 +55,9 @@ async def test_what_a_role_may_not_see_is_never_suggested() -> None:
             await admin.on("flow.secre", print).confirmed()
 
 
-async def raw_client(broker: Broker[None]) -> Raw:
+async def raw_client(broker: Broker[None], roles: frozenset[str] | None = None) -> Raw:
     raw = Raw()
-    raw.channel = (await MemoryListener(broker.accept_local()).open(raw)).channel
+    raw.channel = (await MemoryListener(broker.accept_local(roles)).open(raw)).channel
     raw.send(Frame.HELLO, hello())
     await eventually(lambda: bool(raw.frames))
     return raw
@@ -94,6 +95,22 @@ async def test_a_snapshot_gives_the_newest_and_keeps_nothing() -> None:
         raw.send(Frame.DATA, 2, 0, [Message.SUBSCRIBE, 8, "flow.nothing", {"snapshot": True}])
         await eventually(lambda: len(messages(raw)) == 3)
         assert messages(raw)[2][:3] == [Message.SUBSCRIBED, 8, "not_found"]
+
+
+async def test_a_snapshot_gives_nothing_that_the_role_may_not_see() -> None:
+    broker = flow_broker()
+    async with broker.opened():
+        raw = await raw_client(broker, frozenset())
+        await broker.emit(Flow.hidden, "1")
+        await broker.emit(Flow.progress, "2")
+        raw.send(Frame.DATA, 1, 0, [Message.SUBSCRIBE, 1, "flow.hidden", {"snapshot": True}])
+        raw.send(Frame.DATA, 2, 0, [Message.SUBSCRIBE, 2, "flow.*", {"snapshot": True}])
+        await eventually(lambda: len(messages(raw)) >= 3)
+        refused, subscribed, envelope = messages(raw)
+        assert refused[:3] == [Message.SUBSCRIBED, 1, "not_allowed"]
+        assert subscribed == [Message.SUBSCRIBED, 2]
+        assert envelope[:2] == [Message.ENVELOPE, [2]]
+        assert "progress" in str(envelope)
 
 
 async def test_the_broker_shows_who_listens_to_what() -> None:

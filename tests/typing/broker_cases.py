@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from ionbus.broker.broker import Broker
 from ionbus.broker.served_session import Session
-from ionbus.contract.contract import Call, Contract, Event, Stream
+from ionbus.contract.contract import Call, Contract, Event, Received, Stream
 from ionbus.dispatch.context import Context, ThreadContext
 from ionbus.dispatch.handlers import Handlers
 
@@ -155,10 +155,31 @@ broker.on(Conductor.progress)  # error
 broker.on(Conductor.execute)  # error
 
 
+@broker.on("conductor.*")
+async def hears_all(received: Received[object], ctx: Context) -> None: ...
+
+
+@broker.once(Conductor)
+def hears_one(received: Received[object]) -> None: ...
+
+
+broker.once(Conductor.cancelled)(cancelled_on_a_thread)
+broker.on(Conductor)(listens_otherwise)  # error
+broker.once(Conductor.cancelled)(listens_otherwise)  # error
+broker.events(Conductor.progress)  # error
+
+
 # --- Out of the blue ----------------------------------------------------------------------------------
 
 
 async def main(session: Session) -> None:
+    assert_type(broker.off(Conductor.cancelled, cancelled), int)
+    assert_type(await broker.wait_for(Conductor.noted, lambda text: text > "", timeout=1), str)
+    await broker.wait_for(Conductor.noted, lambda text: text.x)  # error
+    async with broker.events(Conductor.cancelled, overflow="oldest") as events:
+        async for event in events:
+            assert_type(event, Request)
+    broker.emitter.on(Conductor.cancelled, listens_otherwise)  # error
     await broker.emit(Conductor.progress, Result(y=1))
     await broker.emit(Conductor.noted, "x")
     await broker.emit(Conductor.tick)

@@ -1,6 +1,7 @@
 # mypy: ignore-errors
 """Right and wrong uses of a client. Each line that a type checker must flag ends in `# error`; no other may be."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import assert_type
 
@@ -111,6 +112,15 @@ async def main(request: Request) -> None:
         bus.on("conductor.*", show_all)
         bus.on(Conductor.progress, show_otherwise)  # error
         bus.on(Conductor.execute, show)  # error
+        bus.on(Conductor.progress, show, weak=True, until=asyncio.current_task())
+        bus.on(Conductor.progress, show, until=5)  # error
+        bus.once(Conductor.progress, show)
+        bus.once("conductor.*", show_all)
+        bus.once(Conductor.progress, show_otherwise)  # error
+        assert_type(bus.off(Conductor.progress, show), int)
+        assert_type(await bus.wait_for(Conductor.progress, lambda result: result.y > 1, timeout=5), Result)
+        assert_type(await bus.wait_for(Conductor), Received[object])
+        await bus.wait_for(Conductor.progress, lambda result: result.z)  # error
         with bus.on(Conductor.progress, show) as subscription:
             subscription()
         async with bus.events(Conductor.progress) as events:
