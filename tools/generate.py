@@ -63,7 +63,8 @@ def python_protocol(schema: Schema) -> str:
         '    """Bounds and times of one side, with their defaults: bytes, counts, and milliseconds where the name says so."""',
         "",
     ]
-    lines += [f"    {name}: int = {value:_}" for name, value in schema["limits"].items()]
+    limits = schema["limits"] | schema["broker_limits"]
+    lines += [f"    {name}: int = {value:_}" for name, value in limits.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -201,23 +201,23 @@ export interface ContractErrorClass {
 }
 
 /** Every code has its class here; those with details of their own are made where the details are read. */
-const CLASSES: Readonly<
-  Record<Exclude<ErrorCode, "invalid_payload" | "internal_error">, new (message: string) => IonbusError>
-> = {
-  ionbus_error: IonbusError,
-  call_timeout: CallTimeout,
-  call_cancelled: CallCancelled,
-  connection_lost: ConnectionLost,
-  session_lost: SessionLost,
-  slow_consumer: SlowConsumer,
-  too_large: TooLarge,
-  not_allowed: NotAllowed,
-  not_found: NotFound,
-  unauthenticated: Unauthenticated,
-  contract_mismatch: ContractMismatch,
-  protocol_error: ProtocolError,
-};
-const BY_CODE = new Map(Object.entries(CLASSES));
+const CLASSES = [
+  CallTimeout,
+  CallCancelled,
+  ConnectionLost,
+  SessionLost,
+  SlowConsumer,
+  TooLarge,
+  NotAllowed,
+  NotFound,
+  Unauthenticated,
+  ContractMismatch,
+  ProtocolError,
+] as const;
+type Coded = (typeof CLASSES)[number]["code"] | "ionbus_error" | "invalid_payload" | "internal_error";
+const BY_CODE = new Map<string, new (message: string) => IonbusError>(
+  CLASSES.map((each) => [each.code satisfies ErrorCode extends Coded ? ErrorCode : never, each]),
+);
 
 /** Give the error as it travels: its code, its message and its details. */
 export function errorToWire(error: IonbusError): [code: string, message: string, details: ErrorDetails] {

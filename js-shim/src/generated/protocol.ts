@@ -53,8 +53,6 @@ export interface Limits {
   readonly creditMessages: number;
   readonly maxQueuedBytes: number;
   readonly maxLatestKeys: number;
-  readonly maxNewestRate: number;
-  readonly maxLatestBytes: number;
   readonly streamCreditBytes: number;
   readonly streamCreditMessages: number;
   readonly transferThresholdBytes: number;
@@ -62,9 +60,6 @@ export interface Limits {
   readonly transferAheadBytes: number;
   readonly maxMessageBytes: number;
   readonly maxAssemblyBytes: number;
-  readonly absenceMs: number;
-  readonly rememberEndedMs: number;
-  readonly rememberEnded: number;
   readonly heartbeatMs: number;
   readonly silenceMs: number;
   readonly retryBaseMs: number;
@@ -78,16 +73,6 @@ export interface Limits {
   readonly maxRequestBytes: number;
   readonly maxStreams: number;
   readonly maxAnswerBytes: number;
-  readonly maxSubscriptions: number;
-  readonly maxGreetingChannels: number;
-  readonly maxSessions: number;
-  readonly maxSessionsPerPrincipal: number;
-  readonly maxRate: number;
-  readonly maxBrokerBytes: number;
-  readonly slowConsumerMs: number;
-  readonly rememberAnswersMs: number;
-  readonly rememberAnswersBytes: number;
-  readonly maxThreads: number;
   readonly maxListeners: number;
 }
 
@@ -107,8 +92,6 @@ export const DEFAULT_LIMITS: Limits = {
   creditMessages: 4_096,
   maxQueuedBytes: 16_777_216,
   maxLatestKeys: 10_000,
-  maxNewestRate: 262_144,
-  maxLatestBytes: 16_777_216,
   streamCreditBytes: 262_144,
   streamCreditMessages: 64,
   transferThresholdBytes: 262_144,
@@ -116,9 +99,6 @@ export const DEFAULT_LIMITS: Limits = {
   transferAheadBytes: 1_048_576,
   maxMessageBytes: 268_435_456,
   maxAssemblyBytes: 536_870_912,
-  absenceMs: 60_000,
-  rememberEndedMs: 600_000,
-  rememberEnded: 10_000,
   heartbeatMs: 5_000,
   silenceMs: 15_000,
   retryBaseMs: 100,
@@ -132,15 +112,5 @@ export const DEFAULT_LIMITS: Limits = {
   maxRequestBytes: 536_870_912,
   maxStreams: 1_000,
   maxAnswerBytes: 536_870_912,
-  maxSubscriptions: 1_000,
-  maxGreetingChannels: 64,
-  maxSessions: 10_000,
-  maxSessionsPerPrincipal: 10_000,
-  maxRate: 1_000_000,
-  maxBrokerBytes: 1_073_741_824,
-  slowConsumerMs: 60_000,
-  rememberAnswersMs: 300_000,
-  rememberAnswersBytes: 16_777_216,
-  maxThreads: 32,
   maxListeners: 256,
 };

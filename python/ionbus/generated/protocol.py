@@ -102,8 +102,6 @@ class Limits:
     credit_messages: int = 4_096
     max_queued_bytes: int = 16_777_216
     max_latest_keys: int = 10_000
-    max_newest_rate: int = 262_144
-    max_latest_bytes: int = 16_777_216
     stream_credit_bytes: int = 262_144
     stream_credit_messages: int = 64
     transfer_threshold_bytes: int = 262_144
@@ -111,9 +109,6 @@ class Limits:
     transfer_ahead_bytes: int = 1_048_576
     max_message_bytes: int = 268_435_456
     max_assembly_bytes: int = 536_870_912
-    absence_ms: int = 60_000
-    remember_ended_ms: int = 600_000
-    remember_ended: int = 10_000
     heartbeat_ms: int = 5_000
     silence_ms: int = 15_000
     retry_base_ms: int = 100
@@ -127,6 +122,12 @@ class Limits:
     max_request_bytes: int = 536_870_912
     max_streams: int = 1_000
     max_answer_bytes: int = 536_870_912
+    max_listeners: int = 256
+    max_newest_rate: int = 262_144
+    max_latest_bytes: int = 16_777_216
+    absence_ms: int = 60_000
+    remember_ended_ms: int = 600_000
+    remember_ended: int = 10_000
     max_subscriptions: int = 1_000
     max_greeting_channels: int = 64
     max_sessions: int = 10_000
@@ -137,4 +138,3 @@ class Limits:
     remember_answers_ms: int = 300_000
     remember_answers_bytes: int = 16_777_216
     max_threads: int = 32
-    max_listeners: int = 256
