@@ -12,9 +12,29 @@ from ionbus.events.patterns import pattern_problem
 from ionbus.observe.health import Health
 from ionbus.observe.metrics import Metrics
 
-__all__ = ["Admin", "CannotBeResent", "DeadLetterQuery", "Letter", "LetterId", "LetterWhole", "Resend"]
+__all__ = [
+    "Admin",
+    "CannotBeResent",
+    "DeadLetterQuery",
+    "Letter",
+    "LetterId",
+    "LetterWhole",
+    "Listening",
+    "Resend",
+]
 
 ADMIN = frozenset({"admin"})
+
+
+class Listening(BaseModel):
+    """What one client has subscribed to."""
+
+    session: str
+    principal: str | None
+    pattern: str
+    options: dict[str, Any]
+    """What it asks for besides, as SUBSCRIBE has it (docs/protocol.md, section 5.2)."""
+    since: datetime
 
 
 class DeadLetterQuery(BaseModel):
@@ -92,6 +112,8 @@ class Admin(Contract, name="ionbus_admin", version="1.0"):
 
     health = Call(None, Health, roles=ADMIN, doc="What is wrong with the broker, in sentences.")
     metrics = Call(None, Metrics, roles=ADMIN, doc="What it has counted.")
+
+    subscriptions = Call(None, list[Listening], roles=ADMIN, doc="Which clients listen to what.")
 
     class dead_letters(Contract):  # noqa: N801 - its name on the wire
         """Events and requests that could not be delivered, validated or handled."""

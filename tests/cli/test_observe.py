@@ -6,14 +6,20 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
-from ionbus import Broker, Call, Contract, InternalError, NotAllowed, connect
+from ionbus import Broker, Call, Contract, Event, InternalError, NotAllowed, connect
 from ionbus.admin import Admin
 from program import ionbus
 
 
+class Sold(BaseModel):
+    price: float
+
+
 class Shop(Contract, name="shop"):
     sell = Call(None, None)
+    sold = Event(Sold)
 
 
 @pytest.fixture
@@ -52,6 +58,24 @@ async def test_metrics_prints_what_was_counted(broker: Broker[Any]) -> None:
         assert "frames" not in done.out
         every = (await ionbus("metrics", "--json", **reach)).lines
         assert {line["name"] for line in every} >= {"ionbus_sessions", "ionbus_held_bytes"}
+
+
+async def test_subscriptions_says_who_listens_to_what(broker: Broker[Any]) -> None:
+    async with broker.serve("ws://127.0.0.1:0", roles={"admin"}, grace=1.0) as (endpoint,):
+        assert endpoint.token is not None
+        reach = {"IONBUS_URL": endpoint.url, "IONBUS_TOKEN": endpoint.token}
+        async with connect(endpoint.url, token=endpoint.token) as bus:
+            await bus.on("shop.*", print).confirmed()
+            await bus.on(Shop.sold, print, every=0.5, where=lambda sold: sold.price > 3).confirmed()
+            [session] = broker.sessions
+            done = await ionbus("subscriptions", **reach)
+            plain, sampled = done.out.splitlines()
+            assert session.id[:8] in plain
+            assert plain.endswith(" shop.*")
+            assert "shop.sold every=500" in sampled
+            listed = (await ionbus("subscriptions", "--json", **reach)).lines
+            assert [line["pattern"] for line in listed] == ["shop.*", "shop.sold"]
+            assert listed[1]["options"]["where"] == ["price", ">", 3]
 
 
 async def test_the_wire_tells_the_same_as_the_broker(broker: Broker[Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ionbus.admin import (
@@ -11,11 +12,13 @@ from ionbus.admin import (
     Letter,
     LetterId,
     LetterWhole,
+    Listening,
     NoSuchLetter,
     Resend,
 )
 from ionbus.broker.dead_letters import CannotResend, DeadLetter, DeadLetters
 from ionbus.broker.principals import Principal
+from ionbus.contract.payload import decode_any
 from ionbus.dispatch.handlers import Handlers
 from ionbus.errors import InvalidPayload, printable
 from ionbus.observe.collect import broker_facts, broker_metrics
@@ -37,6 +40,20 @@ def administration(serving: Serving) -> Handlers:
     @handlers.handle(Admin.metrics)
     async def metrics() -> Metrics:
         return broker_metrics(serving)
+
+    @handlers.handle(Admin.subscriptions)
+    async def subscriptions() -> list[Listening]:
+        return [
+            Listening(
+                session=each.session,
+                principal=each.principal,
+                pattern=each.pattern,
+                options=_options(each.options),
+                since=each.since,
+            )
+            for session in serving.sessions
+            for each in session.subscriptions
+        ]
 
     _serve_dead_letters(handlers, serving.dead_letters)
     return handlers
@@ -77,6 +94,14 @@ def _serve_dead_letters(handlers: Handlers, letters: DeadLetters) -> None:
         count = len(letters)
         letters.clear()
         return count
+
+
+def _options(options: Mapping[str, object]) -> dict[str, Any]:
+    """Those of a subscription as plain data: a filter is bytes on the wire."""
+    return {
+        name: decode_any(value, name) if isinstance(value, bytes) else value
+        for name, value in options.items()
+    }
 
 
 def _find(letters: DeadLetters, letter_id: int) -> DeadLetter:

@@ -7,7 +7,7 @@ import click
 from ionbus.cli.codegen import codegen
 from ionbus.cli.dead_letters import dead_letters
 from ionbus.cli.doctor import doctor
-from ionbus.cli.observe import health, metrics
+from ionbus.cli.observe import health, metrics, subscriptions
 from ionbus.cli.schema import schema
 from ionbus.cli.serve import serve
 from ionbus.cli.talk import call, emit, stream, tap
@@ -20,5 +20,18 @@ def main() -> None:
     """Typed events, calls and streams between a Python process and an Electron window or a browser page."""
 
 
-for command in (serve, codegen, schema, call, emit, tap, stream, dead_letters, health, metrics, doctor):
+for command in (
+    serve,
+    codegen,
+    schema,
+    call,
+    emit,
+    tap,
+    stream,
+    dead_letters,
+    health,
+    metrics,
+    subscriptions,
+    doctor,
+):
     main.add_command(command)

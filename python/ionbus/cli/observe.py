@@ -1,4 +1,4 @@
-"""`ionbus health` and `ionbus metrics`: how a running broker stands."""
+"""`ionbus health`, `metrics` and `subscriptions`: how a running broker stands, and who listens to what."""
 
 from __future__ import annotations
 
@@ -63,6 +63,25 @@ def metrics(part: str, opener: Opener, *, as_json: bool) -> None:
                 show(TypeAdapter(type(each)).dump_python(each), as_json=True)
             else:
                 click.echo(_line(each))
+
+    connected(work, opener, as_json=as_json)
+
+
+@click.command()
+@reaches_a_broker
+def subscriptions(opener: Opener, *, as_json: bool) -> None:
+    """List which clients listen to what. The token has to give the role `admin`."""
+
+    async def work(session: ClientSession) -> None:
+        for each in await session.call(Admin.subscriptions):
+            if as_json:
+                show(each.model_dump(), as_json=True)
+                continue
+            since = each.since.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+            whose = f" {printable(each.principal)}" if each.principal else ""
+            options = "".join(f" {name}={value}" for name, value in each.options.items())
+            pattern = click.style(printable(each.pattern), bold=True)
+            click.echo(f"{since} {each.session[:8]}{whose} {pattern}{printable(options)}")
 
     connected(work, opener, as_json=as_json)
 
