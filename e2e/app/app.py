@@ -73,6 +73,11 @@ async def sessions() -> int:
     return len(broker.sessions)
 
 
+@broker.handle(Probe.subscribed)
+async def subscribed(ctx: Context[State]) -> list[str]:
+    return [each.pattern for each in broker.subscriptions() if each.session == ctx.session.id]
+
+
 @broker.handle(Probe.add)
 async def add(request: Sum) -> int:
     return request.a + request.b

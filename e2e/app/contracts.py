@@ -110,6 +110,7 @@ class Probe(Contract, name="probe", version="1.0"):
 
     pid = Call(None, int)
     sessions = Call(None, int, doc="How many there are.")
+    subscribed = Call(None, list[str], doc="The patterns that its caller has subscribed to.")
     add = Call(Sum, int)
     echo = Call(Parcel, Parcel)
     slow = Call(Job, str, timeout=None)
