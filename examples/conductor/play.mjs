@@ -91,7 +91,7 @@ async function play() {
   await picture("2-running");
 
   await page.waitForSelector("#question[open]");
-  assert.equal(await look("choose"), "waiting");
+  await until("its node says so", () => look("choose"), "waiting");
   await page.uncheck('#question input[value="dunes (copy).png"]');
   await page.fill("#question-title", "Two weeks with a sketchbook");
   say(`Python asks the window “${await text("#question-prompt")}”: ${await text("#question-count")}`);

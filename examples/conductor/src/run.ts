@@ -61,6 +61,7 @@ export function useRun(note: (text: string) => void): Run {
       return { id, nodes: new Map(nodes).set(progress.node_id, progress) };
     },
     { id: "", nodes: new Map() },
+    { everyMs: 50 }, // of each node the newest: more nobody sees, and Python does not send it
   );
   useEvent(Workflow.node.output, ({ execution_id, media_type, name, content, details }) => {
     if (execution_id !== id || media_type !== "image/jpeg") return;

@@ -126,6 +126,27 @@ it("takes contracts and patterns", async () => {
   expect(heard.sort()).toEqual(["contract conductor.finished", "pattern conductor.finished"]);
 });
 
+it("asks for some of the events as it is told, and not again for the same", async () => {
+  const at = stage(false);
+  const asked = vi.spyOn(at.bus, "on");
+  const Some = ({ everyMs }: { everyMs: number }) => {
+    useEvent(Conductor.finished, () => undefined, { everyMs, where: ["files", ">", 1] });
+    useLatest(Conductor.progress, { everyMs, latestBy: ["node"] });
+    return null;
+  };
+  await at.render(createElement(Some, { everyMs: 100 }));
+  await at.render(createElement(Some, { everyMs: 100 }));
+  const options = () => asked.mock.calls.map((args) => args[2]);
+  const at100 = [
+    { everyMs: 100, where: ["files", ">", 1] },
+    { everyMs: 100, latestBy: ["node"] },
+  ];
+  expect(options()).toEqual(expect.arrayContaining(at100));
+  expect(options()).toHaveLength(2);
+  await at.render(createElement(Some, { everyMs: 200 }));
+  expect(options()).toHaveLength(4);
+});
+
 it("a pattern that is none is an error of the component", async () => {
   const at = stage(false);
   const Wrong = showing(() => useEvent("conductor..x", () => undefined));

@@ -32,6 +32,10 @@ export function Component({ isOn }: { isOn: boolean }) {
     else expect<Equal<typeof received.payload, string>>();
   });
   useEvent("conductor.*", (received) => expect<Equal<typeof received.payload, unknown>>());
+  useEvent(Conductor.progress, ({ percent }) => percent, { everyMs: 100, where: ["percent", ">=", 50] });
+  useEvent(Conductor.progress, (batch) => expect<Equal<typeof batch, Progress[]>>(), { batch: [100, 50] });
+  // @ts-expect-error there is no such field to filter by
+  useEvent(Conductor.progress, () => undefined, { where: ["percentage", ">=", 50] });
   // @ts-expect-error there is no such field
   useEvent(Conductor.progress, ({ percentage }) => percentage);
   // @ts-expect-error a call is no event
