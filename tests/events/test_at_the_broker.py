@@ -67,7 +67,7 @@ def messages(raw: Raw) -> list[list[object]]:
     return [element for frame in raw.frames if frame[0] == Frame.DATA for element in frame[3:]]
 
 
-async def test_a_mistyped_call_is_told_the_nearest_a_hundred_times() -> None:
+async def test_a_mistyped_call_is_told_the_nearest_so_often_and_no_more() -> None:
     broker = flow_broker()
     async with broker.opened():
         raw = await raw_client(broker)

@@ -8,7 +8,7 @@ from typing import Final
 from ionbus.contract.members import Member
 from ionbus.events.names import suggestion
 
-MOST: Final = 100
+MOST: Final = 20
 """Suggestions for one session: looking for one takes long, and nobody mistypes more often."""
 
 

@@ -8,11 +8,11 @@ from typing import Any, Final, NamedTuple
 
 from ionbus.contract.contract import Contract, is_contract
 from ionbus.contract.members import Event
-from ionbus.errors import NotFound, shortened
+from ionbus.errors import NotFound
 from ionbus.events.patterns import is_exact, matcher, pattern_problem
 
-MOST_COMPARED: Final = 1_000
-"""Names that are looked through for the nearest: to compare two takes microseconds."""
+MOST_COMPARED: Final = 256
+"""Names that are looked through for the nearest, those that begin alike first: to compare two may take 40 microseconds."""
 _LONGEST: Final = 100
 """Characters of a name that is compared: what is longer was not mistyped."""
 
@@ -110,13 +110,13 @@ def nearest(pattern: str, names: Iterable[str]) -> str | None:
         return None
     segments = pattern.split(".")
     candidates: dict[str, None] = {}
-    for name in names:
+    for name in sorted(names, key=lambda name: name.partition(".")[0] != segments[0]):
         if len(candidates) >= MOST_COMPARED:
             break
         shaped = _in_shape(name.split("."), segments)
         if shaped is not None and shaped != pattern:
             candidates[shaped] = None
-    found = get_close_matches(shortened(pattern, _LONGEST), candidates, n=1, cutoff=0.7)
+    found = get_close_matches(pattern, candidates, n=1, cutoff=0.7)
     return found[0] if found else None
 
 
