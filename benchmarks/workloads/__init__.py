@@ -1,6 +1,6 @@
 """What is measured. `WORKLOADS` has it all, by name; README.md says what a module here has to have."""
 
-from benchmarks.workloads import bulk, bundle, costs, emitter, messages, sessions, window
+from benchmarks.workloads import bulk, bundle, costs, emitter, instrumentation, messages, sessions, window
 from benchmarks.workloads.base import Workload
 
 _ALL: tuple[Workload, ...] = (
@@ -27,6 +27,7 @@ _ALL: tuple[Workload, ...] = (
     *costs.GROWTH,
     emitter.EMITTER,
     emitter.EMITTER_GROWTH,
+    *instrumentation.INSTRUMENTATION,
     bundle.BUNDLE,
     window.WINDOW_CALL,
     window.WINDOW_CALL_64,

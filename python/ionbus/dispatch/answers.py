@@ -8,6 +8,7 @@ from collections.abc import AsyncIterable, Hashable, Iterable
 from contextvars import Context
 from functools import partial
 from hashlib import sha256
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
@@ -34,6 +35,7 @@ from ionbus.wire.values import KEPT_BUFFER_BYTES
 
 if TYPE_CHECKING:
     from ionbus.dispatch.peer import Peer
+    from ionbus.observe.meter import Timing
 
 log = logging.getLogger("ionbus")
 
@@ -57,6 +59,7 @@ class Answer(Request):
     __slots__ = (
         "_loop",
         "_over",
+        "code",
         "granted",
         "is_answered",
         "is_stream",
@@ -67,6 +70,7 @@ class Answer(Request):
         "size",
         "task",
         "timer",
+        "timing",
         "waiter",
     )
 
@@ -89,6 +93,8 @@ class Answer(Request):
         self.timer: asyncio.TimerHandle | None = None
         self.reason: Reason | None = None
         self.is_answered = False
+        self.code: str | None = None  # of the error that its caller was told, where somebody counts
+        self.timing: Timing | None = None  # where it is measured
         self.granted = (0, 0)
         self.sent = (0, 0)
         self.waiter: asyncio.Future[None] | None = None
@@ -106,9 +112,6 @@ class Answer(Request):
         if self.task is not None:
             self.task.cancel()
 
-    def failed(self, error: IonbusError) -> None:
-        """Its caller is about to be told of an error: for whoever counts them."""
-
     def start(self) -> None:
         """Its handler is about to run.
 
@@ -116,6 +119,8 @@ class Answer(Request):
             CancelledError: it was stopped before, or its deadline has passed.
         """
         self.task = asyncio.current_task(self._loop)
+        if self.timing is not None:
+            self.timing.began_ns = perf_counter_ns()
         if self.deadline is not None and self._loop.time() >= self.deadline:
             self.reason = self.reason or "timeout"
         if self.reason is not None:
@@ -170,7 +175,6 @@ class Answers:
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
-        self._answer_class: type[Answer] = Answer if peer.meter is None else peer.meter.answer_class
         self._under_way: dict[int, Answer] = {}
         self._running: set[Answer] = set()
         self._highest = 0
@@ -211,7 +215,7 @@ class Answers:
             return
         left = options.get("deadline")
         deadline = peer.loop.time() + left / 1000 if isinstance(left, int) and left >= 0 else None
-        answer = self._answer_class(peer.loop, number, name, deadline, size, is_stream)
+        answer = Answer(peer.loop, number, name, deadline, size, is_stream)
         if "trace" in options:
             answer.trace = trace_of(options)
         work: Work
@@ -223,6 +227,9 @@ class Answers:
             work = self._answer_once(answer, handler, payload, scope)
         else:
             work = self._answer_call(answer, handler, payload)
+        meter = peer.meter
+        if meter is not None:
+            answer.timing = meter.timing(len(self._under_way))
         self._under_way[number] = answer
         self.held_bytes += size
         self._running.add(answer)
@@ -422,7 +429,9 @@ class Answers:
         else:
             told = internal_error(answer.name, error)
             self._peer.request_failed("failed", error, _kind(answer), answer.name, payload)
-        answer.failed(told)
+        meter = self._peer.meter
+        if meter is not None:
+            meter.failed(answer, told)
         try:
             fields = _error_fields(told)
             if told is error:
@@ -450,6 +459,9 @@ class Answers:
 
     def _finish(self, answer: Answer) -> None:
         answer.finish()
+        meter = self._peer.meter
+        if meter is not None:
+            meter.answered(answer)
         self._running.discard(answer)
         if self._under_way.get(answer.id) is answer:
             del self._under_way[answer.id]

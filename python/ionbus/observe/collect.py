@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from ionbus.observe.health import Answered, Consumer, Facts
 from ionbus.observe.histogram import quantile
-from ionbus.observe.meter import FrameMeter, Meter, TimedAnswer
+from ionbus.observe.meter import FrameMeter, Meter
 from ionbus.observe.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -142,20 +142,19 @@ def broker_facts(serving: Serving) -> Facts:
 
 def _answered(meter: Meter, serving: Serving) -> list[Answered]:
     now = perf_counter_ns()
-    oldest: dict[str, TimedAnswer] = {}
+    oldest: dict[str, tuple[int, bool]] = {}  # when it began, and whether it is a stream
     for session in serving.sessions:
         for answer in session.answering.copy():
-            if isinstance(answer, TimedAnswer):
-                known = oldest.setdefault(answer.name, answer)
-                if answer.arrived_ns < known.arrived_ns:
-                    oldest[answer.name] = answer
+            if answer.timing is not None:
+                began = (answer.timing.began_ns, answer.is_stream)
+                oldest[answer.name] = min(began, oldest.get(answer.name, began))
     requests = meter.requests.copy()
     answered: list[Answered] = []
     for name in sorted(requests.keys() | oldest.keys()):
-        running = (now - oldest[name].arrived_ns) / 1e9 if name in oldest else 0.0
+        running = (now - oldest[name][0]) / 1e9 if name in oldest else 0.0
         request = requests.get(name)
         if request is None:
-            answered.append(Answered(name, oldest[name].is_stream, 0, running=running))
+            answered.append(Answered(name, oldest[name][1], 0, running=running))
             continue
         outcomes, took = request.recent()
         count = sum(outcomes.values())
