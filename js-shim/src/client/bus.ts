@@ -21,6 +21,7 @@ import type { Handler, HandlerContext } from "../dispatch/answers.js";
 import { reportListenerError, type Target } from "../dispatch/listeners.js";
 import { Peer } from "../dispatch/peer.js";
 import type { ItemStream } from "../dispatch/reader.js";
+import type { Requests } from "../dispatch/requests.js";
 import {
   createListening,
   createSubscription,
@@ -170,6 +171,14 @@ export interface Route {
   readonly redirect?: (url: string) => void;
   /** A number from 0 to below 1 each time, for the spread of retries. Default: `Math.random`. */
   readonly spread?: () => number;
+}
+
+/** By which `ionbus/metrics` looks into a bus: with all of it there, a page that does not ask carries none of it. */
+export const FACTS: unique symbol = Symbol.for("ionbus.facts");
+
+/** What `metrics` asks. */
+export interface Known {
+  [FACTS](): readonly [session: Session, requests: Requests];
 }
 
 /** Make a bus over what `route` opens. */
@@ -372,7 +381,8 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
     };
   }
 
-  const bus: Bus = {
+  const bus: Bus & Known = {
+    [FACTS]: () => [link.session, peer.requests],
     get state() {
       return link.state;
     },

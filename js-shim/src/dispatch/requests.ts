@@ -67,6 +67,11 @@ export class Requests {
     this.#peer = peer;
   }
 
+  /** How many wait for their answer. */
+  get pending(): number {
+    return this.#pending.size;
+  }
+
   /** Send a call; `decodeResult` makes its result of the payload. */
   call<Response>(
     options: RequestOptions,
