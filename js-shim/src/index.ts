@@ -49,13 +49,13 @@ export {
 export {
   Emitter,
   type EmitterOptions,
-  type ListenerSubscription,
   type SubscriptionShown,
 } from "./events/emitter.js";
 export type { ListenerFailure } from "./events/failures.js";
 export type { Filter, PathOf } from "./events/filters.js";
 export type { ListenOptions, Until } from "./events/lifetimes.js";
 export type { Some, SomeInBatches } from "./events/options.js";
+export type { ListenerSubscription } from "./events/place.js";
 export type { EventReader, Overflow, ReadOptions } from "./events/reader.js";
 export type { WaitOptions } from "./events/waiting.js";
 export type { Limits } from "./generated/protocol.js";

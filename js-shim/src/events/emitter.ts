@@ -7,16 +7,16 @@
 import { listenerOf, memberOf, type What, wanted } from "../checks.js";
 import { refusal, type Validator, type Validators } from "../client/payloads.js";
 import type { AnyEvent, ContractNamespace, EventDescriptor, Source } from "../contract.js";
-import type { Subscription } from "../dispatch/subscription.js";
 import type { PayloadProblem } from "../errors.js";
 import { startTimer, stopTimer } from "../time.js";
-import { type CallSite, callSite, counted, written } from "./call_sites.js";
+import { callSite, counted, written } from "./call_sites.js";
 import { nameOf, type OnError, report, summary } from "./failures.js";
 import type { ListenOptions } from "./lifetimes.js";
-import { add, closeAll, isThenable, Listener } from "./listener.js";
+import { add, closeAll, isThenable } from "./listener.js";
 import type { Listen, PayloadArguments, Read } from "./listening.js";
 import { Names } from "./names.js";
 import { PatternTable } from "./patterns.js";
+import { type ListenerSubscription, Place } from "./place.js";
 import { type EventReader, Reader, type ReadOptions } from "./reader.js";
 import { timeoutError, type WaitOptions, waitFor } from "./waiting.js";
 
@@ -35,14 +35,6 @@ export interface EmitterOptions {
   readonly validators?: Validators | undefined;
 }
 
-/** What `emitter.on` gives: closed by `close()`, by calling it, by `using`, or by what it is bound to. */
-export interface ListenerSubscription extends Subscription, AsyncDisposable {
-  /** No listener starts any more once it is false. */
-  readonly isOpen: boolean;
-  /** Resolves when it is closed and what its listener was doing has ended; `await using` waits for it. */
-  readonly closed: Promise<void>;
-}
-
 /** One listener, as `emitter.subscriptions()` shows it. */
 export interface SubscriptionShown {
   readonly pattern: string;
@@ -56,40 +48,6 @@ export interface SubscriptionShown {
 
 /** How many emits of one event may be under way: more are a recursion through async listeners. */
 const MAX_UNDER_WAY = 10_000;
-
-/** A listener, and what of it is under way. */
-class Place extends Listener {
-  addedAt: CallSite = {};
-  running = 0;
-  #ended: (() => void)[] = [];
-
-  /** Resolves when it is closed and nothing of it is under way. */
-  readonly closed = (): Promise<void> =>
-    new Promise((resolve) => {
-      this.#ended.push(resolve);
-      this.settle();
-    });
-
-  /** It was closed, or something of it has ended. */
-  settle(): void {
-    if (this.isOpen || this.running > 0) return;
-    for (const resolve of this.#ended) resolve();
-    this.#ended = [];
-  }
-
-  /** What a subscription shows of it. */
-  get shown(): PropertyDescriptorMap {
-    const dispose = (): Promise<void> => {
-      this.close();
-      return this.closed();
-    };
-    return {
-      isOpen: { get: () => this.isOpen },
-      closed: { get: this.closed },
-      ...(typeof Symbol.asyncDispose === "symbol" ? { [Symbol.asyncDispose]: { value: dispose } } : {}),
-    };
-  }
-}
 
 /** An event that was emitted before: it has been looked at. */
 class Known {
