@@ -463,3 +463,35 @@ async def test_the_newest_of_each_key_takes_the_place_of_one_that_waits_for_cred
         assert found == sorted(found)
         assert len(found) < 20
         assert broker.dropped["plant.step"]["superseded"] == 20 - len(found)
+
+
+async def test_a_listener_that_joins_gets_of_the_newest_what_it_asks_for_and_nobody_gets_them_again() -> None:
+    async with plant() as (broker, bus, clock):
+        for node, percent in (("a", 1), ("b", 5)):
+            await broker.emit(Plant.state, Step(node=node, percent=percent))
+        one: list[list[str]] = []
+        two: list[list[str]] = []
+
+        def listen(into: list[list[str]]) -> Any:
+            return bus.on(
+                Plant.state,
+                lambda steps: into.append([step.node for step in steps]),
+                where="percent > 2",
+                batch=(5, 0.1),
+            )
+
+        await listen(one).confirmed()
+        await clock.settle()
+        second = listen(two)
+        await second.confirmed()
+        await clock.settle()
+        assert (one, two) == ([["b"]], [["b"]])
+        (session,) = broker.sessions
+        assert len(session.shares_of(Plant.state)) == 1
+        await broker.emit(Plant.state, Step(node="c", percent=9))
+        await clock.advance(0.1)
+        assert (one, two) == ([["b"], ["c"]], [["b"], ["c"]])
+        second.close()
+        await broker.emit(Plant.state, Step(node="d", percent=9))
+        await clock.advance(0.1)
+        assert (len(one), len(two)) == (3, 2)

@@ -235,6 +235,53 @@ export function describeBus(at: () => Place): void {
       expect(heard).toEqual(["first 1", "second 1", "first 2", "second 2", "second 3"]);
     });
 
+    test("are sampled, filtered and put together where they come from", async () => {
+      const seen = await at().evaluate(async () => {
+        const { bus, Probe } = lab;
+        const sampled: number[] = [];
+        const odd: number[] = [];
+        const lists: number[][] = [];
+        const wanted = {
+          any: [
+            ["number", "in", [1, 3]],
+            ["number", "==", 5],
+          ],
+        } as const;
+        const ticks = {
+          all: [
+            ["run", "==", "some"],
+            ["number", "<", 6],
+          ],
+        } as const;
+        const subscriptions = [
+          bus.on(Probe.tick, ({ number }) => sampled.push(number), {
+            everyMs: 60_000,
+            where: ["run", "==", "some"],
+          }),
+          bus.on(Probe.tick, ({ number }) => odd.push(number), { where: { all: [ticks, wanted] } }),
+          bus.on(Probe.tick, (those) => lists.push(those.map(({ number }) => number)), {
+            where: ticks,
+            batch: [3, 60_000],
+          }),
+        ];
+        const refused = await lab.failure(
+          bus.on(Probe.tick, () => {}, { where: ["numbr", ">", 1] as never }).confirmed(),
+        );
+        await bus.call(Probe.emitTicks, { count: 300, run: "some" });
+        for (const each of subscriptions) each.close();
+        return { sampled, odd, lists, refused: refused.message };
+      });
+      expect(seen).toEqual({
+        sampled: [0],
+        odd: [1, 3, 5],
+        lists: [
+          [0, 1, 2],
+          [3, 4, 5],
+        ],
+        refused: expect.stringContaining("the payload has no field 'numbr'; did you mean 'number'?"),
+      });
+    });
+
     test("of which only the newest counts are given to who subscribes later", async () => {
       const values = await at().evaluate(async () => {
         for (const value of [1, 2, 3]) await lab.bus.call(lab.Probe.setLevel, { name: "water", value });

@@ -679,8 +679,7 @@ class Session:
         is_snapshot = options.get("snapshot") is True
         error = self._subscribed.problem(number, pattern, now, is_snapshot=is_snapshot)
         error = error or self._mismatched.get(self._serving.contract_of(pattern) or "")
-        if not is_snapshot:
-            error = error or self._subscribed.add(number, pattern, options)
+        error = error or self._subscribed.add(number, pattern, options, is_snapshot=is_snapshot)
         if error is not None:
             code, text, _ = error_to_wire(error)
             self._peer.send(encode_message(Message.SUBSCRIBED, number, code, text))
@@ -689,6 +688,8 @@ class Session:
             self._serving.events.subscriptions_changed()
         self._peer.send(encode_message(Message.SUBSCRIBED, number))
         self._subscribed.send_newest(number, pattern, now, is_snapshot=is_snapshot)
+        if is_snapshot:
+            self._subscribed.remove(number)
         self._pump.flush_soon()
 
     def _violated(self, violation: Violation) -> None:

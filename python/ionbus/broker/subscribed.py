@@ -140,20 +140,23 @@ class Subscribed:
                 return withheld(member)
         return None
 
-    def add(self, number: int, pattern: str, options: Mapping[str, object]) -> IonbusError | None:
+    def add(
+        self, number: int, pattern: str, options: Mapping[str, object], *, is_snapshot: bool = False
+    ) -> IonbusError | None:
         """It is in force, unless what it asks for makes no sense; then this says why.
 
         Args:
             number: the client's for it.
             pattern: what it is for.
             options: of SUBSCRIBE.
+            is_snapshot: only the newest values are asked for, by `send_newest`; it is to be removed after that.
         """
         try:
             asked = Aggregation.from_wire(options)
             if asked:
                 share = Share(self._serving, self._session, self._may, number, pattern, asked)
                 self._shares.add(number, pattern, share)
-            else:
+            elif not is_snapshot:
                 self._table.add(number, pattern, number)
         except FilterProblem as problem:
             return InvalidPayload(f"{pattern}: {problem}")

@@ -301,8 +301,7 @@ class Subscriptions:
     def _join(self, subscription: BusSubscription, asked: Aggregation, *, has_newest: bool) -> None:
         """Take part in what the broker knows, or tell it."""
         pattern = subscription.pattern
-        # What is asked for of the newest events is the broker's to find out: there each has its own.
-        key: object = object() if asked and has_newest else (pattern, asked)
+        key = (pattern, asked)
         wire = self._wires.get(key)
         if wire is None:
             wire = self._wires[key] = Wire(self._next(), pattern, asked, key)
@@ -313,9 +312,8 @@ class Subscriptions:
             if has_newest:
                 subscription.snapshot = self._next()
                 self._snapshots[subscription.snapshot] = subscription
-                self.peer.send(
-                    encode_message(Message.SUBSCRIBE, subscription.snapshot, pattern, {"snapshot": True})
-                )
+                options = {**asked.to_wire(), "snapshot": True}
+                self.peer.send(encode_message(Message.SUBSCRIBE, subscription.snapshot, pattern, options))
         wire.listeners[subscription] = None
         subscription.wire = wire
 
