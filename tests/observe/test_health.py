@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ionbus.observe.health import Answered, Consumer, Facts, HealthBounds, judge
-from ionbus.observe.loop_watch import Block
+from ionbus.observe.health import Answered, Block, Consumer, Facts, HealthBounds, judge
 
 WELL = Facts(now=1000.0, held_bytes=10, max_bytes=1_000)
 EXECUTE = Answered("conductor.execute", is_stream=False, count=40, p99=0.02)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 from ionbus.observe.health import Answered, Consumer, Facts
 from ionbus.observe.histogram import quantile
-from ionbus.observe.meter import FrameMeter, Meter
 from ionbus.observe.metrics import Metrics
 
 if TYPE_CHECKING:
     from ionbus.broker.served_session import Session
     from ionbus.broker.serving import Serving
+    from ionbus.observe.meter import FrameMeter, Meter
 
 BEHIND: Final = 1.0
 """Seconds after which a session that is behind is a slow consumer."""

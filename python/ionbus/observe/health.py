@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from ionbus.observe.loop_watch import Block
-
 ProblemKind = Literal[
     "not_served",
     "blocked_loop",
@@ -71,6 +69,21 @@ class Health:
     is_well: bool
     summary: str
     problems: list[Problem] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A time in which the loop did nothing but one thing.
+
+    Attributes:
+        ended: when it was over, on the loop's clock, in seconds.
+        seconds: how long at least.
+        where: the function that held it, and its file and line.
+    """
+
+    ended: float
+    seconds: float
+    where: str
 
 
 @dataclass(frozen=True, slots=True)

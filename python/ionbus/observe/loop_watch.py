@@ -12,11 +12,11 @@ import sys
 import sysconfig
 import threading
 from collections import Counter, deque
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from ionbus.observe.health import Block
 from ionbus.observe.histogram import Histogram
 
 BEATS: Final = 20
@@ -30,21 +30,6 @@ KEPT: Final = 20
 
 UNSEEN: Final = "something that let no other thread run"
 """What held the loop, where no look at its stack was possible."""
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A time in which the loop did nothing but one thing.
-
-    Attributes:
-        ended: when it was over, on the loop's clock, in seconds.
-        seconds: how long at least.
-        where: the function that held it, and its file and line.
-    """
-
-    ended: float
-    seconds: float
-    where: str
 
 
 class LoopWatch:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from ionbus.errors import RESERVED_CODES
 from ionbus.session.session import Session as Engine
@@ -15,8 +14,7 @@ _CODES: Final = RESERVED_CODES | {"absent", "closed", "protocol_violation", "sto
 OTHER: Final = "other"
 
 
-@dataclass(frozen=True, slots=True)
-class EndedSlow:
+class EndedSlow(NamedTuple):
     """A session that was ended because it did not read.
 
     Attributes:
@@ -30,7 +28,6 @@ class EndedSlow:
     why: str
 
 
-@dataclass(slots=True)
 class SessionCounts:
     """See the module.
 
@@ -43,12 +40,13 @@ class SessionCounts:
         slow: the newest that were ended as slow consumers.
     """
 
-    opened: int = 0
-    resumed: int = 0
-    ended: Counter[str] = field(default_factory=Counter)
-    sent: int = 0
-    received: int = 0
-    slow: deque[EndedSlow] = field(default_factory=lambda: deque(maxlen=10))
+    def __init__(self) -> None:
+        self.opened = 0
+        self.resumed = 0
+        self.ended: Counter[str] = Counter()
+        self.sent = 0
+        self.received = 0
+        self.slow: deque[EndedSlow] = deque(maxlen=10)
 
     def end(self, engine: Engine, code: str) -> None:
         """A session is over."""
