@@ -14,6 +14,7 @@ from pydantic import BaseModel, TypeAdapter
 from ionbus import Broker, Bus, Call, Context, Contract, ContractError, Event, InternalError, Stream, connect
 from ionbus.errors import NotFound
 from ionbus.generated.protocol import Limits
+from ionbus.middleware import Dropped, Message, Next, drop
 from ionbus.observe import Metrics
 from ionbus.observe.table import METRICS
 from ionbus.testing import pair
@@ -194,6 +195,29 @@ async def test_what_a_subscription_asks_for_is_counted_as_it_is_queued() -> None
     assert metrics.value("ionbus_events_published_total", source="broker") == 30
     assert metrics.value("ionbus_events_queued_total") == 3
     assert metrics.value("ionbus_events_delivered_total") == 3
+
+
+async def test_what_middleware_drops_was_never_queued() -> None:
+    broker = press()
+
+    async def half(
+        message: Message[str],
+        next: Next[str, Dropped | None],
+    ) -> Dropped | None:
+        return drop("odd") if int(message.payload) % 2 else await next(message)
+
+    broker.use(half, Press.printed)
+    async with pair(broker) as pressed:
+        heard: list[str] = []
+        await pressed.bus.on(Press.printed, heard.append).confirmed()
+        for number in range(10):
+            await broker.emit(Press.printed, str(number))
+        await eventually(lambda: len(heard) == 5)
+        await pressed.bus.call(Press.sheet, "")
+        metrics = broker.metrics()
+    assert metrics.value("ionbus_events_dropped_total", event="press.printed", reason="odd") == 5
+    assert metrics.value("ionbus_events_queued_total") == 5
+    assert metrics.value("ionbus_events_delivered_total") == 5
 
 
 async def test_what_was_never_acknowledged_is_not_delivered() -> None:

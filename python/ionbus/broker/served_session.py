@@ -204,6 +204,8 @@ class Session:
             dropped = await around.emit(event, payload, self, self.emit)
             if dropped is not None:
                 self._engine.dropped[name, dropped] += 1
+                if self._serving.meter is not None:
+                    self._serving.meter.event(name).unqueued += 1
             return
         peer = self._peer
         peer.raise_if_ended()
@@ -307,7 +309,7 @@ class Session:
         """So many events that waited for a subscription with options were forgotten for others."""
         self._engine.dropped[name, "forgotten"] += count
         if self._serving.meter is not None:
-            self._serving.meter.event(name).queued += count
+            self._serving.meter.event(name).unqueued += count
 
     def flush_shares(self) -> None:
         """Send what waits for its subscriptions with options, before its time."""

@@ -194,6 +194,8 @@ class Serving:
     def count_drop(self, name: str, reason: str) -> None:
         """Middleware has dropped an event."""
         self._dropped[name, reason] += 1
+        if self.meter is not None:
+            self.meter.event(name).unqueued += 1
 
     async def caught_up(self, behind: Sequence[Session]) -> None:
         """Wait for these, as long as they go on reading."""

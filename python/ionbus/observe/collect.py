@@ -82,7 +82,7 @@ def _events(metrics: Metrics, meter: Meter, serving: Serving, sessions: list[Ses
                 size = event.published_bytes[source]
                 metrics.add("ionbus_event_bytes_total", size, event=name, source=source)
         metrics.add("ionbus_events_queued_total", event.queued, event=name)
-        delivered = event.queued - dropped.get(name, 0) - on_their_way[name]
+        delivered = event.queued + event.unqueued - dropped.get(name, 0) - on_their_way[name]
         metrics.add("ionbus_events_delivered_total", max(0, delivered), event=name)
         for code, count in event.refused.copy().items():
             metrics.add("ionbus_events_refused_total", count, event=name, code=code)

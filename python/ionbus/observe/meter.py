@@ -45,18 +45,30 @@ class EventMeter:
         published: how often, by who published it.
         published_bytes: the payloads' bytes.
         queued: for a session.
+        unqueued: dropped before that: by middleware, or while a subscription with options kept it.
         refused: a client's, by code.
         failures: of listeners, and how many there were at the mark before the last.
         took: nanoseconds that a listener took.
         waited: nanoseconds from arrival to a listener's start.
     """
 
-    __slots__ = ("failures", "mark", "published", "published_bytes", "queued", "refused", "took", "waited")
+    __slots__ = (
+        "failures",
+        "mark",
+        "published",
+        "published_bytes",
+        "queued",
+        "refused",
+        "took",
+        "unqueued",
+        "waited",
+    )
 
     def __init__(self) -> None:
         self.published: dict[Source, int] = {"broker": 0, "client": 0}
         self.published_bytes: dict[Source, int] = {"broker": 0, "client": 0}
         self.queued = 0
+        self.unqueued = 0
         self.refused: Counter[str] = Counter()
         self.failures = 0
         self.took = Histogram()
