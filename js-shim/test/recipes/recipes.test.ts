@@ -1,11 +1,13 @@
 // @vitest-environment happy-dom
-/** What docs/react.md gives for Vue and Svelte, with the real ones, is what is tested here. */
+/** What docs/react.md gives for Vue and Svelte and docs/aggregation.md for RxJS, with the real ones, is what is tested here. */
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { call, event } from "ionbus";
 import { type FakeBroker, fakeBroker } from "ionbus/testing";
+import { map, pairwise } from "rxjs";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createApp, h } from "vue";
+import { observe } from "./rxjs.js";
 import { latest } from "./svelte.js";
 import { useLatest } from "./vue.js";
 
@@ -26,11 +28,35 @@ beforeEach(() => {
 });
 afterEach(() => broker.close());
 
-it.each(["vue", "svelte"])("the page has the recipe for %s as it is", async (name) => {
-  const page = await readFile(path.join(import.meta.dirname, "../../../docs/react.md"), "utf8");
+it.each([
+  ["vue", "react"],
+  ["svelte", "react"],
+  ["rxjs", "aggregation"],
+])("the page has the recipe for %s as it is", async (name, where) => {
+  const page = await readFile(path.join(import.meta.dirname, `../../../docs/${where}.md`), "utf8");
   const recipe = await readFile(path.join(import.meta.dirname, `${name}.ts`), "utf8");
   expect(page).toContain(`\`\`\`ts\n${recipe}\`\`\``);
   expect(recipe.trim().split("\n").length).toBeLessThanOrEqual(13);
+});
+
+describe("RxJS", () => {
+  it("observes an event until it is unsubscribed from", async () => {
+    const seen: number[][] = [];
+    const observed = observe(broker.bus, Conductor.finished, { where: ["files", ">", 1] });
+    const subscription = observed
+      .pipe(
+        map(({ files }) => files),
+        pairwise(),
+      )
+      .subscribe((pair) => seen.push(pair));
+    await broker.bus.call(Conductor.ping);
+    for (const files of [1, 2, 3]) await broker.emit(Conductor.finished, { files });
+    await vi.waitFor(() => expect(seen).toEqual([[2, 3]]));
+    subscription.unsubscribe();
+    await broker.emit(Conductor.finished, { files: 4 });
+    await broker.bus.call(Conductor.ping);
+    expect(seen).toHaveLength(1);
+  });
 });
 
 describe("Vue", () => {
