@@ -41,7 +41,6 @@ from ionbus.errors import (
     TooLarge as TooLarge,
     Unauthenticated as Unauthenticated,
 )
-from ionbus.events.subscription import Subscription as Subscription
 from ionbus.generated.states import ConnectionState as ConnectionState
 from ionbus.types import Int64 as Int64, UInt64 as UInt64
 
@@ -59,6 +58,7 @@ if _TYPE_CHECKING:
     from ionbus.events.emitter import Emitter as Emitter
     from ionbus.events.failures import ListenerFailure as ListenerFailure
     from ionbus.events.recorded import not_ as not_, one_of as one_of
+    from ionbus.events.subscription import Subscription as Subscription
 
 _LATER = {
     "BrokerExit": "ionbus.channels.child_process",
@@ -70,6 +70,7 @@ _LATER = {
     "LaunchedBroker": "ionbus.channels.supervisor",
     "ListenerFailure": "ionbus.events.failures",
     "RestartPolicy": "ionbus.channels.health",
+    "Subscription": "ionbus.events.subscription",
     "connect": "ionbus.client.client",
     "not_": "ionbus.events.recorded",
     "one_of": "ionbus.events.recorded",

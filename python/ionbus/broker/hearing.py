@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from typing_extensions import TypeVar
 
@@ -12,9 +12,11 @@ from ionbus.contract.members import Event
 from ionbus.contract.received import Received
 from ionbus.dispatch.handlers import EventListener, FromClients, Handlers
 from ionbus.dispatch.signatures import Signature
-from ionbus.events.emitter import Emitter
 from ionbus.events.names import wanted
-from ionbus.events.reader import LIMIT, Overflow, Reader
+
+if TYPE_CHECKING:  # most brokers need none, and it takes milliseconds to import
+    from ionbus.events.emitter import Emitter
+    from ionbus.events.reader import Overflow, Reader
 
 P = TypeVar("P")
 
@@ -38,6 +40,8 @@ class Hearing(Handlers):
         goes to no client.
         """
         if self._emitter is None:
+            from ionbus.events.emitter import Emitter  # noqa: PLC0415 - see above
+
             self._emitter = emitter = Emitter(*self.contracts)
             for event in self.published:
                 self.add_listener(_forwarding(event, emitter))
@@ -51,7 +55,7 @@ class Hearing(Handlers):
     def events(
         self, what: str | type[Contract], *, limit: int = ..., overflow: Overflow = ...
     ) -> Reader[Received[object]]: ...
-    def events(self, what: Any, *, limit: int = LIMIT, overflow: Overflow = "wait") -> Reader[Any]:
+    def events(self, what: Any, *, limit: int = 1_000, overflow: Overflow = "wait") -> Reader[Any]:
         """Take the events of clients one at a time: `async with broker.events(...) as events: async for event in events`.
 
         Args:

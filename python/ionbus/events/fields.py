@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
-from difflib import get_close_matches
 from typing import Any, Final
 from uuid import UUID
 
@@ -263,6 +262,8 @@ def _unknown(where: str, path: tuple[str, ...], name: str, known: list[str], kin
     owner = ".".join(path) or "the payload"
     if not known:
         return f"{where}: {owner} is {_named(kinds)} and has no field {name!r}"
+    from difflib import get_close_matches  # noqa: PLC0415 - few ever mistype
+
     near = get_close_matches(name, known, 1)
     meant = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known[:10])}"
     return f"{where}: {owner} has no field {name!r}; {meant}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from typing import Any, Final, NamedTuple
 
 from ionbus.contract.contract import Contract, is_contract
@@ -116,6 +115,8 @@ def nearest(pattern: str, names: Iterable[str]) -> str | None:
         shaped = _in_shape(name.split("."), segments)
         if shaped is not None and shaped != pattern:
             candidates[shaped] = None
+    from difflib import get_close_matches  # noqa: PLC0415 - few ever mistype
+
     found = get_close_matches(pattern, candidates, n=1, cutoff=0.7)
     return found[0] if found else None
 

@@ -6,7 +6,6 @@ The function is called once, with a stand-in for the payload that writes down wh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any, Final, NoReturn, TypeVar, cast
 
 from ionbus.contract.payload import Payload
@@ -183,6 +182,8 @@ class _Schemas:
             known |= fields.keys()
         if is_open:
             return name, _Schemas([])
+        from difflib import get_close_matches  # noqa: PLC0415 - few ever mistype
+
         near = get_close_matches(name, known, 1)
         meant = f"; did you mean {near[0]!r}?" if near else ""
         raise FilterProblem(f"{path or 'the payload'} has no field {name!r}{meant}")
