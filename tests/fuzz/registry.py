@@ -9,7 +9,7 @@ from fuzz.driver import Target
 
 NAMES: Final = (
     *("payload", "values", "forms", "frames", "messages", "records", "hello", "session", "connection"),
-    *("dispatch", "client", "websocket", "websocket_client", "description", "asyncapi"),
+    *("dispatch", "client", "websocket", "websocket_client", "description", "filters", "asyncapi"),
 )
 """In the order of the layers, from the wire upwards."""
 

@@ -264,6 +264,9 @@ class EventShare:
         Raises:
             InvalidPayload: it holds what cannot travel.
         """
+        passes = self._reading.passes
+        if passes is not None and not passes(outgoing):  # most that is emitted may be nothing to it
+            return False
         self._is_behind, self._is_giving = False, True
         try:
             self._timed.add(outgoing)
