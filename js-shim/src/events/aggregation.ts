@@ -3,7 +3,7 @@
  *
  * Values pass four stations in this order, each where it is asked for: `where`, `everyMs`, `distinct`, `batch`. Nothing here has a
  * clock, or knows what a value is: times go in and the next deadline comes out, in milliseconds. The broker runs the twin of this;
- * here it is for an emitter of this program and for the fake broker.
+ * here it is for the fake broker.
  */
 
 /** What is asked for, as an aggregate needs it. */

@@ -1,8 +1,7 @@
 /**
  * Filters over payloads, as plain data (docs/aggregation.md, docs/protocol.md, section 5.2).
  *
- * The broker fits a filter to the event's schema and applies it. `predicate` is for an emitter of this program and for the fake broker:
- * it says the same of the same data, and knows no schema.
+ * The broker fits a filter to the event's schema and applies it. `predicate` is for the fake broker: it says the same of the same data, and knows no schema.
  */
 
 import { Decimal } from "../wire/decimal.js";
