@@ -1,12 +1,13 @@
 /**
  * Filters over payloads, as plain data (docs/aggregation.md, docs/protocol.md, section 5.2).
  *
- * The broker fits a filter to the event's schema and applies it. `predicate` is for the fake broker: it says the same of the same data, and knows no schema.
+ * The broker fits a filter to the event's schema and applies it. `predicate` is for the fake broker: it says the same of the same data, but knows
+ * no schema: it fits a value to what it is compared with.
  */
 
 import { Decimal } from "../wire/decimal.js";
 import { DateTime, Duration, PlainDate, PlainTime } from "../wire/times.js";
-import type { Uuid } from "../wire/uuid.js";
+import { Uuid } from "../wire/uuid.js";
 
 type Dated = DateTime | PlainDate | PlainTime;
 /** What a field is compared with. */
@@ -107,7 +108,8 @@ export function valueAt(path: string): (payload: unknown) => unknown {
   return (payload) => {
     let value: unknown = payload;
     for (const name of names) {
-      if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) return null;
+      if (typeof value !== "object" || value === null || Array.isArray(value)) return null;
+      if (!Object.hasOwn(value, name)) return null;
       value = Reflect.get(value, name);
     }
     return value ?? null;
@@ -122,11 +124,11 @@ function comparison(path: unknown, op: unknown, value: unknown): (payload: unkno
     if (!Array.isArray(value)) throw new TypeError("where: `in` takes a list of values");
     return (payload) => {
       const found = find(payload);
-      return value.some((each) => isSame(found, each));
+      return value.some((each) => isEqual(found, each));
     };
   }
-  if (op === "==") return (payload) => isSame(find(payload), value);
-  if (op === "!=") return (payload) => !isSame(find(payload), value);
+  if (op === "==") return (payload) => isEqual(find(payload), value);
+  if (op === "!=") return (payload) => !isEqual(find(payload), value);
   const test = ORDERS[String(op)];
   if (test === undefined)
     throw new TypeError(`where: ${String(op)} is no operator; one of == != < <= > >= in`);
@@ -145,33 +147,73 @@ const ORDERS: Readonly<Record<string, ((one: Ordered, other: Ordered) => boolean
   ">=": (one, other) => one >= other,
 };
 
-/** Two values as what can be compared: numbers, or texts; undefined where they are of two kinds. */
-function comparable(one: unknown, other: unknown): readonly [Ordered | undefined, Ordered | undefined] {
-  const [first, second] = [ordered(one), ordered(other)];
-  return (typeof first === "string") === (typeof second === "string")
-    ? [first, second]
-    : [undefined, undefined];
+/** Whether a field holds a filter's value: numbers, instants and the like by what they say, not by how they are written. */
+function isEqual(found: unknown, value: unknown): boolean {
+  const [one, other] = comparable(found, value);
+  if (one === undefined || other === undefined) return isSame(found, fitted(found, value));
+  return one <= other && one >= other; // a bigint and a number too
+}
+
+/** A field and a filter's value as what can be compared: numbers, or texts; undefined where they are of two kinds. */
+function comparable(found: unknown, value: unknown): readonly [Ordered | undefined, Ordered | undefined] {
+  const wanted = fitted(found, value);
+  const [one, other] = [ordered(found), ordered(wanted)];
+  return kindOf(found) === kindOf(wanted) ? [one, other] : [undefined, undefined];
+}
+
+/** Only values of one kind are compared. */
+function kindOf(value: unknown): unknown {
+  if (typeof value === "bigint") return "number";
+  if (value instanceof DateTime) return value.hasOffset;
+  return typeof value === "object" && value !== null ? Object.getPrototypeOf(value) : typeof value;
+}
+
+/** A filter's value as the broker fits it to a field that holds this: text to a date, seconds to a duration. */
+function fitted(found: unknown, value: unknown): unknown {
+  try {
+    if (found instanceof Duration && typeof value === "number")
+      return Duration.fromMilliseconds(value * 1_000);
+    if (found instanceof Decimal && (typeof value === "number" || typeof value === "bigint"))
+      return new Decimal(value);
+    if (typeof value === "string")
+      for (const Kind of [DateTime, PlainDate, PlainTime, Decimal, Uuid])
+        if (found instanceof Kind) return new Kind(value);
+  } catch {} // it is none
+  return value;
 }
 
 function ordered(value: unknown): Ordered | undefined {
   if (typeof value === "number" || typeof value === "bigint" || typeof value === "string") return value;
   if (value instanceof Duration) return value.microseconds;
-  if (value instanceof Decimal) return Number(String(value));
-  return value instanceof DateTime || value instanceof PlainDate || value instanceof PlainTime
-    ? String(value)
-    : undefined;
+  if (value instanceof Decimal) return value.toNumber();
+  if (value instanceof DateTime) return microsecondsOf(value);
+  return value instanceof PlainDate || value instanceof PlainTime ? String(value) : undefined;
+}
+
+/** Since 1970; a time without an offset is compared with its like alone. */
+function microsecondsOf(at: DateTime): number {
+  const text = String(at);
+  const inMilliseconds = Date.parse(at.hasOffset ? text : `${text}Z`);
+  return Math.floor(inMilliseconds) * 1_000 + Number(/\.\d{3}(\d{3})/.exec(text)?.[1] ?? 0);
 }
 
 /** Whether two values are the same, whatever is in them. */
 export function isSame(one: unknown, other: unknown): boolean {
   if (one === other) return true;
-  if (typeof one === "bigint" && typeof other === "number") return one === BigInt(other);
+  if (typeof one === "bigint" || typeof other === "bigint") return isSameNumber(one, other);
   if (typeof one !== "object" || typeof other !== "object" || one === null || other === null) return false;
+  if (Object.getPrototypeOf(one) !== Object.getPrototypeOf(other)) return false;
+  if (one instanceof Map || one instanceof Set) return isSame([...one], [...(other as typeof one)]);
   const names = Object.keys(one);
   return (
-    Object.getPrototypeOf(one) === Object.getPrototypeOf(other) &&
     names.length === Object.keys(other).length &&
     names.every((name) => isSame(Reflect.get(one, name), Reflect.get(other, name))) &&
     (names.length > 0 || String(one) === String(other))
   );
+}
+
+/** A bigint and a number that say the same. */
+function isSameNumber(one: unknown, other: unknown): boolean {
+  const are = [one, other].every((each) => typeof each === "number" || typeof each === "bigint");
+  return are && (one as number) <= (other as number) && (one as number) >= (other as number);
 }

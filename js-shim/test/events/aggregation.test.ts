@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { Aggregate } from "../../src/events/aggregation.js";
 import { type Filter, isSame, predicate, valueAt } from "../../src/events/filters.js";
 import { Decimal } from "../../src/wire/decimal.js";
-import { DateTime, Duration } from "../../src/wire/times.js";
+import { DateTime, Duration, PlainDate } from "../../src/wire/times.js";
 import { Uuid } from "../../src/wire/uuid.js";
 
 function load<Rows>(name: string): Rows {
@@ -93,6 +93,43 @@ describe("filters", () => {
     expect(passes(["value", "==", 3], 3n)).toBe(true);
     expect(passes(["value", "==", new Uint8Array([1])], new Uint8Array([1]))).toBe(true);
     expect(passes(["value", "==", new Uint8Array([1])], new Uint8Array([2]))).toBe(false);
+  });
+
+  test.each<[Filter, unknown, boolean]>([
+    [["value", "==", 1.5], 5n, false],
+    [["value", "==", 5n], 5, true],
+    [["value", "in", [1.5, 5]], 5n, true],
+    [["value", "==", "2026-01-02T00:00:00Z"], new DateTime("2026-01-02T01:00:00+01:00"), true],
+    [["value", ">", "2026-01-02T00:00:00Z"], new DateTime("2026-01-02T00:30:00+01:00"), false],
+    [["value", ">", "2026-01-02T00:00:00.000001Z"], new DateTime("2026-01-02T00:00:00.000002Z"), true],
+    [["value", ">", "2026-01-02T00:00:00"], new DateTime("2026-01-03T00:00:00Z"), false],
+    [["value", ">", "2026-01-02T00:00:00"], new DateTime("2026-01-02T00:00:01"), true],
+    [["value", "<", "2026-01-02"], new PlainDate("2026-01-01"), true],
+    [["value", "==", "10.0"], new Decimal("10.00"), true],
+    [["value", ">", "9"], new Decimal("10"), true],
+    [["value", "==", 10], new Decimal("10.00"), true],
+    [["value", ">", 5], new Duration(1_000_000), false],
+    [["value", "<=", 1.5], new Duration(1_500_000), true],
+    [
+      ["value", "==", "00000000-0000-0000-0000-00000000000A"],
+      new Uuid("00000000-0000-0000-0000-00000000000a"),
+      true,
+    ],
+    [["value", ">", "soon"], new DateTime("2026-01-02T00:00:00Z"), false],
+    [["value.length", ">", 1], [1, 2, 3], false],
+    [["value", "==", Number.NaN], Number.NaN, false],
+    [["value", "<", 2], true, false],
+  ])(
+    "a value is fitted to what it is compared with, as the broker does by the schema: %#",
+    (filter, value, passes) => expect(predicate(filter)({ value })).toBe(passes),
+  );
+
+  test("what differs in a map or a set is not the same", () => {
+    expect(isSame(new Map([["a", 1]]), new Map([["a", 2]]))).toBe(false);
+    expect(isSame(new Map([["a", 1]]), new Map([["a", 1]]))).toBe(true);
+    expect(isSame(new Set([1]), new Set([2]))).toBe(false);
+    expect(isSame({ n: 5 }, { n: 5n })).toBe(true);
+    expect(isSame(5n, "5")).toBe(false);
   });
 
   test.each([null, {}, { all: [] }, { none: [] }, ["a", "=>", 1], ["a", "in", 1], [1, "==", 1], "a > 1"])(
