@@ -269,6 +269,77 @@ async def test_a_cancelled_emit_waits_no_more_and_its_listeners_run_on() -> None
     assert log == ["1"]
 
 
+async def test_a_cancellation_that_nobody_asked_for_is_a_failure_like_others() -> None:
+    failures, heard = list[ListenerFailure](), list[str]()
+    emitter = Emitter(Site, on_error=failures.append)
+
+    async def wait_for_what_is_cancelled(_: str) -> None:
+        waited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waited.cancel()
+        await waited
+
+    def look_at_what_is_cancelled(_: str) -> None:
+        raise asyncio.CancelledError
+
+    emitter.on(Site.said, look_at_what_is_cancelled)
+    emitter.on(Site.said, wait_for_what_is_cancelled)
+    emitter.on(Site.said, heard.append)
+    await emitter.emit(Site.said, "1")
+    assert heard == ["1"]
+    assert [(each.listener, type(each.error)) for each in failures] == [
+        ("look_at_what_is_cancelled", asyncio.CancelledError),
+        ("wait_for_what_is_cancelled", asyncio.CancelledError),
+    ]
+
+
+async def test_what_the_emitter_cancels_is_no_failure() -> None:
+    failures = list[ListenerFailure]()
+
+    async def wait(_: str) -> None:
+        await asyncio.Event().wait()
+
+    async def fail() -> None:
+        async with Emitter(Site, on_error=failures.append) as emitter:
+            emitter.on(Site.said, wait)
+            emitter.emit_nowait(Site.said, "1")
+            await asyncio.sleep(0)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        await fail()
+    assert failures == []
+
+
+async def test_giving_up_to_wait_leaves_no_error_that_nobody_takes() -> None:
+    told = list[dict[str, Any]]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    emitter = Emitter(Site)
+    waiting = asyncio.create_task(emitter.wait_for(Site.said))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    del waiting
+    gc.collect()
+    assert told == []
+    assert emitter.subscriptions() == []
+
+
+async def test_where_may_emit_what_is_waited_for() -> None:
+    failures = list[ListenerFailure]()
+    emitter = Emitter(Site, on_error=failures.append)
+
+    def where(text: str) -> bool:
+        if text == "1":
+            emitter.emit_nowait(Site.said, "2")
+        return True
+
+    waiting = asyncio.create_task(emitter.wait_for(Site.said, where))
+    await asyncio.sleep(0)
+    await emitter.emit(Site.said, "1")
+    assert await waiting == "2"
+    assert failures == []
+
+
 async def test_a_block_that_fails_cancels_what_is_under_way() -> None:
     ended: list[str] = []
 

@@ -381,7 +381,7 @@ class Emitter:
                 else:
                     try:
                         result = call(given)
-                    except Exception as error:  # noqa: BLE001 - whatever the user's function raises
+                    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever the user's function raises
                         self._registry.failed(subscription, given, error)
                         continue
                     if result is not None:

@@ -36,9 +36,10 @@ async def next_event(
         try:
             is_it = where is None or where(value)
         except Exception as error:  # noqa: BLE001 - whatever the user's function raises
-            came.set_exception(error)
+            if not came.done():
+                came.set_exception(error)
         else:
-            if not is_it:
+            if not is_it or came.done():  # `where` may have emitted another
                 return
             came.set_result(value)
         subscription.close()
@@ -49,8 +50,10 @@ async def next_event(
 
     with subscribe(hear) as subscription:
         subscription.on_close(ended)
-        done, _ = await asyncio.wait([came], timeout=timeout)
-        if not done:
-            came.cancel()
-            raise TimeoutError(f"{pattern}: no such event within {timeout:g} s")
-        return came.result()
+        try:
+            done, _ = await asyncio.wait([came], timeout=timeout)
+            if not done:
+                raise TimeoutError(f"{pattern}: no such event within {timeout:g} s")
+            return came.result()
+        finally:
+            came.cancel()  # nobody is there to be told of an error any more

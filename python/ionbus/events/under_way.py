@@ -142,6 +142,8 @@ class UnderWay:
 
     def _ended(self, run: _Run, task: asyncio.Future[Any]) -> None:
         error = None if task.cancelled() else task.exception()
+        if run.subscription.is_async and _was_its_own(task):
+            error = asyncio.CancelledError("what the listener waited for was cancelled")
         if self._runs.pop(task, None) is None:
             self._given_up.discard(task)
             return
@@ -164,3 +166,8 @@ class UnderWay:
         run.passage.ended()
         if not self._runs:
             wake(self._waiters)
+
+
+def _was_its_own(task: asyncio.Future[Any]) -> bool:
+    """Whether a task ended by a cancellation that nobody asked it for: of what it waited for."""
+    return task.cancelled() and isinstance(task, asyncio.Task) and not task.cancelling()
