@@ -325,7 +325,11 @@ export class Emitter {
         if (!isOver) this.#fail(place, name, payload, error);
         end();
       };
-      result.then(end, fail);
+      try {
+        result.then(end, fail);
+      } catch (error) {
+        fail(error);
+      }
       if (listenerTimeoutMs !== undefined) {
         const text = `a listener has not ended within ${listenerTimeoutMs / 1_000} s`;
         timer = startTimer(() => fail(timeoutError(text)), listenerTimeoutMs);

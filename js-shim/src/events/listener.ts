@@ -60,6 +60,7 @@ export function add<Each extends Listener>(
   });
   listener.close = subscription.close;
   unbind = bind(listener, options);
+  if (!listener.isOpen) unbind(); // one of them was over already: the others are to keep nothing
   const { call } = listener;
   if (isOnce) {
     listener.call = (value) => {

@@ -81,7 +81,10 @@ export class Reader<Item> implements EventReader<Item> {
   /** Nothing more comes: the emitter is closed, or the subscription. */
   end(): void {
     this.#isOver = true;
-    for (let late = this.#late.shift(); late !== undefined; late = this.#late.shift()) late.resolve();
+    for (let late = this.#late.shift(); late !== undefined; late = this.#late.shift()) {
+      this.#items.push(late.item);
+      late.resolve();
+    }
     for (let each = this.#waiters.shift(); each !== undefined; each = this.#waiters.shift())
       each.resolve({ done: true, value: undefined });
   }
@@ -105,9 +108,9 @@ export class Reader<Item> implements EventReader<Item> {
   }
 
   close(): void {
+    this.subscription?.close(); // before that: what waited for room comes to the others then
     while (this.#items.length > 0) this.#items.shift();
     this.#failure = undefined;
-    this.subscription?.close();
   }
 
   return(): Promise<IteratorResult<Item>> {
