@@ -346,6 +346,38 @@ async def test_circuit_breaker_drops_events_and_counts_streams_that_break(clock:
     assert await outcome(guarded, message("event"), Inside(None)) == "circuit_open"
 
 
+async def test_circuit_breaker_opens_after_streams_that_fail_at_their_first_item(clock: FakeClock) -> None:
+    guarded = circuit_breaker(2, reset=10.0)
+
+    async def breaks() -> AsyncIterator[str]:
+        for item in list[str]():
+            yield item
+        raise OSError("down")
+
+    async def read(inside: Any) -> list[Any]:
+        return [item async for item in await pass_through([guarded], message("stream"), Inside(inside))]
+
+    async def gives() -> AsyncIterator[str]:
+        yield "0"
+        yield "1"
+
+    for _ in range(2):
+        with pytest.raises(OSError, match="down"):
+            await read(breaks)
+    with pytest.raises(CircuitOpen):
+        await read(gives)
+    await clock.advance(10.1)
+    trial = await pass_through([guarded], message("stream"), Inside(gives))
+    with pytest.raises(CircuitOpen):
+        await read(gives)  # how the trial goes is not known yet
+    assert await anext(trial) == "0"
+    assert await read(gives) == ["0", "1"]
+    await trial.aclose()
+    with pytest.raises(OSError, match="down"):
+        await read(breaks)
+    assert await read(gives) == ["0", "1"]  # one failure of two
+
+
 # deduplicate
 
 

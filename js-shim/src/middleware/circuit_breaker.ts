@@ -41,6 +41,12 @@ class Breaker {
     this.#isTried = this.#openedAt !== undefined;
   }
 
+  /** It gives something, so that others may pass; how it ends is not known yet. */
+  begun(): void {
+    this.#openedAt = undefined;
+    this.#isTried = false;
+  }
+
   succeeded(): void {
     this.#failed = 0;
     this.#openedAt = undefined;
@@ -64,7 +70,8 @@ class Breaker {
  * Let nothing of a member pass for a while once it has failed so often on end; each member has a circuit of its own.
  *
  * While it is open requests fail with `CircuitOpen` (code `circuit_open`, `retryAfterMs`), and events are dropped by the reason
- * `circuit_open`. After `resetMs` one message passes: it closes the circuit, or opens it anew.
+ * `circuit_open`. After `resetMs` one message passes: it closes the circuit, or opens it anew. A stream goes well when it ends, or is
+ * left after an item; with its first one it lets others pass.
  *
  * @throws TypeError a number is not more than 0.
  */
@@ -99,15 +106,32 @@ export function circuitBreaker(options: CircuitBreakerOptions = {}): Middleware 
     };
     try {
       const result = await next(message);
+      if (kind === "stream") return watched(result, breaker, failed);
       if (result instanceof Dropped) breaker.givenUp();
       else breaker.succeeded();
-      if (kind !== "stream") return result;
-      return passing(result, (_, ending) => {
-        if (ending.how === "failed") failed(ending.error);
-      });
+      return result;
     } catch (error) {
       failed(error);
       throw error;
     }
   });
+}
+
+/** A stream's items, as they tell how it goes: most that fail do so at their first. */
+function watched<Answer>(items: Answer, breaker: Breaker, failed: (error: unknown) => void): Answer {
+  let hasBegun = false;
+  return passing(
+    items,
+    (count, ending) => {
+      if (ending.how === "failed") failed(ending.error);
+      else if (ending.how === "ended" || count > 0) breaker.succeeded();
+      else breaker.givenUp();
+    },
+    async (coming) => {
+      const step = await coming;
+      if (!hasBegun) breaker.begun();
+      hasBegun = true;
+      return step;
+    },
+  );
 }

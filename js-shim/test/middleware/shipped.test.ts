@@ -238,6 +238,31 @@ describe("circuitBreaker", () => {
     expect(await pass(guarded, end)).toEqual({ n: 5 });
   });
 
+  it("opens after streams that fail at their first item", async () => {
+    const guarded = circuitBreaker({ failures: 2, resetMs: 1_000 });
+    async function* items(count: number, isBroken: boolean) {
+      for (let index = 0; index < count; index++) yield index;
+      if (isBroken) throw new Error("down");
+    }
+    const open = async (count: number, isBroken = false) =>
+      (await pass(guarded, async () => items(count, isBroken), { kind: "stream" })) as AsyncGenerator<number>;
+    const read = async (stream: AsyncGenerator<number>) => {
+      const read: number[] = [];
+      for await (const item of stream) read.push(item);
+      return read;
+    };
+    for (let round = 0; round < 2; round++) await expect(read(await open(0, true))).rejects.toThrow("down");
+    await expect(open(2)).rejects.toThrow(CircuitOpen);
+    await vi.advanceTimersByTimeAsync(1_000);
+    const trial = await open(2);
+    await expect(open(2)).rejects.toThrow(CircuitOpen); // how the trial goes is not known yet
+    expect(await trial.next()).toEqual({ done: false, value: 0 });
+    expect(await read(await open(2))).toEqual([0, 1]);
+    await trial.return(undefined);
+    await expect(read(await open(0, true))).rejects.toThrow("down");
+    expect(await read(await open(2))).toEqual([0, 1]); // one failure of two
+  });
+
   it("does not count what is an answer, if only by an error", async () => {
     const guarded = circuitBreaker({ failures: 1 });
     await expect(pass(guarded, failing(1, new NotAllowed("no")))).rejects.toThrow(NotAllowed);

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from math import isfinite
 from typing import Any, Final
 
@@ -41,6 +41,11 @@ class Breaker:
         """Something passes: the trial, if it is open."""
         self._is_tried = self._opened_at is not None
 
+    def begun(self) -> None:
+        """It gives something, so that others may pass; how it ends is not known yet."""
+        self._opened_at = None
+        self._is_tried = False
+
     def succeeded(self) -> None:
         """It went well."""
         self._failed = 0
@@ -68,7 +73,8 @@ def circuit_breaker(
     """Let nothing of a member pass for a while once it has failed so often on end; each member has a circuit of its own.
 
     While it is open requests fail with `CircuitOpen` (code `circuit_open`, `retry_after`), and events are dropped by the reason
-    `circuit_open`. After `reset` seconds one message passes: it closes the circuit, or opens it anew.
+    `circuit_open`. After `reset` seconds one message passes: it closes the circuit, or opens it anew. A stream goes well when it ends, or is
+    left after an item; with its first one it lets others pass.
 
     Args:
         failures: on end that open it.
@@ -114,8 +120,7 @@ def circuit_breaker(
             failed(error)
             raise
         if message.kind == "stream":
-            breaker.succeeded()
-            return Passing(result, lambda _, error: None if error is None else failed(error))
+            return _watched(result, breaker, failed)
         if isinstance(result, Dropped):
             breaker.given_up()
         else:
@@ -124,3 +129,26 @@ def circuit_breaker(
 
     guarded.__qualname__ = "circuit_breaker"
     return guarded
+
+
+def _watched(
+    items: AsyncIterable[Any], breaker: Breaker, failed: Callable[[BaseException], object]
+) -> AsyncIterable[Any]:
+    """A stream's items, as they tell how it goes: most that fail do so at their first."""
+    has_begun = False
+
+    async def step(coming: Awaitable[Any]) -> Any:
+        nonlocal has_begun
+        item = await coming
+        if not has_begun:
+            has_begun = True
+            breaker.begun()
+        return item
+
+    def over(count: int, error: BaseException | None) -> None:
+        if error is None or (count > 0 and isinstance(error, GeneratorExit)):
+            breaker.succeeded()
+        else:
+            failed(error)
+
+    return Passing(items, over, step)
