@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from hypothesis import given, settings, strategies as st
 
 from ionbus.events.aggregation import Aggregate, Bounds, Reading
+from ionbus.events.filters import predicate, read_filter
 from ionbus.events.options import Aggregation
 
 Value = tuple[str, int]
@@ -192,3 +194,12 @@ def test_what_is_forgotten_is_counted() -> None:
         aggregate.add((key, 0), 1)
     assert aggregate.forgotten == 1
     assert aggregate.tick(100) == [[("b", 0)], [("c", 0)]]
+
+
+def test_a_signaling_nan_equals_nothing_and_breaks_nothing() -> None:
+    odd, other = {"value": Decimal("sNaN")}, {"value": Decimal("sNaN")}
+    assert not predicate(read_filter(["value", "==", 1]))(odd)
+    assert predicate(read_filter({"not": ["value", "in", [1, None]]}))(odd)
+    read: Reading[object] = Reading(passes=None, key=None, content=lambda value: value, size=lambda _: 10)
+    aggregate = Aggregate(Aggregation(is_distinct=True), read, ROOMY)
+    assert [len(aggregate.add(value, now)) for now, value in enumerate((odd, other))] == [1, 1]

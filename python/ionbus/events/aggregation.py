@@ -265,7 +265,10 @@ class Aggregate(Generic[T]):
 
     def _is_given(self, key: Hashable, value: T) -> bool:
         given = self._given.get(key)
-        return given is not None and given[0] == self._reading.content(value)
+        try:
+            return given is not None and bool(given[0] == self._reading.content(value))
+        except ArithmeticError:  # a signaling NaN somewhere in it, which equals nothing
+            return False
 
     def _remember(self, key: Hashable, value: T) -> None:
         """It is the last that was given; of what is forgotten, an equal one may be given again."""

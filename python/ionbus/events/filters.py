@@ -281,7 +281,12 @@ def _comparison(comparison: Compare) -> Predicate:
 
 def is_same(one: object, other: object) -> bool:
     """Whether two scalars are equal; True is not 1 here, as it is not on the wire."""
-    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+    if isinstance(one, bool) != isinstance(other, bool):
+        return False
+    try:
+        return bool(one == other)
+    except ArithmeticError:  # a signaling NaN, which equals nothing
+        return False
 
 
 def _is_among(found: object, values: tuple[object, ...]) -> bool:
