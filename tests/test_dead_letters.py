@@ -31,6 +31,7 @@ from ionbus.admin import Admin, CannotBeResent, DeadLetterQuery, LetterId, NoSuc
 from ionbus.broker.dead_letters import MAX_BYTES, MAX_PAYLOAD_BYTES, DeadLetter, DeadLetters
 from ionbus.channels.memory import MemoryListener
 from ionbus.generated.protocol import Limits
+from ionbus.middleware import Message
 from ionbus.wire import values
 from raw_client import Raw, hello
 from workshop import Pair, TooBig, Workshop, end_sessions, eventually, rig
@@ -329,6 +330,44 @@ async def test_an_event_at_which_a_listener_fails_is_kept_for_that_listener(
         await scene.letters.resend(letter)
     assert sorted(tried) == sorted(names * 2)
     assert (scene.heard, len(scene.letters)) == (names, 0)
+
+
+async def test_what_middleware_failed_at_is_heard_by_all_and_passes_no_middleware(scene: Scene) -> None:
+    passed: list[str] = []
+    others: list[str] = []
+
+    async def fails(message: Message[Any], next: Any) -> Any:
+        passed.append(message.name)
+        raise RuntimeError("not today")
+
+    scene.broker.use(fails, Shop.asked)
+    await scene.bus.on(Shop.asked, lambda item: others.append(item.name)).confirmed()
+    scene.publish(1, {"name": "tea"})
+    await eventually(lambda: len(scene.letters))
+    [letter] = scene.letters
+    assert (letter.reason, letter.listener, scene.heard, others) == ("failed", None, [], [])
+    await scene.letters.resend(letter)
+    await eventually(lambda: others == ["tea"])
+    assert (scene.heard, passed, len(scene.letters)) == (["tea"], ["shop.asked"], 0)
+
+
+async def test_one_that_is_being_sent_again_is_not_sent_twice(scene: Scene) -> None:
+    begun, gate = list[str](), asyncio.Event()
+
+    async def slowly(letter: DeadLetter, _: str | None) -> str:
+        begun.append(letter.name)
+        await gate.wait()
+        return "sold"
+
+    scene.letters.send_again = slowly
+    letter = kept(scene.letters, "shop.sell")
+    first = asyncio.create_task(scene.letters.resend(letter))
+    await eventually(lambda: begun)
+    with pytest.raises(CannotResend, match="is being sent again already"):
+        await scene.letters.resend(letter)
+    gate.set()
+    assert await first == "sold"
+    assert begun == ["shop.sell"]
 
 
 async def test_a_listener_that_is_gone_is_told(scene: Scene) -> None:

@@ -97,6 +97,7 @@ class DeadLetters:
         self._letters: dict[int, DeadLetter] = {}
         self._last = 0
         self._bytes = 0
+        self._sent_again: set[int] = set()  # right now
         self._watchers: Watchers[DeadLetter] = Watchers("dead letters")
         self.forgotten = 0
         """How many had to make room for newer ones."""
@@ -178,7 +179,7 @@ class DeadLetters:
             The answer of a call; None for an event.
 
         Raises:
-            CannotResend: there is no such letter, it was not kept whole, its session is over, …
+            CannotResend: there is no such letter, it was not kept whole, its session is over, it is being sent again already, …
             Exception: what refuses it again, or fails at it again; the letter stays, and tells of this error.
         """
         letter_id = letter.id if isinstance(letter, DeadLetter) else letter
@@ -189,6 +190,9 @@ class DeadLetters:
             )
         if self.send_again is None:
             raise CannotResend("the broker is not served")
+        if letter_id in self._sent_again:
+            raise CannotResend(f"dead letter {letter_id} is being sent again already")
+        self._sent_again.add(letter_id)
         try:
             answer = await self.send_again(found, session)
         except CannotResend:
@@ -198,6 +202,8 @@ class DeadLetters:
             if letter_id in self._letters:
                 self._letters[letter_id] = replace(found, code=code, error=text, resent=found.resent + 1)
             raise
+        finally:
+            self._sent_again.discard(letter_id)
         self.drop(letter_id)
         return answer
 

@@ -65,12 +65,13 @@ async def _hear_again(
     """Hand a client's event to what listens in the broker, and to other clients too where none has seen it."""
     value = event.payload.decode(payload)
     listeners = serving.listeners.get(letter.name, [])
-    if letter.reason == "failed":
+    has_been_heard = letter.listener is not None  # else middleware failed at it, before anybody had it
+    if letter.reason == "failed" and has_been_heard:
         listeners = [each for each in listeners if each.told_name == letter.listener]
         if not listeners:
             raise CannotResend(f"{letter.listener} does not listen to {letter.name} any more")
     _check_contexts(listeners, letter, session)
-    if letter.reason == "invalid":
+    if not has_been_heard:
         behind = serving.events.relay(event, value, payload, session)
         await serving.caught_up(behind)
     for listener in listeners:
