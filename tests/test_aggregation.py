@@ -358,6 +358,23 @@ async def test_closing_drops_what_waits_and_what_is_kept() -> None:
         assert session._subscribed.held_bytes == 0
 
 
+async def test_large_filters_are_counted_and_forgotten_with_their_subscriptions() -> None:
+    async with plant() as (broker, bus, clock):
+        (session,) = broker.sessions
+        serving = session._serving
+        for number in range(3):
+            names = [f"{number} {'x' * 1_000} {each}" for each in range(50)]
+            subscription = bus.on(Plant.step, print, where=["node", "in", names])
+            await subscription.confirmed()
+            assert session._subscribed.held_bytes > 50_000
+            subscription.close()
+            await clock.settle()
+            assert session._subscribed.held_bytes == 0
+        assert len(serving.events.questions._tests) == 0
+        await bus.on(Plant.step, print, where="percent > 1").confirmed()
+        assert len(serving.events.questions._tests) == 1
+
+
 async def test_keys_are_bounded() -> None:
     async with plant(max_latest_keys=10) as (broker, bus, clock):
         heard: list[str] = []

@@ -34,6 +34,8 @@ Question = Callable[[object], Any]
 
 MAX_KNOWN: Final = 1_000
 """Questions that are kept for whoever asks the same."""
+MAX_SHARED_FILTER: Final = 1_024
+"""Bytes of a filter that is: clients that ask for ever larger ones cannot fill the broker with what they asked for once."""
 
 
 class Outgoing:
@@ -125,9 +127,11 @@ class Questions:
         assert options.where is not None
         test = self._tests.get((event, options.where))
         if test is None:
+            test = predicate(fields.fitted(read_filter(options.filter)))
+            if len(options.where) > MAX_SHARED_FILTER:
+                return test
             if len(self._tests) >= MAX_KNOWN:
                 self._tests.clear()
-            test = predicate(fields.fitted(read_filter(options.filter)))
             self._tests[event, options.where] = test
         return test
 
@@ -179,8 +183,8 @@ class Share:
         self.may = may
         self.number = number
         self.options = options
-        self.held_bytes = 0
-        """What is kept for it."""
+        self.held_bytes = len(options.where or b"")
+        """What is kept for it, its filter included."""
         self._of: dict[str, EventShare | None] = {}
         matches = matcher(pattern)
         problem: FilterProblem | None = None
