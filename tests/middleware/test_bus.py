@@ -459,6 +459,40 @@ async def test_events_that_middleware_delays_keep_their_order_and_their_senders_
         await eventually(lambda: heard[3:] == [str(number) for number in range(20)])
 
 
+async def waits_for_what_is_cancelled(message: Message[Any], next: Any) -> Any:
+    if message.payload.startswith("lost"):
+        waited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waited.cancel()
+        await waited
+    return await next(message)
+
+
+async def test_events_whose_middleware_waits_for_what_is_cancelled_fail_alone() -> None:
+    broker, _ = served(Limits(credit_messages=4))
+    broker.use(waits_for_what_is_cancelled, Post.said)
+    async with pair(broker) as at:
+        heard: list[str] = []
+        other = await at.connect()
+        await other.bus.on(Post.said, heard.append).confirmed()
+        for number in range(20):  # more than there is credit for at a time
+            await at.bus.emit(Post.said, f"lost {number}")
+        await at.bus.emit(Post.said, "last")
+        await eventually(lambda: heard == ["last"])
+        assert [letter.reason for letter in broker.dead_letters] == ["failed"] * 20
+
+
+async def test_so_do_those_that_reach_a_client() -> None:
+    broker, _ = served()
+    async with pair(broker, limits=Limits(credit_messages=4)) as at:
+        heard: list[str] = []
+        at.bus.use(waits_for_what_is_cancelled, Post.news)
+        await at.bus.on(Post.news, heard.append).confirmed()
+        for number in range(20):
+            await broker.emit(Post.news, f"lost {number}")
+        await broker.emit(Post.news, "last")
+        await eventually(lambda: heard == ["last"])
+
+
 async def test_a_client_hears_in_order_what_its_middleware_delays() -> None:
     broker, _ = served()
     gate = asyncio.Event()

@@ -134,6 +134,10 @@ async def pass_event(
         value: as it arrived, validated.
         context: what is known about it.
         hand_on: given the value, `value` itself where nothing has replaced it, and the message.
+
+    Raises:
+        RuntimeError: what middleware waited for was cancelled, though this is not: those behind are to pass.
+        Exception: what middleware raises.
     """
     message: Message[Any] = Message("event", "inbound", name, member, value, context)
 
@@ -141,7 +145,13 @@ async def pass_event(
         given = passed.payload if member is None else checked(member.payload, passed.payload, value, name)
         hand_on(given, passed)
 
-    dropped = await pass_through(chain, message, end)
+    try:
+        dropped = await pass_through(chain, message, end)
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise RuntimeError(f"{name}: what middleware waited for was cancelled") from error
     return None if dropped is None else str(dropped.reason)
 
 
