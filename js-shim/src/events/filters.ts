@@ -183,11 +183,18 @@ function fitted(found: unknown, value: unknown): unknown {
 }
 
 function ordered(value: unknown): Ordered | undefined {
-  if (typeof value === "number" || typeof value === "bigint" || typeof value === "string") return value;
+  if (typeof value === "number" || typeof value === "bigint") return value;
+  if (typeof value === "string") return value.replace(/[\ud800-\uffff]/g, swapped);
   if (value instanceof Duration) return value.microseconds;
   if (value instanceof Decimal) return value.toNumber();
   if (value instanceof DateTime) return microsecondsOf(value);
   return value instanceof PlainDate || value instanceof PlainTime ? String(value) : undefined;
+}
+
+/** Text is compared by its characters, as Python does: those beyond U+FFFF, which JavaScript writes as two, come last. */
+function swapped(unit: string): string {
+  const code = unit.charCodeAt(0);
+  return String.fromCharCode(code < 0xe000 ? code + 0x2000 : code - 0x800);
 }
 
 /** Since 1970; a time without an offset is compared with its like alone. */

@@ -117,6 +117,8 @@ describe("filters", () => {
     ],
     [["value", ">", "soon"], new DateTime("2026-01-02T00:00:00Z"), false],
     [["value.length", ">", 1], [1, 2, 3], false],
+    [["value", "<", "\u{1f600}"], "\uff5e", true],
+    [["value", "==", "\u{1f600}"], "\u{1f600}", true],
     [["value", "==", Number.NaN], Number.NaN, false],
     [["value", "<", 2], true, false],
   ])(
