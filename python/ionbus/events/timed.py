@@ -22,7 +22,7 @@ class Timed(Generic[T]):
         hand: called with what goes out together, in a turn of the loop or where a value is added.
     """
 
-    __slots__ = ("_aggregate", "_due", "_hand", "_loop", "_timer")
+    __slots__ = ("_aggregate", "_due", "_hand", "_is_closed", "_loop", "_timer")
 
     def __init__(
         self, aggregate: Aggregate[T], loop: asyncio.AbstractEventLoop, hand: Callable[[list[T]], object]
@@ -32,6 +32,7 @@ class Timed(Generic[T]):
         self._hand = hand
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
+        self._is_closed = False
 
     @property
     def held_bytes(self) -> int:
@@ -65,7 +66,8 @@ class Timed(Generic[T]):
         self._hand_out(given)
 
     def close(self) -> None:
-        """Drop what waits."""
+        """Drop what waits. What is added afterwards is never given by time: what is under way may still add something."""
+        self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -82,7 +84,7 @@ class Timed(Generic[T]):
             self._timer.cancel()
             self._timer = None
         self._due = 0.0 if deadline is None else deadline
-        if deadline is not None:
+        if deadline is not None and not self._is_closed:
             self._timer = self._loop.call_at(deadline / 1000, self._time_out)
 
     def _time_out(self) -> None:
