@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging as std
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from inspect import getclosurevars
 from typing import Any
 
 import pytest
@@ -449,6 +450,17 @@ async def test_cache_keeps_no_errors_no_more_than_its_limit_and_nothing_that_is_
     for kind in ("call", "call"):
         await pass_through([cached], message(kind), inside)
     assert len(inside.got) == 6
+
+
+async def test_cache_keeps_no_requests_however_large(clock: FakeClock) -> None:
+    cached = cache(10.0)
+    for which in "aba":
+        inside = Inside(Order(id=which))
+        answer = await pass_through([cached], message("look", which * 1_000_000), inside)
+        assert answer.id == which
+    answers = getclosurevars(cached).nonlocals["answers"]
+    assert len(answers) == 2
+    assert all(len(repr(key)) < 1_000 for key in answers._values)
 
 
 # validation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 from ionbus.contract.members import Call
@@ -29,7 +30,7 @@ def cache(ttl: float, *, limit: int = 1_000) -> AnyMiddleware:
         member = message.member
         if not (isinstance(member, Call) and member.idempotent):
             return await next(message)
-        question = bytes(member.request.encode(message.payload))
+        question = sha256(bytes(member.request.encode(message.payload))).digest()  # a request may be large
         key = (message.direction, message.name, principal_of(message), question)
         known = answers.get(key, now())
         if known is not None:
