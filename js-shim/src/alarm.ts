@@ -3,12 +3,9 @@
  * data), so the timer is not moved when the deadline is: it fires once too early at most, and is then set anew.
  */
 
-import { now, startTimer, stopTimer } from "./time.js";
+import { LONGEST_DELAY_MS, now, startTimer, stopTimer } from "./time.js";
 
 export { now };
-
-/** The longest delay that a timer takes. */
-const MAX_DELAY_MS = 2 ** 31 - 1;
 
 export interface Alarm {
   /** See to it that `ring` is called at `deadline` (milliseconds of `now`) or earlier; infinity asks for nothing. */
@@ -34,7 +31,7 @@ export function createAlarm(ring: () => void): Alarm {
           ring();
         },
         // Timers take whole milliseconds; some cut off the rest, ring too early, and would be set anew without end.
-        Math.min(Math.ceil(Math.max(0, deadline - now())), MAX_DELAY_MS),
+        Math.min(Math.ceil(Math.max(0, deadline - now())), LONGEST_DELAY_MS),
       );
     },
     stop() {

@@ -36,6 +36,11 @@ export function listenerOf<Value>(listener: Value, where: string): Value {
   );
 }
 
+/** Whether it can be waited for. */
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && typeof Reflect.get(value, "then") === "function";
+}
+
 /** What somebody listens to: an event, all of a contract, or what a pattern matches. */
 export type What = AnyEvent | ContractNamespace | string;
 

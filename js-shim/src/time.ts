@@ -20,6 +20,9 @@ export let now: Time["now"] = () => performance.now();
 export let startTimer: Time["startTimer"] = (ring, delayMs) => setTimeout(ring, delayMs);
 export let stopTimer: Time["stopTimer"] = (timer) => clearTimeout(timer as ReturnType<typeof setTimeout>);
 
+/** The longest delay that a platform's timer takes; for a longer one it rings at once. */
+export const LONGEST_DELAY_MS = 2 ** 31 - 1;
+
 /** Take the time from somewhere else, from now on. */
 export function setTime(time: Time): void {
   ({ now, startTimer, stopTimer } = time);

@@ -448,8 +448,8 @@ export function createBus(route: Route, options: BusOptions = {}): Bus {
       member: AnyCall | AnyStream,
       handler: (request: never, context: HandlerContext) => unknown,
     ): Subscription {
-      const wanted = member?.kind === "stream" ? "stream" : "call";
-      const { kind, name, servedBy, raises, serve } = memberOf(member, wanted, "bus.handle");
+      const expected = member?.kind === "stream" ? "stream" : "call";
+      const { kind, name, servedBy, raises, serve } = memberOf(member, expected, "bus.handle");
       functionOf(handler, `bus.handle: ${name}`);
       if (servedBy !== "client")
         throw new NotAllowed(`${name}: is served by the broker; a client cannot handle it`);

@@ -1,5 +1,6 @@
 /** One session's events on their way to their listeners: started in order, and none waits for another. */
 
+import { isThenable } from "../checks.js";
 import { kept } from "../wire/kept.js";
 
 /** Something that is handed events. */
@@ -118,8 +119,4 @@ export function reportListenerError(name: string, error: unknown): void {
   const { reportError } = globalThis as { reportError?: (error: unknown) => void };
   if (reportError === undefined) console.error(`ionbus: a listener of ${name} failed:`, error);
   else reportError(error);
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null && typeof Reflect.get(value, "then") === "function";
 }

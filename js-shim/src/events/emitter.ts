@@ -4,15 +4,15 @@
  * docs/events.md says what it does, rule by rule; `schemas/cases/emitter.json` has a case for each, which Python runs too.
  */
 
-import { listenerOf, memberOf, type What, wanted } from "../checks.js";
+import { isThenable, listenerOf, memberOf, type What, wanted } from "../checks.js";
 import { refusal, type Validator, type Validators } from "../client/payloads.js";
 import type { AnyEvent, ContractNamespace, EventDescriptor, Source } from "../contract.js";
 import type { PayloadProblem } from "../errors.js";
-import { startTimer, stopTimer } from "../time.js";
+import { LONGEST_DELAY_MS, startTimer, stopTimer } from "../time.js";
 import { callSite, counted, written } from "./call_sites.js";
 import { nameOf, type OnError, report, summary } from "./failures.js";
 import type { ListenOptions } from "./lifetimes.js";
-import { add, closeAll, isThenable } from "./listener.js";
+import { add, closeAll } from "./listener.js";
 import type { Listen, PayloadArguments, Read } from "./listening.js";
 import { Names } from "./names.js";
 import { PatternTable } from "./patterns.js";
@@ -308,7 +308,7 @@ export class Emitter {
       if (what !== undefined) throw new TypeError(`a listener returned ${what}, which nobody runs`);
       return undefined;
     }
-    const { listenerTimeoutMs } = this.#options;
+    const { listenerTimeoutMs = Number.POSITIVE_INFINITY } = this.#options;
     place.running += 1;
     return new Promise<void>((resolve) => {
       let timer: unknown;
@@ -330,7 +330,7 @@ export class Emitter {
       } catch (error) {
         fail(error);
       }
-      if (listenerTimeoutMs !== undefined) {
+      if (listenerTimeoutMs <= LONGEST_DELAY_MS) {
         const text = `a listener has not ended within ${listenerTimeoutMs / 1_000} s`;
         timer = startTimer(() => fail(timeoutError(text)), listenerTimeoutMs);
       }

@@ -1,5 +1,7 @@
 /** What is told of a listener that failed. */
 
+import { isThenable } from "../checks.js";
+
 /** One failure of one listener: it harms no other, and does not make `emit` fail. */
 export interface ListenerFailure {
   /** The event's full name. */
@@ -19,17 +21,20 @@ export type OnError = (failure: ListenerFailure) => unknown;
 /** Characters of a payload that are told. */
 const MOST_TOLD = 200;
 
-/** Tell of a failure; what `onError` itself throws goes to the console. */
+/** Tell of a failure; what `onError` itself throws, or its promise rejects with, goes to the console. */
 export function report(failure: ListenerFailure, onError: OnError | undefined): void {
   const { event, listener, payload, error } = failure;
   if (onError === undefined) {
     console.error(`ionbus: a listener of ${event} failed: ${listener}, given ${payload}:`, error);
     return;
   }
-  try {
-    onError(failure);
-  } catch (thrown) {
+  const failed = (thrown: unknown): void =>
     console.error(`ionbus: onError failed, told of the failure of ${listener} at ${event}:`, thrown);
+  try {
+    const telling = onError(failure);
+    if (isThenable(telling)) telling.then(undefined, failed);
+  } catch (thrown) {
+    failed(thrown);
   }
 }
 

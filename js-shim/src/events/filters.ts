@@ -6,6 +6,7 @@
  */
 
 import { Decimal } from "../wire/decimal.js";
+import { isSame } from "../wire/same.js";
 import { DateTime, Duration, PlainDate, PlainTime } from "../wire/times.js";
 import { Uuid } from "../wire/uuid.js";
 
@@ -202,25 +203,4 @@ function microsecondsOf(at: DateTime): number {
   const text = String(at);
   const inMilliseconds = Date.parse(at.hasOffset ? text : `${text}Z`);
   return Math.floor(inMilliseconds) * 1_000 + Number(/\.\d{3}(\d{3})/.exec(text)?.[1] ?? 0);
-}
-
-/** Whether two values are the same, whatever is in them. */
-export function isSame(one: unknown, other: unknown): boolean {
-  if (one === other) return true;
-  if (typeof one === "bigint" || typeof other === "bigint") return isSameNumber(one, other);
-  if (typeof one !== "object" || typeof other !== "object" || one === null || other === null) return false;
-  if (Object.getPrototypeOf(one) !== Object.getPrototypeOf(other)) return false;
-  if (one instanceof Map || one instanceof Set) return isSame([...one], [...(other as typeof one)]);
-  const names = Object.keys(one);
-  return (
-    names.length === Object.keys(other).length &&
-    names.every((name) => isSame(Reflect.get(one, name), Reflect.get(other, name))) &&
-    (names.length > 0 || String(one) === String(other))
-  );
-}
-
-/** A bigint and a number that say the same. */
-function isSameNumber(one: unknown, other: unknown): boolean {
-  const are = [one, other].every((each) => typeof each === "number" || typeof each === "bigint");
-  return are && (one as number) <= (other as number) && (one as number) >= (other as number);
 }

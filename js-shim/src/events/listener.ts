@@ -83,8 +83,3 @@ export function closeAll<Each extends Listener>(
   for (const { close } of those) close();
   return those.length;
 }
-
-/** Whether it can be waited for. */
-export function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null && typeof Reflect.get(value, "then") === "function";
-}

@@ -2,7 +2,7 @@
 
 import type { ItemStream } from "../dispatch/reader.js";
 import { CallCancelled, CallTimeout } from "../errors.js";
-import { startTimer, stopTimer } from "../time.js";
+import { LONGEST_DELAY_MS, startTimer, stopTimer } from "../time.js";
 
 /**
  * Run a call's passage until it ends or its caller gives up.
@@ -30,7 +30,7 @@ export function untilGivenUp(
     };
     if (signal?.aborted) return abort();
     signal?.addEventListener("abort", abort);
-    if (timeoutMs !== null && timeoutMs < LONGEST_MS) {
+    if (timeoutMs !== null && timeoutMs <= LONGEST_DELAY_MS) {
       timer = startTimer(() => {
         if (underWay > 0) return;
         giveUp(new CallTimeout(`${name}: not answered within ${timeoutMs} ms; its middleware holds it`));
@@ -47,9 +47,6 @@ export function untilGivenUp(
     run(controller.signal, reached).then(resolve, reject).finally(end);
   });
 }
-
-/** The longest delay that a timer takes. */
-const LONGEST_MS = 2 ** 31;
 
 /** A stream whose items come as soon as its passage has given them; closing it, or the signal, ends the passage too. */
 export function abortable(

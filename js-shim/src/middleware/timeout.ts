@@ -1,7 +1,7 @@
 /** A bound on how long the rest of the way may take. */
 
 import { CallTimeout } from "../errors.js";
-import { now, startTimer, stopTimer } from "../time.js";
+import { LONGEST_DELAY_MS, now, startTimer, stopTimer } from "../time.js";
 import type { Middleware } from "./message.js";
 import { checkPositive, named, passing } from "./passing.js";
 
@@ -19,16 +19,18 @@ export function timeout(ms: number): Middleware {
     const { name, kind, context } = message;
     const controller = new AbortController();
     const forward = (): void => controller.abort(context.signal?.reason);
-    context.signal?.addEventListener("abort", forward);
+    if (context.signal?.aborted) forward();
+    else context.signal?.addEventListener("abort", forward);
     const end = (): void => context.signal?.removeEventListener("abort", forward);
 
     function within<Value>(coming: Promise<Value>, late: string): Promise<Value> {
       return new Promise((resolve, reject) => {
-        const timer = startTimer(() => {
+        const giveUp = (): void => {
           const error = new CallTimeout(late);
           reject(error);
           controller.abort(error);
-        }, ms);
+        };
+        const timer = ms <= LONGEST_DELAY_MS ? startTimer(giveUp, ms) : undefined;
         coming.then(resolve, reject).finally(() => stopTimer(timer));
       });
     }

@@ -1,10 +1,11 @@
 /** What a subscription with options gets of a fake broker's events (docs/aggregation.md). There is no schema that it could be fitted to. */
 
 import { Aggregate } from "../events/aggregation.js";
-import { type Filter, isSame, predicate, valueAt } from "../events/filters.js";
+import { type Filter, predicate, valueAt } from "../events/filters.js";
 import { Timed } from "../events/timed.js";
 import { DEFAULT_LIMITS } from "../generated/protocol.js";
 import { isMap } from "../wire/frames.js";
+import { isSame } from "../wire/same.js";
 import { decode, encode } from "../wire/values.js";
 
 /** The options of SUBSCRIBE that ask for some of the events. */

@@ -3,8 +3,9 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { Aggregate } from "../../src/events/aggregation.js";
-import { type Filter, isSame, predicate, valueAt } from "../../src/events/filters.js";
+import { type Filter, predicate, valueAt } from "../../src/events/filters.js";
 import { Decimal } from "../../src/wire/decimal.js";
+import { isSame } from "../../src/wire/same.js";
 import { DateTime, Duration, PlainDate } from "../../src/wire/times.js";
 import { Uuid } from "../../src/wire/uuid.js";
 
@@ -91,6 +92,8 @@ describe("filters", () => {
     expect(passes(["value", "<", new Decimal("10")], new Decimal("9.5"))).toBe(true);
     expect(passes(["value", "<", new Duration(10)], new Duration(9))).toBe(true);
     expect(passes(["value", "==", 3], 3n)).toBe(true);
+    expect(passes(["value", "==", 3n], 3)).toBe(true);
+    expect(passes(["value", "==", 1.5], 3n)).toBe(false);
     expect(passes(["value", "==", new Uint8Array([1])], new Uint8Array([1]))).toBe(true);
     expect(passes(["value", "==", new Uint8Array([1])], new Uint8Array([2]))).toBe(false);
   });

@@ -168,6 +168,41 @@ it.each([
   expect(log.mock.calls[0]?.[0]).toContain(`given ${told}:`);
 });
 
+it("tells of an `onError` whose promise rejects", async () => {
+  const told = vi.spyOn(console, "error").mockImplementation(() => {});
+  const error = new Error("no log");
+  const emitter = new Emitter({ onError: () => Promise.reject(error) });
+  emitter.on(Conductor.finished, () => {
+    throw new Error("boom");
+  });
+  await emitter.emit(Conductor.finished, { files: 1 });
+  await Promise.resolve();
+  expect(told.mock.calls).toEqual([[expect.stringContaining("onError failed"), error]]);
+  told.mockRestore();
+});
+
+it("waits for ever for a listener where the time-out is longer than a timer's", async () => {
+  vi.useFakeTimers();
+  const failed = vi.fn();
+  const emitter = new Emitter({ onError: failed, listenerTimeoutMs: Number.POSITIVE_INFINITY });
+  emitter.on(Conductor.finished, () => new Promise(() => {}));
+  emitter.emitNowait(Conductor.finished, { files: 1 });
+  await vi.advanceTimersByTimeAsync(1_000);
+  vi.useRealTimers();
+  expect(failed).not.toHaveBeenCalled();
+});
+
+it("is not kept by one of two things that it is bound to, where the other is over already", async () => {
+  const until = new Promise(() => {});
+  const listen = (): WeakRef<object> => {
+    const listener = (): void => {};
+    new Emitter().on(Conductor.finished, listener, { signal: AbortSignal.abort(), until });
+    return new WeakRef(listener);
+  };
+  expect(await collected(listen())).toBe(true);
+  expect(until).toBeInstanceOf(Promise); // which is still there
+});
+
 it("tells of a payload that holds itself that it cannot be shown", () => {
   const failures: ListenerFailure[] = [];
   const emitter = new Emitter({ onError: (failure) => failures.push(failure) });

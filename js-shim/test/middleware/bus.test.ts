@@ -121,16 +121,21 @@ describe("what leaves", () => {
   });
 
   it("cancels the handler of what a middleware does not wait for", async () => {
+    let begin = (): void => {};
+    const begun = new Promise<void>((resolve) => {
+      begin = resolve;
+    });
     const stopped = new Promise((resolve) => {
       broker.handle(Conductor.execute, (_, { signal }) => {
         signal.addEventListener("abort", () => resolve("stopped"));
+        begin();
         return new Promise(() => {});
       });
     });
     const bus = connect(
       only(Conductor.execute, async (message, next) => {
         void next(message);
-        await new Promise((resolve) => setTimeout(resolve, 20));
+        await begun;
         return { files: 0 };
       }),
     );

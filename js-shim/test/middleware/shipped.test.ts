@@ -148,6 +148,24 @@ describe("timeout", () => {
     expect(signal?.aborted).toBe(true);
   });
 
+  it("passes on that its caller has given up already", async () => {
+    let reason: unknown;
+    const end: End = async ({ context }) => {
+      reason = context.signal?.reason;
+      return { n: 1 };
+    };
+    await pass(timeout(100), end, { signal: AbortSignal.abort("enough") });
+    expect(reason).toBe("enough");
+  });
+
+  it("takes a time that is longer than a timer's for none", async () => {
+    const result = pass(timeout(Number.POSITIVE_INFINITY), () => new Promise(() => {}));
+    const ended = vi.fn();
+    result.then(ended, ended);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(ended).not.toHaveBeenCalled();
+  });
+
   it("tells the other side of its deadline, if it is the earlier", async () => {
     const deadlines: unknown[] = [];
     const end: End = async ({ context }) => {

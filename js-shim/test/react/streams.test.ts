@@ -1,9 +1,19 @@
 // @vitest-environment happy-dom
 import { createElement } from "react";
 import { expect, it, vi } from "vitest";
+import { stream } from "../../src/contract.js";
 import { type StreamOptions, useStream } from "../../src/react/index.js";
+import { allValues } from "../../src/wire/all_values.js";
+import { DateTime } from "../../src/wire/times.js";
 import { Conductor } from "../conductor.js";
 import { type Stage, stage } from "./stage.js";
+
+const Bytewise = stream<
+  "conductor.bytewise",
+  { readonly data: Uint8Array; readonly at: DateTime; readonly tags: ReadonlySet<string> },
+  string,
+  "broker"
+>({ name: "conductor.bytewise", contract: Conductor.__contract__, values: allValues });
 
 const Lines = ({ count, options }: { count: number | null; options?: StreamOptions }) => {
   const { state, items, error } = useStream(count !== null && Conductor.logs, { count: count ?? 0 }, options);
@@ -44,6 +54,28 @@ it("asks again for another request, and not for one that says the same", async (
   await at.shows("ended 123 ");
   await at.render(createElement(Lines, { count: null }));
   expect(at.text).toBe("idle  ");
+});
+
+it("takes bytes and other values of the wire where it is used, too", async () => {
+  const at = stage(false);
+  const Bytes = () => {
+    const request = {
+      data: new Uint8Array([1, 2]),
+      at: new DateTime("2026-01-02T00:00:00Z"),
+      tags: new Set(["a"]),
+    };
+    return createElement("p", null, useStream(Bytewise, request).items.join(" "));
+  };
+  let asked = 0;
+  at.broker.handle(Bytewise, async function* ({ data, tags }) {
+    asked += 1;
+    yield `${data.length} ${[...tags]}`;
+  });
+  await at.render(createElement(Bytes));
+  await at.shows("2 a");
+  await at.render(createElement(Bytes));
+  await at.inForce();
+  expect(asked).toBe(1);
 });
 
 it("tells the broker to stop when its component goes", async () => {
