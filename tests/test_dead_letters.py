@@ -370,6 +370,25 @@ async def test_one_that_is_being_sent_again_is_not_sent_twice(scene: Scene) -> N
     assert begun == ["shop.sell"]
 
 
+async def test_a_listener_that_fails_at_what_was_sent_again_leaves_a_letter_of_its_own(scene: Scene) -> None:
+    @scene.broker.on(Shop.asked)
+    async def fails(item: Item) -> None:
+        if scene.fails:
+            raise RuntimeError(f"no {item.name}")
+
+    REFUSED.add("tea")
+    scene.publish(1, {"name": "tea"})
+    await eventually(lambda: len(scene.letters) == 1)
+    REFUSED.clear()
+    scene.fails = True
+    await scene.letters.resend(next(iter(scene.letters)))
+    [letter] = scene.letters
+    assert (letter.reason, letter.listener, letter.error) == ("failed", "fails", "RuntimeError: no tea")
+    scene.fails = False
+    await scene.letters.resend(letter)
+    assert (scene.heard, len(scene.letters)) == (["tea"], 0)
+
+
 async def test_a_listener_that_is_gone_is_told(scene: Scene) -> None:
     letter = kept(scene.letters, "shop.asked", bytes(values.encode({"name": "x"})), listener="gone")
     with pytest.raises(CannotResend, match=r"gone does not listen to shop\.asked"):

@@ -62,9 +62,12 @@ async def send_again(serving: Serving, letter: DeadLetter, session_id: str | Non
 async def _hear_again(
     serving: Serving, event: Event[Any, Any], letter: DeadLetter, payload: bytes, session: Session | None
 ) -> None:
-    """Hand a client's event to what listens in the broker, and to other clients too where none has seen it."""
+    """Hand a client's event to what listens in the broker, and to other clients too where none has seen it.
+
+    Then it has been heard: a listener that fails leaves a letter of its own.
+    """
     value = event.payload.decode(payload)
-    listeners = serving.listeners.get(letter.name, [])
+    listeners = [each for each in serving.listeners.get(letter.name, []) if each.is_open]
     has_been_heard = letter.listener is not None  # else middleware failed at it, before anybody had it
     if letter.reason == "failed" and has_been_heard:
         listeners = [each for each in listeners if each.told_name == letter.listener]
@@ -75,7 +78,21 @@ async def _hear_again(
         behind = serving.events.relay(event, value, payload, session)
         await serving.caught_up(behind)
     for listener in listeners:
-        await _run(serving, listener, value, session, is_async=listener.signature.is_async)
+        try:
+            await _run(serving, listener, value, session, is_async=listener.signature.is_async)
+        except Exception as error:
+            if has_been_heard:
+                raise
+            serving.dead_letters.add(
+                "failed",
+                error,
+                "event",
+                letter.name,
+                payload,
+                session=letter.session,
+                principal=letter.principal,
+                listener=listener.told_name,
+            )
 
 
 def _check_contexts(listeners: list[EventListener], letter: DeadLetter, session: Session | None) -> None:
