@@ -10,7 +10,7 @@ import type { Channel, PeerIdentity, Receiver } from "../channels/base.js";
 import { type Bus, type BusOptions, createBus } from "../client/bus.js";
 import { createListening, type Subscription } from "../dispatch/subscription.js";
 import { ConnectionLost } from "../errors.js";
-import { now, startTimer, stopTimer } from "../time.js";
+import { LONGEST_DELAY_MS, now, startTimer, stopTimer } from "../time.js";
 import { type BrokerExit, type BrokerRun, type Command, runBroker } from "./child_process.js";
 import { watchFiles } from "./file_watch.js";
 import { useNodePlatform } from "./platform.js";
@@ -122,8 +122,6 @@ const STABLE_MS = 5_000;
 const MAX_DEATHS = 10;
 const GRACE_MS = 5_000;
 const START_TIMEOUT_MS = 120_000;
-/** Timers take no longer times. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** Start a broker and look after it. Returns at once. */
 export function supervise(options: LaunchOptions): Supervisor {
@@ -176,7 +174,7 @@ export function supervise(options: LaunchOptions): Supervisor {
 
   function after(ms: number, act: () => void): void {
     stopTimer(timer);
-    timer = startTimer(act, Math.min(ms, MAX_TIMER_MS));
+    timer = startTimer(act, Math.min(ms, LONGEST_DELAY_MS));
   }
 
   function start(): void {

@@ -192,17 +192,6 @@ it("waits for ever for a listener where the time-out is longer than a timer's", 
   expect(failed).not.toHaveBeenCalled();
 });
 
-it("is not kept by one of two things that it is bound to, where the other is over already", async () => {
-  const until = new Promise(() => {});
-  const listen = (): WeakRef<object> => {
-    const listener = (): void => {};
-    new Emitter().on(Conductor.finished, listener, { signal: AbortSignal.abort(), until });
-    return new WeakRef(listener);
-  };
-  expect(await collected(listen())).toBe(true);
-  expect(until).toBeInstanceOf(Promise); // which is still there
-});
-
 it("tells of a payload that holds itself that it cannot be shown", () => {
   const failures: ListenerFailure[] = [];
   const emitter = new Emitter({ onError: (failure) => failures.push(failure) });
