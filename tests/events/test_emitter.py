@@ -34,6 +34,10 @@ def nothing(_: object) -> None:
     """Listen, and do nothing."""
 
 
+def iter_of(text: str) -> object:
+    return (letter for letter in text)
+
+
 async def test_leaving_async_with_waits_for_the_calls_under_way() -> None:
     emitter, gate, log = Emitter(Site), asyncio.Event(), list[str]()
 
@@ -110,6 +114,25 @@ async def test_listeners_of_a_task_group_are_its_tasks_and_end_with_it() -> None
     assert emitter.subscriptions() == []
 
 
+async def test_a_call_in_a_task_group_is_not_begun_when_its_subscription_is_closed_before() -> None:
+    emitter, heard = Emitter(Site), list[str]()
+    async with asyncio.TaskGroup() as group:
+        subscription = emitter.on(Site.said, heard.append, until=group)
+        emitter.once(Site.said, lambda text: heard.append(f"once {text}"), until=group)
+        emitter.emit_nowait(Site.said, "1")
+        subscription.close()
+    assert heard == ["once 1"]
+
+
+async def test_a_generator_in_a_task_group_is_a_failure() -> None:
+    failures: list[ListenerFailure] = []
+    emitter = Emitter(Site, on_error=failures.append)
+    async with asyncio.TaskGroup() as group:
+        emitter.on(Site.said, iter_of, until=group)
+        await emitter.emit(Site.said, "1")
+    assert [str(each.error) for each in failures] == ["a listener returned a generator, which nobody runs"]
+
+
 async def test_a_subscription_until_a_task_ends() -> None:
     emitter = Emitter(Site)
     task = asyncio.create_task(asyncio.sleep(0))
@@ -145,6 +168,13 @@ async def test_a_weak_function_vanishes_when_nobody_holds_it() -> None:
     await emitter.emit(Site.said, "1")
     assert heard == ["1"]
     assert len(emitter.subscriptions()) == 1
+
+
+async def test_off_does_not_count_what_has_vanished() -> None:
+    emitter = Emitter(Site)
+    emitter.on(Site.said, lambda _: None, weak=True)
+    gc.collect()
+    assert emitter.off(Site.said) == 0
 
 
 async def test_a_failure_tells_the_payload_in_short_and_no_secret() -> None:

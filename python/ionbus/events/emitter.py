@@ -18,7 +18,7 @@ from ionbus.contract.members import Event
 from ionbus.contract.received import Received
 from ionbus.errors import CallCancelled
 from ionbus.events.failures import OnError
-from ionbus.events.lifetimes import Until
+from ionbus.events.lifetimes import Until, nobody_runs
 from ionbus.events.names import Names, Wanted, wanted
 from ionbus.events.next_event import next_event
 from ionbus.events.reader import LIMIT, Full, Overflow, Reader
@@ -405,10 +405,7 @@ class Emitter:
             result.refuse()
             return passage
         if isgenerator(result) or isasyncgen(result):
-            kind = "a generator" if isgenerator(result) else "an async generator"
-            self._registry.failed(
-                subscription, value, TypeError(f"a listener returned {kind}, which nobody runs")
-            )
+            self._registry.failed(subscription, value, nobody_runs(result))
             return passage
         if isinstance(result, Full):
             passage = passage or Passage(route)

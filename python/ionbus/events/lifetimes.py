@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Callable
-from inspect import ismethod
+from inspect import isasyncgen, isawaitable, isgenerator, ismethod
 from typing import Any, Protocol
 
 Listener = Callable[[Any], object]
@@ -74,6 +74,7 @@ def weakly(
 def as_tasks(
     group: asyncio.TaskGroup,
     listener: Listener,
+    wanted: Callable[[], bool],
     refused: Callable[[], object],
     failed: Callable[[Any, Exception], object],
 ) -> Listener:
@@ -82,15 +83,18 @@ def as_tasks(
     Args:
         group: whose.
         listener: what runs.
+        wanted: asked when its turn has come, whether it still is to run.
         refused: called when the group takes no tasks any more.
         failed: told of what it was given and what it raised, which does no harm to the group.
     """
 
     async def run(value: Any) -> None:
         try:
-            result = listener(value)
-            if hasattr(result, "__await__"):
+            result = listener(value) if wanted() else None
+            if isawaitable(result):
                 await result
+            elif isgenerator(result) or isasyncgen(result):
+                raise nobody_runs(result)
         except Exception as error:  # noqa: BLE001 - whatever the user's function raises
             failed(value, error)
 
@@ -104,6 +108,12 @@ def as_tasks(
             return None
 
     return call
+
+
+def nobody_runs(generator: object) -> TypeError:
+    """What is told of a listener that has returned a generator, or an async one."""
+    kind = "a generator" if isgenerator(generator) else "an async generator"
+    return TypeError(f"a listener returned {kind}, which nobody runs")
 
 
 def _take_back(future: asyncio.Future[Any], ended: Callable[[Any], object]) -> None:

@@ -75,6 +75,7 @@ class Registry(Generic[S]):
             wanted: what they are for.
             listener: whose; None: all.
         """
+        self.sweep()  # those whose objects are gone are closed already, and do not count
         found = [
             each
             for each in self._table.under(wanted.pattern)

@@ -93,7 +93,9 @@ class Subscription:
             self.call, self._listener = weakly(listener, partial(registry.vanished, self))
         if isinstance(until, asyncio.TaskGroup):
             self.is_async = False
-            self.call = as_tasks(until, self.call, self.close, partial(registry.failed, self))
+            self.call = as_tasks(
+                until, self.call, self._is_wanted, self.close, partial(registry.failed, self)
+            )
         if until is not None and not isinstance(until, asyncio.TaskGroup):
             self.on_close(bind(until, self.close))
         if self.is_open:  # else `until` has ended already
@@ -179,10 +181,14 @@ class Subscription:
             call: `call` as it was when the event came.
             value: the event's.
         """
-        if self.is_open or self.is_once:
+        if self._is_wanted():
             result = call(value)
             if result is not None:
                 await self.watch(result)
+
+    def _is_wanted(self) -> bool:
+        """Whether a call whose turn has come is to be made: not if it was closed meanwhile; `once` is closed before."""
+        return self.is_open or self.is_once
 
     async def watch(self, result: Any) -> None:
         """Wait for what a listener has returned; `async with` waits for this."""
