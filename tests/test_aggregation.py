@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from ionbus import Broker, Bus, Call, Context, Contract, Event, InvalidPayload, NotFound, Received, connect
+from ionbus.broker.shares import SHARE_BYTES
 from ionbus.generated.protocol import Limits, Message
 from ionbus.testing import FakeClock, pair
 from ionbus.wire.messages import encode_message
@@ -373,6 +374,34 @@ async def test_large_filters_are_counted_and_forgotten_with_their_subscriptions(
         assert len(serving.events.questions._tests) == 0
         await bus.on(Plant.step, print, where="percent > 1").confirmed()
         assert len(serving.events.questions._tests) == 1
+
+
+async def test_what_a_subscription_takes_itself_is_counted() -> None:
+    async with plant() as (broker, bus, clock):
+        (session,) = broker.sessions
+        subscription = bus.on("plant.*", print, every=0.1)
+        await subscription.confirmed()
+        of_all = session._subscribed.held_bytes
+        filtered = bus.on(Plant.step, print, where=["node", "==", "a" * 1_000])
+        await filtered.confirmed()
+        assert of_all >= 4 * SHARE_BYTES
+        assert session._subscribed.held_bytes > of_all + SHARE_BYTES + 1_000
+        assert broker.held_bytes >= session._subscribed.held_bytes
+        subscription.close()
+        filtered.close()
+        await clock.settle()
+        assert session._subscribed.held_bytes == 0
+
+
+async def test_a_client_with_more_subscriptions_than_there_is_room_for_is_ended() -> None:
+    async with plant(max_broker_bytes=100 * SHARE_BYTES) as (broker, bus, clock):
+        (session,) = broker.sessions
+        bus.on_error(lambda _: None)
+        for number in range(100):
+            bus.on("plant.*", print, every=0.1 + number / 1_000, distinct=True)
+        await clock.settle()
+        assert session not in broker.sessions
+        assert broker.held_bytes <= 100 * SHARE_BYTES
 
 
 async def test_keys_are_bounded() -> None:

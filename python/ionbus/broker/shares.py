@@ -37,6 +37,10 @@ MAX_KNOWN: Final = 1_000
 MAX_SHARED_FILTER: Final = 1_024
 """Bytes of a filter that is: clients that ask for ever larger ones cannot fill the broker with what they asked for once."""
 
+SHARE_BYTES: Final = 1_400
+"""What one event of a subscription takes before anything waits: a pattern may match every event there is, and a client may have a
+thousand patterns."""
+
 
 class Outgoing:
     """One event on its way to those that asked for some of its kind.
@@ -183,8 +187,8 @@ class Share:
         self.may = may
         self.number = number
         self.options = options
-        self.held_bytes = len(options.where or b"")
-        """What is kept for it, its filter included."""
+        self.held_bytes = 0
+        """What is kept for it, what it takes itself included."""
         self._of: dict[str, EventShare | None] = {}
         matches = matcher(pattern)
         problem: FilterProblem | None = None
@@ -197,6 +201,8 @@ class Share:
                     problem = problem or error
         if problem is not None and not any(self._of.values()):
             raise problem
+        fitting = sum(each is not None for each in self._of.values())
+        self.hold(SHARE_BYTES * fitting + len(options.where or b""))
 
     def of(self, event: AnyEvent) -> EventShare | None:
         """Its share of one event; None: what it asks for does not fit that."""
@@ -204,9 +210,15 @@ class Share:
         if name not in self._of:  # it may be had since the rights are others
             try:
                 self._of[name] = EventShare(self, event)
+                self.hold(SHARE_BYTES)
             except FilterProblem:
                 self._of[name] = None
         return self._of[name]
+
+    def hold(self, more: int) -> None:
+        """So many bytes more are kept for it, in the session's account too."""
+        self.held_bytes += more
+        self.session.shares_hold(more)
 
     def flush(self) -> None:
         """Give what waits."""
@@ -333,6 +345,5 @@ class EventShare:
         if forgotten > self._forgotten:
             self.session.forget(self._event.name, forgotten - self._forgotten)
             self._forgotten = forgotten
-        self._share.held_bytes += held - self._held
-        self.session.shares_hold(held - self._held)
+        self._share.hold(held - self._held)
         self._held = held

@@ -70,7 +70,7 @@ class Subscribed:
         self._records: dict[int, ClientSubscription] = {}
         self._suggestions = Suggestions(serving.members, may)
         self.shares_hold = 0
-        """Bytes that subscriptions with options keep, their filters included."""
+        """Bytes that subscriptions with options keep, what they take themselves included."""
         self._latest = LatestValues(limits.max_latest_keys, limits.max_latest_bytes)
         self._newest_given = Rate(limits.max_newest_rate)
 
@@ -156,7 +156,6 @@ class Subscribed:
             if asked:
                 share = Share(self._serving, self._session, self._may, number, pattern, asked)
                 self._shares.add(number, pattern, share)
-                self.shares_hold += share.held_bytes
             elif not is_snapshot:
                 self._table.add(number, pattern, number)
         except FilterProblem as problem:
