@@ -12,7 +12,8 @@ from pydantic import BaseModel
 
 from ionbus import Broker, Bus, Call, Context, Contract, Event, InvalidPayload, NotFound, Received, connect
 from ionbus.broker.shares import SHARE_BYTES
-from ionbus.generated.protocol import Limits, Message
+from ionbus.generated.protocol import Limits, Message as Kind
+from ionbus.middleware import Message
 from ionbus.testing import FakeClock, pair
 from ionbus.wire.messages import encode_message
 
@@ -328,7 +329,7 @@ async def test_malformed_options_cost_that_subscription_and_nothing_else(options
         refused: list[Exception] = []
         bus.on_error(refused.append)
         session: Any = bus._session
-        session.peer.send(encode_message(Message.SUBSCRIBE, 99, "plant.step", options))
+        session.peer.send(encode_message(Kind.SUBSCRIBE, 99, "plant.step", options))
         await bus.on(Plant.step, heard.append).confirmed()
         await broker.emit(Plant.step, Step(node="a"))
         await clock.settle()
@@ -357,6 +358,26 @@ async def test_closing_drops_what_waits_and_what_is_kept() -> None:
         await clock.advance(1)
         assert len(heard) == 1
         assert session._subscribed.held_bytes == 0
+
+
+async def test_a_trace_goes_with_an_event_that_is_given_by_itself() -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    seen: list[tuple[str | None, int]] = []
+
+    async def traced(message: Message[Any], next: Any) -> Any:
+        return await next(message.replace(trace=trace))
+
+    async def noted(message: Message[Any], next: Any) -> Any:
+        seen.append((message.context.trace, message.payload.percent))
+        return await next(message)
+
+    async with plant() as (broker, bus, clock):
+        broker.use(traced, Plant.step, direction="outbound")
+        bus.use(noted, Plant.step, direction="inbound")
+        await bus.on(Plant.step, print, distinct=True).confirmed()
+        await broker.emit(Plant.step, Step(node="a", percent=1))
+        await clock.settle()
+        assert seen == [(trace, 1)]
 
 
 async def test_large_filters_are_counted_and_forgotten_with_their_subscriptions() -> None:

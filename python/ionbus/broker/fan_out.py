@@ -168,7 +168,7 @@ class FanOut:
         delivery = outlet.delivery
         if payload is None and delivery == "latest":
             value = event.payload.validate(value)
-        outgoing = Outgoing(event, event.payload.plain(value), payload)
+        outgoing = Outgoing(event, event.payload.plain(value), payload, trace)
         if outlet.meter is not None:
             if payload is None:
                 outlet.meter.publish("broker", 1, outgoing.size)

@@ -49,14 +49,18 @@ class Outgoing:
         event: which.
         plain: its payload as plain data.
         payload: its bytes, where they are known.
+        trace: a W3C traceparent to send along, where it goes out by itself.
     """
 
-    __slots__ = ("_answers", "_envelopes", "_payload", "_size", "event", "plain")
+    __slots__ = ("_answers", "_envelopes", "_options", "_payload", "_size", "event", "plain")
 
-    def __init__(self, event: AnyEvent, plain: object, payload: Encoded | None = None) -> None:
+    def __init__(
+        self, event: AnyEvent, plain: object, payload: Encoded | None = None, trace: str | None = None
+    ) -> None:
         self.event = event
         self.plain = plain
         self._payload = payload
+        self._options = None if trace is None else {"trace": trace}
         self._answers: dict[Question, Any] = {}
         self._envelopes: dict[int, Encoded] = {}
         self._size: int | None = None
@@ -88,7 +92,7 @@ class Outgoing:
         """ENVELOPE for a subscription of this number: most clients count alike."""
         message = self._envelopes.get(number)
         if message is None:
-            message = encode_envelope([number], encode_event(self.event.name, self.payload))
+            message = encode_envelope([number], encode_event(self.event.name, self.payload, self._options))
             self._envelopes[number] = message
         return message
 
