@@ -154,14 +154,16 @@ async def test_subscriptions_that_come_and_go_do_not_cost_all_that_there_are(
 
 
 PATTERNS = ["a", "a.b", "a.*", "*.b", "a.**", "**", "*.*", "a.b.c", "*", "b.**"]
-NAMES = ["a", "a.b", "b.b", "a.c", "a.b.c", "b", "b.c"]
+MALFORMED = ["", ".", "a.", "a..b", "a..*", "*..b"]
+"""As a broker may say that it withholds them; a client's SUBSCRIBE is refused."""
+NAMES = ["a", "a.b", "b.b", "a.c", "a.b.c", "b", "b.c", "", "a.", "a..b"]
 
 
 @settings(max_examples=300, deadline=None)
 @given(
     st.lists(
         st.one_of(
-            st.tuples(st.just("add"), st.integers(0, 5), st.sampled_from(PATTERNS)),
+            st.tuples(st.just("add"), st.integers(0, 5), st.sampled_from(PATTERNS + MALFORMED)),
             st.tuples(st.just("remove"), st.integers(0, 5), st.just("")),
             st.tuples(st.just("look"), st.just(0), st.sampled_from(NAMES)),
         ),
@@ -170,6 +172,7 @@ NAMES = ["a", "a.b", "b.b", "a.c", "a.b.c", "b", "b.c"]
 )
 def test_what_a_table_of_patterns_remembers_is_what_it_would_find(steps: list[tuple[str, int, str]]) -> None:
     assert not any(pattern_problem(pattern) for pattern in PATTERNS)
+    assert all(pattern_problem(pattern) for pattern in MALFORMED)
     table: PatternTable[int] = PatternTable()
     plain: dict[int, tuple[str, int]] = {}
     for value, (what, key, text) in enumerate(steps):

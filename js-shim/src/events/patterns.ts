@@ -43,7 +43,10 @@ interface Placed<Value> {
   readonly value: Value;
 }
 
-/** Where the next segments lead; under "", which is no segment, what the pattern that ends here holds. */
+/** Under it is what a pattern that ends here holds. No segment has a dot in it, of whatever a peer sends for a pattern. */
+const END = ".";
+
+/** Where the next segments lead. */
 interface Tree<Value> extends Map<string, Tree<Value> | Set<Placed<Value>>> {}
 
 /** How many names are remembered at most. */
@@ -61,13 +64,13 @@ export class PatternTable<Value> {
     const placed = { order: ++this.#added, value };
     const path: [Tree<Value>, string][] = [];
     let tree = this.#tree;
-    for (const segment of [...pattern.split("."), ""]) {
+    for (const segment of [...pattern.split("."), END]) {
       path.unshift([tree, segment]);
-      const next = tree.get(segment) ?? (segment === "" ? new Set<Placed<Value>>() : new Map());
+      const next = tree.get(segment) ?? (segment === END ? new Set<Placed<Value>>() : new Map());
       tree.set(segment, next);
       tree = next as Tree<Value>;
     }
-    const here = tree as unknown as Set<Placed<Value>>; // it is under ""
+    const here = tree as unknown as Set<Placed<Value>>; // it is under END
     here.add(placed);
     this.#changed(pattern);
     return () => {
@@ -93,7 +96,7 @@ export class PatternTable<Value> {
       const ends: Tree<Value>[] = [];
       for (const word of name.split(".")) {
         ends.push(...follow(trees, "**"));
-        trees = [...new Set([...follow(trees, word || "*"), ...follow(trees, "*")])];
+        trees = [...new Set([...follow(trees, word), ...follow(trees, "*")])];
       }
       found = valuesOf([...new Set([...ends, ...trees])]);
       if (this.#found.size >= KNOWN_NAMES) this.#found.clear();
@@ -110,11 +113,11 @@ export class PatternTable<Value> {
 
 /** Where a segment leads from each. */
 function follow<Value>(trees: readonly Tree<Value>[], segment: string): Tree<Value>[] {
-  return trees.flatMap((tree) => (tree.get(segment) as Tree<Value> | undefined) ?? []); // a segment is not empty
+  return trees.flatMap((tree) => (tree.get(segment) as Tree<Value> | undefined) ?? []); // a segment is not END
 }
 
 /** What the patterns that end here hold, in order. */
 function valuesOf<Value>(trees: readonly Tree<Value>[]): Value[] {
-  const placed = trees.flatMap((tree) => [...((tree.get("") as Set<Placed<Value>> | undefined) ?? [])]);
+  const placed = trees.flatMap((tree) => [...((tree.get(END) as Set<Placed<Value>> | undefined) ?? [])]);
   return placed.sort((a, b) => a.order - b.order).map(({ value }) => value);
 }

@@ -2,8 +2,9 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { matcher, PatternTable } from "../../src/events/patterns.js";
 
-const PATTERNS = ["a.b", "a.c", "a.*", "*.b", "a.**", "**"];
-const NAMES = ["a.b", "a.c", "b.b", "a.b.c", "d"];
+// A broker may send anything for a pattern, in what it withholds.
+const PATTERNS = ["a.b", "a.c", "a.*", "*.b", "a.**", "**", "", ".", "a.", "a..b", "a..*", "*..b", "a.**.b"];
+const NAMES = ["a.b", "a.c", "b.b", "a.b.c", "d", "", "a.", "a..b"];
 
 const step = fc.record({
   what: fc.constantFrom("add", "remove", "look"),

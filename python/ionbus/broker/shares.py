@@ -16,7 +16,7 @@ from ionbus.dispatch.latest import Newest, hashable
 from ionbus.errors import InvalidPayload
 from ionbus.events.aggregation import Aggregate, Bounds, Reading
 from ionbus.events.fields import Fields
-from ionbus.events.filters import FilterProblem, predicate, read_filter, value_at
+from ionbus.events.filters import Filter, FilterProblem, predicate, read_filter, value_at
 from ionbus.events.options import Aggregation
 from ionbus.events.patterns import matcher
 from ionbus.events.timed import Timed
@@ -104,6 +104,9 @@ class Questions:
         self._fields: dict[AnyEvent, Fields] = {}
         self._tests: dict[tuple[AnyEvent, bytes], Question] = {}
         self._keys: dict[tuple[tuple[str, ...], ...], Question] = {}
+        self._read: tuple[bytes, Filter] | None = (
+            None  # the filter that was read last, for each event that a pattern matches
+        )
 
     def reading(self, event: AnyEvent, options: Aggregation) -> Reading[Outgoing]:
         """How a subscription with these options looks at an event.
@@ -135,7 +138,9 @@ class Questions:
         assert options.where is not None
         test = self._tests.get((event, options.where))
         if test is None:
-            test = predicate(fields.fitted(read_filter(options.filter)))
+            if self._read is None or self._read[0] is not options.where:
+                self._read = options.where, read_filter(options.filter)
+            test = predicate(fields.fitted(self._read[1]))
             if len(options.where) > MAX_SHARED_FILTER:
                 return test
             if len(self._tests) >= MAX_KNOWN:

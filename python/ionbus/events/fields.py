@@ -69,7 +69,7 @@ class Fields:
             found = [inner for kind in kinds for inner in _inner(kind, name)]
             if not found:
                 known = sorted({each for kind in kinds for each in kind.get("properties", ())})
-                raise FilterProblem(_unknown(self._where, path[:at], name, known, kinds))
+                raise UnknownField(self._where, path[:at], name, known, kinds)
             kinds = list(self._variants(found))
         return kinds
 
@@ -258,15 +258,29 @@ def _named(kinds: list[JsonSchema]) -> str:
     return " or ".join(names) or "nothing"
 
 
-def _unknown(where: str, path: tuple[str, ...], name: str, known: list[str], kinds: list[JsonSchema]) -> str:
-    owner = ".".join(path) or "the payload"
-    if not known:
-        return f"{where}: {owner} is {_named(kinds)} and has no field {name!r}"
-    from difflib import get_close_matches  # noqa: PLC0415 - few ever mistype
+class UnknownField(FilterProblem):
+    """A filter names a field that a payload does not have.
 
-    near = get_close_matches(name, known, 1)
-    meant = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known[:10])}"
-    return f"{where}: {owner} has no field {name!r}; {meant}"
+    Which may have been meant is looked for when somebody is told: a pattern may match hundreds of events, and one problem is enough.
+    """
+
+    def __init__(
+        self, where: str, path: tuple[str, ...], name: str, known: list[str], kinds: list[JsonSchema]
+    ) -> None:
+        super().__init__(where, path, name)
+        self._owner = f"{where}: {'.'.join(path) or 'the payload'}"
+        self._name = name
+        self._known = known
+        self._kinds = kinds
+
+    def __str__(self) -> str:
+        if not self._known:
+            return f"{self._owner} is {_named(self._kinds)} and has no field {self._name!r}"
+        from difflib import get_close_matches  # noqa: PLC0415 - few ever mistype
+
+        near = get_close_matches(self._name, self._known, 1)
+        meant = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(self._known[:10])}"
+        return f"{self._owner} has no field {self._name!r}; {meant}"
 
 
 def _shown(value: object) -> str:

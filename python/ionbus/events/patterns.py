@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from ionbus.contract.names import MAX_NAME_BYTES
 
@@ -153,10 +153,12 @@ class PatternTable(Generic[T]):
 
 
 _Tree = dict[str, Any]
-"""The next segments, and under "" the pattern that ends here: no segment is empty."""
+"""The next segments, and under `_END` the pattern that ends here."""
 
+_END: Final = "."
+"""No segment has a dot in it, whatever the other side sends for a pattern."""
 
-_NO_WORDS = ("", "*", "**")
+_NO_WORDS: Final = ("*", "**")
 """Other sides may send names with such segments in them; they have another meaning here."""
 
 
@@ -167,7 +169,7 @@ def _order_of(placed: tuple[int, Any]) -> int:
 def _plant(tree: _Tree, pattern: str) -> None:
     for segment in pattern.split("."):
         tree = tree.setdefault(segment, {})
-    tree[""] = pattern
+    tree[_END] = pattern
 
 
 def _fell(tree: _Tree, segments: list[str]) -> None:
@@ -175,7 +177,7 @@ def _fell(tree: _Tree, segments: list[str]) -> None:
     path = [tree]
     for segment in segments:
         path.append(path[-1][segment])
-    del path[-1][""]
+    del path[-1][_END]
     for above, segment in zip(reversed(path[:-1]), reversed(segments), strict=True):
         if above[segment]:
             return
@@ -187,7 +189,8 @@ def _patterns_for(tree: _Tree, words: list[str]) -> list[str]:
     found: list[str] = []
     level = [tree]
     for word in words:
-        found += [node["**"][""] for node in level if "**" in node]
+        rests = [node["**"] for node in level if "**" in node]
+        found += [rest[_END] for rest in rests if _END in rest]
         steps = ("*",) if word in _NO_WORDS else (word, "*")
         level = [node[step] for node in level for step in steps if step in node]
-    return found + [node[""] for node in level if "" in node]
+    return found + [node[_END] for node in level if _END in node]
