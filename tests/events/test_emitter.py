@@ -480,3 +480,20 @@ async def test_a_decorator_gives_the_function() -> None:
     await emitter.emit(Site.said, "1")
     await emitter.emit(Site.said, "2")
     assert heard == ["0", "1", Received("site.said", "1"), "2"]
+
+
+async def tells_later(_: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"on_error": tells_later}, "not awaited"),
+        ({"max_depth": 0}, "1 or more, not 0"),
+        ({"listener_timeout": -1.0}, "above 0, or None, not -1.0"),
+        ({"listener_timeout": float("nan")}, "not nan"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(options: dict[str, Any], problem: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=problem):
+        Emitter(Site, **options)

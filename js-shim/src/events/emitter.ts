@@ -83,7 +83,12 @@ export class Emitter {
   #mayWait = false;
   #isClosed = false;
 
+  /** @throws RangeError a bound is none. */
   constructor(options: EmitterOptions = {}) {
+    for (const name of ["maxDepth", "listenerTimeoutMs"] as const) {
+      const bound = options[name] ?? 1;
+      if (!(bound > 0)) throw new RangeError(`${name} is ${bound}; it is a number above 0`);
+    }
     this.#options = options;
     this.#maxDepth = options.maxDepth ?? 32;
     this.#names = new Names(options.contracts ?? []);

@@ -64,6 +64,10 @@ export function abortable(
   const opened = controller.signal.aborted
     ? isGivenUp
     : run(controller.signal).then((items) => items[Symbol.asyncIterator]());
+  // Whatever ends it, the iterators of the middleware that it went through are closed.
+  controller.signal.addEventListener("abort", () => {
+    opened.then((iterator) => iterator.return?.()).catch(() => {});
+  });
   const ready = Promise.race([opened, isGivenUp]);
   for (const each of [opened, ready]) each.catch(() => {}); // it comes out where the stream is read
   let isOver = false;
@@ -91,7 +95,6 @@ export function abortable(
       if (isOver) return;
       end();
       controller.abort(new CallCancelled("the reader has closed the stream"));
-      opened.then((iterator) => iterator.return?.()).catch(() => {});
     },
     [Symbol.asyncIterator]: () => stream,
   };

@@ -12,6 +12,13 @@ function heard(): { readonly files: number[]; readonly listener: (payload: { fil
   return { files, listener: (payload) => files.push(payload.files) };
 }
 
+it.each([{ maxDepth: 0 }, { listenerTimeoutMs: -1 }, { listenerTimeoutMs: Number.NaN }])(
+  "refuses a bound that is none: %o",
+  (options) => {
+    expect(() => new Emitter(options)).toThrow(RangeError);
+  },
+);
+
 it("closes with a window, of which it asks once to be told, however many subscriptions there are", () => {
   const window = new EventEmitter();
   const { files, listener } = heard();

@@ -192,6 +192,30 @@ describe("what leaves", () => {
     stream.close();
     expect(await stream.next()).toEqual({ done: true, value: undefined });
   });
+
+  it("closes the items that middleware gives after the caller has given up", async () => {
+    broker.handle(Conductor.logs, async function* () {});
+    let open: (() => void) | undefined;
+    const isOpen = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    const returned = vi.fn(async () => ({ done: true, value: undefined }) as const);
+    const bus = connect(
+      only(Conductor.logs, async (message, next) => {
+        await next(message);
+        await isOpen;
+        return {
+          [Symbol.asyncIterator]: () => ({ next: async () => ({ value: { line: 1 } }), return: returned }),
+        };
+      }),
+    );
+    const giveUp = new AbortController();
+    const stream = bus.stream(Conductor.logs, { count: 1 }, { signal: giveUp.signal });
+    giveUp.abort();
+    await expect(stream.next()).rejects.toThrow(CallCancelled);
+    open?.();
+    await vi.waitFor(() => expect(returned).toHaveBeenCalled());
+  });
 });
 
 describe("what arrives", () => {

@@ -57,7 +57,9 @@ ResponseT = TypeVar("ResponseT")
 ItemT = TypeVar("ItemT")
 StateT = TypeVar("StateT", default=Any)
 
-BUILT_IN = frozenset({Ionbus.__contract__.name, "ionbus_admin"})
+BUILT_IN = frozenset(
+    {Ionbus.__contract__.name, "ionbus_admin"}
+)  # `ionbus.admin` is imported only where a broker is served
 """Contracts that every broker serves besides its own."""
 
 FROM_LIFESPAN = "raised by the broker's lifespan"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from inspect import isasyncgen, isawaitable, isgenerator
+from inspect import isasyncgen, isawaitable, iscoroutinefunction, isgenerator
 from types import TracebackType
 from typing import Any, Final, Self, overload
 
@@ -66,7 +66,8 @@ class Emitter:
         listener_timeout: seconds after which an async listener is cancelled, told of as a failure, and no longer waited for; None: never.
 
     Raises:
-        TypeError: what is given as a contract is none.
+        TypeError: what is given as a contract is none, or `on_error` is no plain function.
+        ValueError: a bound is none.
     """
 
     def __init__(
@@ -77,6 +78,12 @@ class Emitter:
         max_depth: int = MAX_DEPTH,
         listener_timeout: float | None = None,
     ) -> None:
+        if iscoroutinefunction(on_error):
+            raise TypeError("on_error is called and not awaited: give a plain function")
+        if max_depth < 1:
+            raise ValueError(f"max_depth is how deep emits may be nested, 1 or more, not {max_depth}")
+        if listener_timeout is not None and not listener_timeout > 0:
+            raise ValueError(f"listener_timeout is seconds, above 0, or None, not {listener_timeout}")
         self._names = Names(contracts)
         self._registry = Registry(max_listeners, on_error)
         self._under_way = UnderWay(self._registry.failed, listener_timeout)

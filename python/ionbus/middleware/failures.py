@@ -24,6 +24,7 @@ class RateLimited(IonbusError):
         self.retry_after = retry_after
 
     def details(self) -> dict[str, object]:
+        """What travels beside the message."""
         return {"retry_after": self.retry_after}
 
 

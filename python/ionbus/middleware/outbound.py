@@ -126,6 +126,7 @@ class SurroundedReader(StreamReader[Any]):
         return checked(self._stream.item, item, None, self._stream.name)
 
     def close_soon(self) -> None:
+        """Close it from any thread, without waiting for that."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._close)
 
