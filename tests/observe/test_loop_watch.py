@@ -11,7 +11,8 @@ from types import FrameType
 import pytest
 
 from ionbus.observe.histogram import Histogram
-from ionbus.observe.loop_watch import BEATS, LoopWatch, place_of
+from ionbus.observe.loop_watch import LoopWatch, place_of
+from workshop import eventually
 
 
 @pytest.fixture
@@ -22,16 +23,16 @@ async def watch() -> AsyncIterator[LoopWatch]:
 
 
 def hold(watch: LoopWatch) -> None:
-    """Hold the loop until the watch has seen that twice; ten seconds at most."""
+    """Hold the loop until the watch has seen that; ten seconds at most."""
     ends = time.monotonic() + 10
-    while len(watch._seen) < 2 and time.monotonic() < ends:
-        time.sleep(0.01)
+    while watch.current is None and time.monotonic() < ends:
+        pass
 
 
 async def test_what_holds_the_loop_is_named(watch: LoopWatch) -> None:
     hold(watch)
-    await asyncio.sleep(0.01)  # the beat, which is overdue, comes first
-    (block,) = watch.blocks
+    await eventually(lambda: watch.blocks, "the beat that is overdue")
+    block = watch.blocks[0]
     assert block.where.startswith("hold() at observe/test_loop_watch.py:")
     assert block.seconds >= 0.1
     assert watch.blocked >= 0.1e9
@@ -55,9 +56,8 @@ async def test_a_block_that_goes_on_is_seen_from_another_thread(watch: LoopWatch
 async def test_a_loop_that_runs_is_not_blocked() -> None:
     lag = Histogram()
     watch = LoopWatch(asyncio.get_running_loop(), lag)
-    await asyncio.sleep(3 / BEATS)
+    await eventually(lambda: sum(lag.counts) >= 3, "the third beat")
     watch.stop()
-    assert sum(lag.counts) >= 1
 
 
 async def test_what_was_stopped_leaves_no_thread() -> None:
@@ -86,3 +86,13 @@ async def test_below_the_loop_nothing_is_blamed() -> None:
         frame = frame.f_back
     assert frame is not None
     assert "asyncio/" in place_of(frame)
+
+
+async def test_what_the_application_calls_of_asyncio_is_the_applications() -> None:
+    places: list[str] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda *_: places.append(place_of(sys._getframe(1))))
+    loop.call_exception_handler({})
+    assert places[0].startswith(
+        "test_what_the_application_calls_of_asyncio_is_the_applications() at observe/test_loop_watch.py:"
+    )

@@ -97,7 +97,7 @@ def place_of(frame: FrameType) -> str:
     at: FrameType | None = frame
     while at is not None:
         path = at.f_code.co_filename
-        if path.startswith(_LOOP):
+        if path.startswith(_LOOP) and at.f_code.co_name in _RUNS:
             break
         if not path.startswith(_NOT_THE_APPLICATION):
             return _told(at)
@@ -116,7 +116,9 @@ def _most_seen(places: list[str]) -> str:
 
 
 _LOOP: Final = (f"{Path(asyncio.__file__).parent}{os.sep}",)
-"""Where the frames of the loop itself begin; those of uvloop are not seen, and asyncio's runner is below them."""
+_RUNS: Final = frozenset({"_run", "_run_once", "run", "run_forever", "run_until_complete"})
+"""What of asyncio calls callbacks: where the loop's own frames begin. Those of uvloop are not seen, and asyncio's runner is below
+them. What an application calls of asyncio, as `loop.time()`, is above its own frames instead."""
 
 _NOT_THE_APPLICATION: Final = (
     "<frozen ",
